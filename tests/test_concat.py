@@ -18,10 +18,11 @@ from symrnn.calculus.ir import Concat, Ref, Slice, Statement
 from symrnn.emit import emit
 from symrnn.language.cell import Cell
 from symrnn.loading import module_to_check
-from symrnn.schedule import KERNEL_ORDER, ORDER, schedule
-from symrnn.schedule.concat import _Concat, together
+from symrnn.schedule import KERNEL_ORDER, ORDER, Entries, schedule
+from symrnn.schedule.concat import _Concat
 from symrnn.schedule.products import outer, times
 from symrnn.schedule.program import Program
+from symrnn.schedule.together import together
 
 WITHOUT = tuple(name for name in ORDER if name != "concat")
 KERNELS_WITHOUT = tuple(name for name in KERNEL_ORDER if name != "concat_in_place")
@@ -262,11 +263,45 @@ def test_names_say_what_lies_side_by_side() -> None:
         (["A", "B"], "AB"),
         (["W", "W_f"], "W_f"),
         (["d_first_gate_pre", "d_second_gate_pre"], "d_first_second_gate_pre"),
-        (["d_first_of_all_pre", "d_second_of_all"], "d_parts"),
+        (["W", "dot_W"], "W_and_dot"),
+        (["dot_W", "W"], "dot_and_W"),
+        (["W_i", "dot_W_i", "W_f", "dot_W_f"], "W_if_and_dot"),
+        (["W_i_x", "dot_W_i_x_W_i", "W_f_x", "dot_W_f_x_W_f"], "W_if_x_and_dot"),
+        (["d_i_pre", "d_dot_i_pre", "d_f_pre", "d_dot_f_pre"], "d_if_pre_and_dot"),
+        (["W_i", "dot_W_f"], "W_i_dot_W_f"),
+        (["s", "s"], "s_twice"),
+        (["s", "s", "s"], "s_3_times"),
+        (["d_first_of_three_pre", "d_bb_pre", "d_c_pre"], "d_first_of_three_to_c_pre"),
+        (["d_first_of_one", "d_second_two"], "d_first_of_one_and_second_two"),
+        (["d_first_of_all_pre", "d_second_of_all"], "d_all"),
     ],
 )
 def test_the_name_of_several(names: list[str], name: str) -> None:
     assert together(names) == name
+
+
+def test_products_without_a_short_name_are_called_after_their_factors() -> None:
+    apart = ["q_a", "q_b", "W_ka_x", "W_kb_x", "v"]
+    assert together(apart, "W_qa_qb_ka_kb_v_x") == "W_qa_qb_ka_kb_v_x"
+    assert together(apart, f"W_{'qa_qb_' * 5}x") == "q_a_to_v"
+    assert together(["W_i_x", "W_f_x"], "W_if_h") == "W_if_x"
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "elman", "fgr", "lem", "retnet", "jordan"])
+@pytest.mark.parametrize("order", [ORDER, KERNEL_ORDER], ids=["arrays", "kernels"])
+def test_no_joined_name_is_long_or_a_number(name: str, order: tuple[str, ...]) -> None:
+    """Names that a pass makes say what they hold; a number says only that another name was taken."""
+    entries = Entries(symrnn.load(name), order)
+    for program in (entries.train, entries.states, entries.infer, entries.jvp, entries.hvp):
+        before = schedule(program.derivation, ("expand", "alias", "prune", "recompute", "alias", "hoist"))
+        made = program.values.keys() - before.values.keys()
+        assert [n for n in made if len(n.removesuffix("_steps")) > 30] == []
+        assert [n for n in made if n[-1].isdigit() and not ends_so(n, before)] == []
+
+
+def ends_so(name: str, program: Program) -> bool:
+    """Does a value that is joined there end in this number itself, as W_2 does?"""
+    return any(n.rpartition("_")[2] == name.rpartition("_")[2] for n in program.values)
 
 
 def test_products_for_all_steps_stay_apart_where_the_loop_does_not_read_their_parts() -> None:

@@ -12,10 +12,10 @@ from points import Point, point
 
 import symrnn
 import symrnn.schedule
-from symrnn.calculus.derive import derive
+from symrnn.calculus.derive import derive, derive_tangent
 from symrnn.calculus.ir import AlongAxis, Contraction, Peak, Pointwise, Statement
 from symrnn.meaning import interpret
-from symrnn.schedule import KERNEL_ORDER, ORDER, PASSES, schedule
+from symrnn.schedule import HVP, INFER, KERNEL_ORDER, ORDER, PASSES, schedule
 from symrnn.schedule.program import Program
 
 CELLS = symrnn.gallery()
@@ -54,7 +54,7 @@ def test_operands_that_cancel_out_are_not_read(equation: str) -> None:
 
 def test_passes_are_listed() -> None:
     folder = Path(symrnn.__file__).parent / "schedule"
-    others = {"__init__", "program", "products", "place", "kinds", "cost"}
+    others = {"__init__", "program", "products", "place", "kinds", "cost", "together"}
     assert {f.stem for f in folder.glob("*.py")} - others == set(PASSES)
     assert set(PASSES) == {*ORDER, *KERNEL_ORDER, "states"}
 
@@ -139,6 +139,16 @@ def test_products_and_weight_gradients_leave_the_loop() -> None:
     in_loop = [s for sweep in program.sweeps for s in sweep.loop if isinstance(s, Contraction)]
     assert len(in_loop) == 8, "only the recurrent products, four forward and four backward, stay inside"
     assert all(any(a.name.startswith("U_") for a in s.args) for s in in_loop)
+
+
+def test_what_leaves_the_loop_is_called_after_what_it_is() -> None:
+    """A second value of one name after the last that enters it, and one too long to read after the adjoint alone."""
+    program = schedule(derive(symrnn.load("lstm_layernorm")), entry=INFER)
+    made = {s.out.name for s in program.sweep("infer").before}
+    assert {"b_i_in", "b_g_in"} <= made and not {n for n in made if n.startswith("c_in")} - {"c_in"}
+    back = {s.out.name for s in schedule(derive_tangent(symrnn.load("lem")), entry=HVP).sweep("hvp_backward").before}
+    assert {"local_dot_dt_1_pre", "local_dot_dt_2_pre"} <= back
+    assert max(map(len, back)) <= 30
 
 
 def test_the_reverse_loop_calls_no_function_and_multiplies_ready_local_derivatives() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -127,6 +128,101 @@ def test_nothing_evaluates_text() -> None:
             assert "exec" not in calls
         if room(path) == "language" or module(path) == "calculus.lower":
             assert not re.search(r"\bsympify\b|\blambdify\b", text)
+
+
+#: What makes generated code, and must know what it prints without reading it again.
+PRINTING = ("printing", "compiled", "targets", "schedule", "native", "pages/parts/code.py")
+#: Methods of a text that look for something in it.
+LOOKING = {
+    *("startswith", "endswith", "removesuffix", "removeprefix", "find", "rfind", "index", "rindex"),
+    *("partition", "rpartition", "split", "rsplit", "count"),
+}
+#: The functions that may call what has such a name, each with the reason. No text that was printed is among them.
+MAY_LOOK = {
+    "printing.schedules._product": "where an operand stands in a tuple",
+    "printing.spelling": "words a cell's names are compared with, and patterns of them",
+    "compiled.c.Writer.local_names": "the name of a cell's value, which could be taken for an array's",
+    "compiled.c.sizes": "the name of a cell's axis, which could be taken for an array's",
+    "compiled.members.members": "how often a statement reads a name, in a tuple",
+    "compiled.plan._holding": "the name of a kernel, from that of the block it was",
+    "targets.numpy._Program.body": "a set of names",
+    "targets.cpp.load": "the path of a file",
+    "targets.cuda.load": "the path of a file",
+    "schedule.Entries.states": "where a pass stands in their order",
+    "schedule.concat._Concat.cut": "where a value stands in a row",
+    "schedule.together.together": "the words of a name, to make another name",
+    "schedule.together._without_tangents": "where a word stands in a name, to make another name",
+    "schedule.together._shared_start": "where words of names first differ, in a list",
+    "schedule.cut._parts": "where a sweep stands in their order",
+    "schedule.hoist._shared": "the words of a name, to make another name",
+    "schedule.hoist._bare": "the name of an adjoint, to make another name",
+    "native.cuda_on_cpu": "a CUDA text is all that CuPy is given",
+    "native.cuda_on_cpu.RawModule.__init__": "the options of a compiler",
+    "native.cuda_on_cpu.RawModule.loaded": "a CUDA text is all that CuPy is given",
+    "native.library.library": "what the system says of a file",
+    "native.library.machine": "what the system says of the processor",
+    "native.nvrtc": "what the compiler says",
+    "native.nvrtc.usage": "what the compiler says",
+    "native.nvrtc._wheels": "the path of a file",
+}
+
+
+def looks(node: ast.AST, where: str) -> set[str]:
+    """The functions, by their names after that of the module, in which a text may be searched for something."""
+    found: set[str] = set()
+    for inner in ast.iter_child_nodes(node):
+        scope = isinstance(inner, ast.FunctionDef | ast.ClassDef)
+        here = f"{where}.{inner.name}" if isinstance(inner, ast.FunctionDef | ast.ClassDef) else where
+        found |= looks(inner, here) | ({here} if not scope and looks_itself(inner) else set())
+    return found
+
+
+def looks_itself(node: ast.AST) -> bool:
+    """Is it a call of `re`, of a text's methods that look, or the question whether a literal stands in something?"""
+    if isinstance(node, ast.Compare):
+        literal = isinstance(node.left, ast.Constant) and isinstance(node.left.value, str)
+        return literal and any(isinstance(op, ast.In | ast.NotIn) for op in node.ops)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    if isinstance(node.func.value, ast.Name) and node.func.value.id == "re":
+        return True
+    exchanged = node.func.attr == "replace" and bool(node.args) and isinstance(node.args[0], ast.Constant)
+    return exchanged or node.func.attr in LOOKING
+
+
+def test_nothing_is_decided_by_what_was_printed() -> None:
+    """What generates code decides on data before it is text; and no reason outlives the call it was for."""
+    paths = [p for p in MODULES if p.relative_to(ROOT).as_posix().startswith(PRINTING)]
+    assert len(paths) > 40
+    found = {name for p in paths for name in looks(ast.parse(p.read_text(encoding="utf-8")), module(p))}
+    assert found == MAY_LOOK.keys()
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        'text = condition.removesuffix(".astype(dtype)")',
+        'text = condition.replace(".astype(dtype)", "")',
+        'more = target.endswith("[t]")',
+        'if " = " in line: pass',
+        'if "None" not in index: pass',
+        're.search("astype", text)',
+        'target, text = line.split(" = ", 1)',
+        'if f(a)[0] and text.startswith("zeros"): pass',
+    ],
+)
+def test_a_decision_on_a_text_is_found(planted: str) -> None:
+    method = f"class Writer:\n    def write(self):\n        {planted}\n    def other(self): pass"
+    assert looks(ast.parse(method), "made") == {"made.Writer.write"}
+
+
+def test_what_looks_into_no_text_is_left_alone() -> None:
+    plain = """
+        if name in taken: pass
+        s = replace(s, out=out)
+        if axis == "H": text = f"({text})"
+    """
+    assert looks(ast.parse(dedent(plain)), "made") == set()
 
 
 def test_every_row_of_the_floors_exists() -> None:

@@ -129,16 +129,16 @@ extern "C" void forward_once(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         forward_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -250,13 +250,13 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_T_at = static_cast<storage_t*>(at[1]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W_T;
         backward_finish_point(
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W_T);
-        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+        d_W_T_at[iH * H + jH] = storage_t(d_W_T);
     }
 }
 
@@ -274,14 +274,14 @@ extern "C" void backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W;
         backward_finish2_point(
-            compute_t(d_W_W_T_at[iH * H + iH2]),
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_W_W_T_at[iH * H + jH]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 
@@ -304,16 +304,16 @@ extern "C" void states_forward_once(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         states_forward_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -361,20 +361,20 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_T2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ A2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_T_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         states_backward_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T2_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A2_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -389,10 +389,10 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ A_h2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ A_h_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_tanh2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -400,11 +400,11 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t h_tanh;
         states_backward_before_point(
-            compute_t(A_h2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(A_h_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_x_at[(iT * B + iB) * H + iH]),
             compute_t(b_at[iH]),
             h_tanh);
-        h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
+        h_tanh_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
     }
 }
 
@@ -423,7 +423,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_tanh2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -435,7 +435,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(0.01),
-            compute_t(h_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
             d_h, d_h_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
@@ -481,13 +481,13 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
     storage_t* __restrict__ d_W_T_at = static_cast<storage_t*>(at[1]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W_T;
         states_backward_finish_point(
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W_T);
-        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+        d_W_T_at[iH * H + jH] = storage_t(d_W_T);
     }
 }
 
@@ -505,14 +505,14 @@ extern "C" void states_backward_finish2(int64, const int64* sizes, void* const* 
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W;
         states_backward_finish2_point(
-            compute_t(d_W_W_T_at[iH * H + iH2]),
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_W_W_T_at[iH * H + jH]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 
@@ -535,16 +535,16 @@ extern "C" void infer_once(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         infer_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -600,16 +600,16 @@ extern "C" void step_once(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         step_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -670,19 +670,19 @@ extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A, dot_A;
         jvp_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
-            compute_t(dot_W_at[iH * H + iH2]),
-            compute_t(dot_W_T_at[iH * H + iH2]),
+            compute_t(iH == jH),
+            compute_t(dot_W_at[iH * H + jH]),
+            compute_t(dot_W_T_at[iH * H + jH]),
             A, dot_A);
-        A_at[iH * H + iH2] = storage_t(A);
-        dot_A_at[iH * H + iH2] = storage_t(dot_A);
+        A_at[iH * H + jH] = storage_t(A);
+        dot_A_at[iH * H + jH] = storage_t(dot_A);
     }
 }
 
@@ -696,7 +696,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -706,7 +706,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_x;
         jvp_before_point(
-            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -731,9 +731,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ A_h_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_A_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -745,10 +745,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(A_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_A_h_h_prev_at[iB * H + iH]),
-            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + iH]),
-            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(A_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -785,19 +785,19 @@ extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A, dot_A;
         hvp_forward_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
-            compute_t(dot_W_at[iH * H + iH2]),
-            compute_t(dot_W_T_at[iH * H + iH2]),
+            compute_t(iH == jH),
+            compute_t(dot_W_at[iH * H + jH]),
+            compute_t(dot_W_T_at[iH * H + jH]),
             A, dot_A);
-        A_at[iH * H + iH2] = storage_t(A);
-        dot_A_at[iH * H + iH2] = storage_t(dot_A);
+        A_at[iH * H + jH] = storage_t(A);
+        dot_A_at[iH * H + jH] = storage_t(dot_A);
     }
 }
 
@@ -811,7 +811,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -821,7 +821,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_x;
         hvp_forward_before_point(
-            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -847,9 +847,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ A_h_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_A_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -863,10 +863,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_h_pre, h_tanh, h, dot_h;
         hvp_forward_step_point(
-            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(A_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_A_h_h_prev_at[iB * H + iH]),
-            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + iH]),
-            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(A_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -904,7 +904,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -919,24 +919,24 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_dot_h, d_dot_h_pre, d_h_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_A_h_dot_A_h_A, const compute_t d_h_next,
+    const compute_t d_h_prev_A_h_and_dot, const compute_t d_h_next,
     const compute_t d_dot_h_prev_dot_A_h_h_prev, const compute_t d_dot_h, compute_t& d_h_prev,
     compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_A_h_dot_A_h_A + d_h_next;
+    d_h_prev = d_h_prev_A_h_and_dot + d_h_next;
     d_dot_h_prev = d_dot_h_prev_dot_A_h_h_prev + d_dot_h;
 }
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_A_h_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_A_h_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_h_prev_dot_A_h_h_prev_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
@@ -947,7 +947,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_A_h_dot_A_h_A_at[iB * H + iH]),
+            compute_t(d_h_prev_A_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_A_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -974,15 +974,15 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_T_at = static_cast<storage_t*>(at[3]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_A, d_W_T;
         hvp_backward_finish_point(
-            compute_t(d_A_A_h_at[iH * H + iH2]),
-            compute_t(d_A_dot_A_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_A_A_h_at[iH * H + jH]),
+            compute_t(d_A_dot_A_h_h_prev_at[iH * H + jH]),
             d_A, d_W_T);
-        d_A_at[iH * H + iH2] = storage_t(d_A);
-        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+        d_A_at[iH * H + jH] = storage_t(d_A);
+        d_W_T_at[iH * H + jH] = storage_t(d_W_T);
     }
 }
 
@@ -1000,14 +1000,14 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W;
         hvp_backward_finish2_point(
-            compute_t(d_W_W_T_at[iH * H + iH2]),
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_W_W_T_at[iH * H + jH]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

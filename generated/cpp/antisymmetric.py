@@ -278,11 +278,11 @@ def backward_states(params, tape, cotangents, dstate):
     V = np.ascontiguousarray(params["V"])
     b = np.ascontiguousarray(params["b"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_T2 = scratch("W_T2", (H, H), dtype)
-    A2 = scratch("A2", (H, H), dtype)
-    V_x2 = scratch("V_x2", (T, B, H), dtype)
-    A_h2 = scratch("A_h2", (T, B, H), dtype)
-    h_tanh2 = scratch("h_tanh2", (T, B, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
+    A = scratch("A", (H, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    A_h_steps = scratch("A_h_steps", (T, B, H), dtype)
+    h_tanh = scratch("h_tanh", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_h_prev_A_h = scratch("d_h_prev_A_h", (B, H), dtype)
@@ -295,13 +295,13 @@ def backward_states(params, tape, cotangents, dstate):
     d_W = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_once = kernel(
-        "states_backward_once", W, W_T2, A2,
+        "states_backward_once", W, W_T, A,
     )
     states_backward_before = kernel(
-        "states_backward_before", A_h2, V_x2, b, h_tanh2,
+        "states_backward_before", A_h_steps, V_x, b, h_tanh,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, h_tanh2, d_h, d_h_pre,
+        "states_backward_step", dy, d_h_prev_rows, h_tanh, d_h, d_h_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", d_h_prev_A_h, d_h, d_h_prev_rows,
@@ -313,18 +313,18 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_finish2", d_W_W_T, d_A, d_W,
     )
 
-    W_T2[...] = W.T
+    W_T[...] = W.T
     states_backward_once()
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    product(x.reshape(-1, I), V.T, V_x2.reshape(-1, H))
+    product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    product(h_rows[:-1].reshape(-1, H), A2.T, A_h2.reshape(-1, H))
+    product(h_rows[:-1].reshape(-1, H), A.T, A_h_steps.reshape(-1, H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_h_pre[t], A2, d_h_prev_A_h)
+        product(d_h_pre[t], A, d_h_prev_A_h)
         states_backward_step2(t)
 
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
@@ -475,13 +475,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_T = scratch("dot_W_T", (H, H), dtype)
     A = scratch("A", (H, H), dtype)
     dot_A = scratch("dot_A", (H, H), dtype)
-    dot_V2 = scratch("dot_V2", (I, 2 * H), dtype)
-    dot_A2 = scratch("dot_A2", (H, 2 * H), dtype)
-    A_T2 = scratch("A_T2", (H, H), dtype)
-    V_x_dot_V_x_V = scratch("V_x_dot_V_x_V", (T, B, 2 * H), dtype)
+    V_and_dot = scratch("V_and_dot", (I, 2 * H), dtype)
+    A_and_dot = scratch("A_and_dot", (H, 2 * H), dtype)
+    A_turned = scratch("A_turned", (H, H), dtype)
+    V_x_and_dot = scratch("V_x_and_dot", (T, B, 2 * H), dtype)
     dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
     dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
-    A_h_dot_A_h_A = scratch("A_h_dot_A_h_A", (B, 2 * H), dtype)
+    A_h_and_dot = scratch("A_h_and_dot", (B, 2 * H), dtype)
     dot_A_h_h_prev = scratch("dot_A_h_h_prev", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
@@ -489,29 +489,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", W, W_T, dot_W, dot_W_T, A, dot_A,
     )
     jvp_before = kernel(
-        "jvp_before", V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
+        "jvp_before", V_x_and_dot, dot_V_x_x, dot_V_x,
     )
     jvp_step = kernel(
-        "jvp_step", A_h_dot_A_h_A, dot_A_h_h_prev, V_x_dot_V_x_V, b, dot_V_x, dot_b, h_rows, dot_h_rows,
+        "jvp_step", A_h_and_dot, dot_A_h_h_prev, V_x_and_dot, b, dot_V_x, dot_b, h_rows, dot_h_rows,
     )
 
     W_T[...] = W.T
     dot_W_T[...] = dot_W.T
-    dot_V2[..., :H] = V.T
-    dot_V2[..., H:2 * H] = dot_V.T
+    V_and_dot[..., :H] = V.T
+    V_and_dot[..., H:2 * H] = dot_V.T
     jvp_once()
-    dot_A2[..., :H] = A.T
-    dot_A2[..., H:2 * H] = dot_A.T
-    A_T2[...] = A.T
-    product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
+    A_and_dot[..., :H] = A.T
+    A_and_dot[..., H:2 * H] = dot_A.T
+    A_turned[...] = A.T
+    product(x.reshape(-1, I), V_and_dot, V_x_and_dot.reshape(-1, 2 * H))
     # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], dot_A2, A_h_dot_A_h_A)
+        product(h_rows[t], A_and_dot, A_h_and_dot)
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(dot_h_rows[t], A_T2, dot_A_h_h_prev)
+        product(dot_h_rows[t], A_turned, dot_A_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -547,13 +547,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_T = scratch("dot_W_T", (H, H), dtype)
     A = scratch("A", (H, H), dtype)
     dot_A = scratch("dot_A", (H, H), dtype)
-    dot_V2 = scratch("dot_V2", (I, 2 * H), dtype)
-    dot_A2 = scratch("dot_A2", (H, 2 * H), dtype)
-    A_T2 = scratch("A_T2", (H, H), dtype)
-    V_x_dot_V_x_V = scratch("V_x_dot_V_x_V", (T, B, 2 * H), dtype)
+    V_and_dot = scratch("V_and_dot", (I, 2 * H), dtype)
+    A_and_dot = scratch("A_and_dot", (H, 2 * H), dtype)
+    A_turned = scratch("A_turned", (H, H), dtype)
+    V_x_and_dot = scratch("V_x_and_dot", (T, B, 2 * H), dtype)
     dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
     dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
-    A_h_dot_A_h_A = scratch("A_h_dot_A_h_A", (B, 2 * H), dtype)
+    A_h_and_dot = scratch("A_h_and_dot", (B, 2 * H), dtype)
     dot_A_h_h_prev = scratch("dot_A_h_h_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_tanh = scratch("h_tanh", (T, B, H), dtype)
@@ -563,39 +563,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", W, W_T, dot_W, dot_W_T, A, dot_A,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
+        "hvp_forward_before", V_x_and_dot, dot_V_x_x, dot_V_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", A_h_dot_A_h_A, dot_A_h_h_prev, V_x_dot_V_x_V, b, dot_V_x, dot_b, h_rows,
-        dot_h_rows, dot_h_pre, h_tanh,
+        "hvp_forward_step", A_h_and_dot, dot_A_h_h_prev, V_x_and_dot, b, dot_V_x, dot_b, h_rows, dot_h_rows,
+        dot_h_pre, h_tanh,
     )
 
     W_T[...] = W.T
     dot_W_T[...] = dot_W.T
-    dot_V2[..., :H] = V.T
-    dot_V2[..., H:2 * H] = dot_V.T
+    V_and_dot[..., :H] = V.T
+    V_and_dot[..., H:2 * H] = dot_V.T
     hvp_forward_once()
-    dot_A2[..., :H] = A.T
-    dot_A2[..., H:2 * H] = dot_A.T
-    A_T2[...] = A.T
-    product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
+    A_and_dot[..., :H] = A.T
+    A_and_dot[..., H:2 * H] = dot_A.T
+    A_turned[...] = A.T
+    product(x.reshape(-1, I), V_and_dot, V_x_and_dot.reshape(-1, 2 * H))
     # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], dot_A2, A_h_dot_A_h_A)
+        product(h_rows[t], A_and_dot, A_h_and_dot)
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(dot_h_rows[t], A_T2, dot_A_h_h_prev)
+        product(dot_h_rows[t], A_turned, dot_A_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    dot_V22 = scratch("dot_V22", (2 * H, I), dtype)
-    dot_A22 = scratch("dot_A22", (2 * H, H), dtype)
+    V_and_dot_T = scratch("V_and_dot_T", (2 * H, I), dtype)
+    A_and_dot_T = scratch("A_and_dot_T", (2 * H, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
-    d_h_prev_A_h_dot_A_h_A = scratch("d_h_prev_A_h_dot_A_h_A", (B, H), dtype)
+    d_h_pre_and_dot = scratch("d_h_pre_and_dot", (T, B, 2 * H), dtype)
+    d_h_prev_A_h_and_dot = scratch("d_h_prev_A_h_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_A_h_h_prev = scratch("d_dot_h_prev_dot_A_h_h_prev", (B, H), dtype)
     d_A_A_h = scratch("d_A_A_h", (H, H), dtype)
     d_A_dot_A_h_h_prev = scratch("d_A_dot_A_h_h_prev", (H, H), dtype)
@@ -611,10 +611,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h, d_dot_h_pre2,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h,
+        d_h_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_A_h_dot_A_h_A, d_h_prev_rows, d_dot_h_prev_dot_A_h_h_prev, d_dot_h,
+        "hvp_backward_step2", d_h_prev_A_h_and_dot, d_h_prev_rows, d_dot_h_prev_dot_A_h_h_prev, d_dot_h,
         d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
@@ -627,33 +628,33 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_V_V_x, d_V_dot_V_x_x, d_V,
     )
 
-    dot_V22[:H] = V
-    dot_V22[H:2 * H] = dot_V
-    dot_A22[:H] = A
-    dot_A22[H:2 * H] = dot_A
+    V_and_dot_T[:H] = V
+    V_and_dot_T[H:2 * H] = dot_V
+    A_and_dot_T[:H] = A
+    A_and_dot_T[H:2 * H] = dot_A
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_dot_h_pre2[t], dot_A22, d_h_prev_A_h_dot_A_h_A)
+        product(d_h_pre_and_dot[t], A_and_dot_T, d_h_prev_A_h_and_dot)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_dot_h_pre2[t][:, H:2 * H], A, d_dot_h_prev_dot_A_h_h_prev)
+        product(d_h_pre_and_dot[t][:, H:2 * H], A, d_dot_h_prev_dot_A_h_h_prev)
         hvp_backward_step2(t)
 
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(
-        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_A_dot_A_h_h_prev,
     )
-    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_V22, d_x.reshape(-1, I))
+    product(d_h_pre_and_dot.reshape(-1, 2 * H), V_and_dot_T, d_x.reshape(-1, I))
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
     d_W_W_T[...] = d_W_T.T
     hvp_backward_finish2()

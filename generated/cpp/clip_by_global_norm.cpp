@@ -210,8 +210,8 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ max_n2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ s_again_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -220,8 +220,8 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
         // through s = limit / max(n, limit)
         const compute_t max_n = larger(n_, limit);
         const compute_t s = limit / max_n;
-        max_n2_at[iT * B + iB] = storage_t(max_n);
-        s2_at[iT * B + iB] = storage_t(s);
+        max_n_at[iT * B + iB] = storage_t(max_n);
+        s_again_at[iT * B + iB] = storage_t(s);
         double d_s_y_a_total = 0;
         #pragma omp simd reduction(+:d_s_y_a_total)
         for (int64 iN = 0; iN < N; ++iN) {
@@ -242,9 +242,9 @@ extern "C" void backward_before_rows2(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ max_n2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ s_again_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[9]);
@@ -264,9 +264,9 @@ extern "C" void backward_before_rows2(int64, const int64* sizes, void* const* at
 
         const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
         const compute_t limit = compute_t(limit_at[0]);
-        const compute_t max_n = compute_t(max_n2_at[iT * B + iB]);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
         const compute_t n_ = compute_t(n_at[iT * B + iB]);
-        const compute_t s = compute_t(s2_at[iT * B + iB]);
+        const compute_t s = compute_t(s_again_at[iT * B + iB]);
         // through s = limit / max(n, limit)
         const compute_t d_s = d_s_y_a + d_s_y_b;
         const compute_t d_max_n = -limit * d_s / square(max_n);
@@ -301,7 +301,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_again_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -313,7 +313,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
-            compute_t(s2_at[iT * B + iB]),
+            compute_t(s_again_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
     }
@@ -465,7 +465,7 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n_sum3_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -483,7 +483,7 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         }
         const compute_t n_sum = compute_t(n_sum_total);
         const compute_t d_s_y_a = compute_t(d_s_y_a_total);
-        n_sum3_at[iT * B + iB] = storage_t(n_sum);
+        n_sum_at[iT * B + iB] = storage_t(n_sum);
         d_s_y_a_at[iT * B + iB] = storage_t(d_s_y_a);
     }
 }
@@ -493,10 +493,10 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_y_b_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ n_sum3_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[8]);
@@ -518,7 +518,7 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
         const compute_t n_sum2 = compute_t(n_sum2_total);
         const compute_t d_s_y_b = compute_t(d_s_y_b_total);
 
-        const compute_t n_sum = compute_t(n_sum3_at[iT * B + iB]);
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
         const compute_t limit = compute_t(limit_at[0]);
         const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
         // through n = sqrt(sum(a * a) + sum(b * b))
@@ -536,7 +536,7 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
         // through s = limit / max(n, limit)
         const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
         const compute_t d_s_by_limit = d_s * s1;
-        s2_at[iT * B + iB] = storage_t(s);
+        s_at[iT * B + iB] = storage_t(s);
         d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
         d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
         d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
@@ -562,7 +562,7 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -574,7 +574,7 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
-            compute_t(s2_at[iT * B + iB]),
+            compute_t(s_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
     }

@@ -169,8 +169,8 @@ def backward(params, tape, dy, dstate=None):
     dy_y_a = np.ascontiguousarray(cotangents["y_a"])
     dy_y_b = np.ascontiguousarray(cotangents["y_b"])
     limit = np.ascontiguousarray(params["limit"])
-    max_n2 = scratch("max_n2", (T, B), dtype)
-    s2 = scratch("s2", (T, B), dtype)
+    max_n = scratch("max_n", (T, B), dtype)
+    s_again = scratch("s_again", (T, B), dtype)
     d_s_y_a = scratch("d_s_y_a", (T, B), dtype)
     d_n_pre = scratch("d_n_pre", (T, B), dtype)
     d_a = np.empty((T, B, N), dtype)
@@ -181,14 +181,14 @@ def backward(params, tape, dy, dstate=None):
     d_limit_s = scratch("d_limit_s", (), dtype)
     d_limit = np.empty((), dtype)
     backward_before_rows = kernel(
-        "backward_before_rows", dy_y_a, a, limit, n, d_s_y_a, max_n2, s2,
+        "backward_before_rows", dy_y_a, a, limit, n, d_s_y_a, max_n, s_again,
     )
     backward_before_rows2 = kernel(
-        "backward_before_rows2", dy_y_b, b, d_s_y_a, limit, max_n2, n, s2, d_n_pre, d_max_n_by_limit,
+        "backward_before_rows2", dy_y_b, b, d_s_y_a, limit, max_n, n, s_again, d_n_pre, d_max_n_by_limit,
         d_s_by_limit, d_b,
     )
     backward_before = kernel(
-        "backward_before", d_n_pre, a, dy_y_a, s2, d_a,
+        "backward_before", d_n_pre, a, dy_y_a, s_again, d_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_max_n_by_limit, d_limit_max_n,
@@ -256,8 +256,8 @@ def backward_states(params, tape, cotangents, dstate):
     dy_y_a = np.ascontiguousarray(cotangents["y_a"])
     dy_y_b = np.ascontiguousarray(cotangents["y_b"])
     limit = np.ascontiguousarray(params["limit"])
-    n_sum3 = scratch("n_sum3", (T, B), dtype)
-    s2 = scratch("s2", (T, B), dtype)
+    n_sum = scratch("n_sum", (T, B), dtype)
+    s = scratch("s", (T, B), dtype)
     d_s_y_a = scratch("d_s_y_a", (T, B), dtype)
     d_n_pre = scratch("d_n_pre", (T, B), dtype)
     d_a = np.empty((T, B, N), dtype)
@@ -268,14 +268,14 @@ def backward_states(params, tape, cotangents, dstate):
     d_limit_s = scratch("d_limit_s", (), dtype)
     d_limit = np.empty((), dtype)
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", a, dy_y_a, n_sum3, d_s_y_a,
+        "states_backward_before_rows", a, dy_y_a, n_sum, d_s_y_a,
     )
     states_backward_before_rows2 = kernel(
-        "states_backward_before_rows2", b, dy_y_b, n_sum3, limit, d_s_y_a, s2, d_n_pre, d_max_n_by_limit,
+        "states_backward_before_rows2", b, dy_y_b, n_sum, limit, d_s_y_a, s, d_n_pre, d_max_n_by_limit,
         d_s_by_limit, d_b,
     )
     states_backward_before = kernel(
-        "states_backward_before", d_n_pre, a, dy_y_a, s2, d_a,
+        "states_backward_before", d_n_pre, a, dy_y_a, s, d_a,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", d_max_n_by_limit, d_limit_max_n,

@@ -211,7 +211,7 @@ inline_point void backward_step2_point(
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_yz_d_z_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -222,12 +222,12 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_y_prev, d_z_prev;
         backward_step2_point(
-            compute_t(d_parts_at[iB * (2 * H) + iH]),
+            compute_t(W_yz_d_z_pre_at[iB * (2 * H) + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(d_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_yz_d_z_pre_at[iB * (2 * H) + H + iH]),
             compute_t(4.7),
             d_y_prev, d_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
@@ -293,11 +293,11 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_y_y2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_z_z2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_x2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_y_y_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_z_z_steps_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ z_tanh2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -305,12 +305,12 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t z_tanh;
         states_backward_before_point(
-            compute_t(W_y_y2_at[(iT * B + iB) * H + iH]),
-            compute_t(W_z_z2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_y_y_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(W_z_z_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_x_at[(iT * B + iB) * H + iH]),
             compute_t(b_at[iH]),
             z_tanh);
-        z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
+        z_tanh_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
     }
 }
 
@@ -332,7 +332,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ z_tanh2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[6]);
@@ -346,7 +346,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(0.042),
-            compute_t(z_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             d_y, d_z, d_z_pre);
         d_y_at[iB * H + iH] = storage_t(d_y);
         d_z_at[iB * H + iH] = storage_t(d_z);
@@ -366,7 +366,7 @@ inline_point void states_backward_step2_point(
 extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_yz_d_z_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -377,12 +377,12 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     {
         compute_t d_y_prev, d_z_prev;
         states_backward_step2_point(
-            compute_t(d_parts_at[iB * (2 * H) + iH]),
+            compute_t(W_yz_d_z_pre_at[iB * (2 * H) + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(d_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_yz_d_z_pre_at[iB * (2 * H) + H + iH]),
             compute_t(4.7),
             d_y_prev, d_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
@@ -498,7 +498,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -508,7 +508,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_x;
         jvp_before_point(
-            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -540,11 +540,11 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_y_dot_W_y_y_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_y_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_dot_W_z_z_W_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_z_z_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_z_z_z_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ V_x_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[7]);
@@ -558,13 +558,13 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t z, dot_z, y, dot_y;
         jvp_step_point(
-            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_y_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_y_prev_at[iB * H + iH]),
-            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
+            compute_t(W_z_z_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_z_z_z_prev_at[iB * H + iH]),
-            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
-            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
-            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_y_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_z_z_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -597,7 +597,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -607,7 +607,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_x;
         hvp_forward_before_point(
-            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -639,11 +639,11 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_y_dot_W_y_y_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_y_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_dot_W_z_z_W_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_z_z_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_z_z_z_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ V_x_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[7]);
@@ -659,13 +659,13 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_z_pre, z_tanh, z, dot_z, y, dot_y;
         hvp_forward_step_point(
-            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_y_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_y_prev_at[iB * H + iH]),
-            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
+            compute_t(W_z_z_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_z_z_z_prev_at[iB * H + iH]),
-            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
-            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
-            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_y_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_z_z_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -716,7 +716,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_z_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_z_pre2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_z_pre_and_dot_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -735,22 +735,22 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
         d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
         d_dot_z_at[iB * H + iH] = storage_t(d_dot_z);
         d_z_at[iB * H + iH] = storage_t(d_z);
-        d_dot_z_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_dot_z_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_y_prev_W_y_dot_W_y_y_W_y, const compute_t d_z, const compute_t dt,
-    const compute_t gamma, const compute_t d_y_next, const compute_t d_z_prev_W_z_dot_W_z_z_W_z,
-    const compute_t epsilon, const compute_t d_dot_y_prev_dot_W_y_y_y_prev, const compute_t d_dot_z,
-    const compute_t d_dot_y, const compute_t d_dot_z_prev_dot_W_z_z_z_prev, compute_t& d_y_prev,
-    compute_t& d_z_prev, compute_t& d_dot_y_prev, compute_t& d_dot_z_prev)
+    const compute_t d_y_prev_W_y_y_and_dot, const compute_t d_z, const compute_t dt, const compute_t gamma,
+    const compute_t d_y_next, const compute_t d_z_prev_W_z_z_and_dot, const compute_t epsilon,
+    const compute_t d_dot_y_prev_dot_W_y_y_y_prev, const compute_t d_dot_z, const compute_t d_dot_y,
+    const compute_t d_dot_z_prev_dot_W_z_z_z_prev, compute_t& d_y_prev, compute_t& d_z_prev,
+    compute_t& d_dot_y_prev, compute_t& d_dot_z_prev)
 {
     const compute_t s1 = dt * gamma;
-    d_y_prev = d_y_prev_W_y_dot_W_y_y_W_y - d_z * s1 + d_y_next;
+    d_y_prev = d_y_prev_W_y_y_and_dot - d_z * s1 + d_y_next;
     const compute_t s2 = 1 - dt * epsilon;
-    d_z_prev = d_z * s2 + d_z_prev_W_z_dot_W_z_z_W_z;
+    d_z_prev = d_z * s2 + d_z_prev_W_z_z_and_dot;
     d_dot_y_prev = d_dot_y_prev_dot_W_y_y_y_prev - d_dot_z * s1 + d_dot_y;
     d_dot_z_prev = d_dot_z * s2 + d_dot_z_prev_dot_W_z_z_z_prev;
 }
@@ -758,11 +758,11 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_y_prev_W_y_dot_W_y_y_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_y_prev_W_y_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_z_prev_W_z_dot_W_z_z_W_z_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_dot_parts_prev_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_z_prev_W_z_z_and_dot_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_yz_d_dot_z_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_z_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -774,17 +774,17 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev;
         hvp_backward_step2_point(
-            compute_t(d_y_prev_W_y_dot_W_y_y_W_y_at[iB * H + iH]),
+            compute_t(d_y_prev_W_y_y_and_dot_at[iB * H + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_z_prev_W_z_dot_W_z_z_W_z_at[iB * H + iH]),
+            compute_t(d_z_prev_W_z_z_and_dot_at[iB * H + iH]),
             compute_t(4.7),
-            compute_t(d_dot_parts_prev_at[iB * (2 * H) + iH]),
+            compute_t(W_yz_d_dot_z_pre_at[iB * (2 * H) + iH]),
             compute_t(d_dot_z_at[iB * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(W_yz_d_dot_z_pre_at[iB * (2 * H) + H + iH]),
             d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
@@ -812,17 +812,17 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_z_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W_y, d_W_z;
         hvp_backward_finish_point(
-            compute_t(d_W_y_W_y_y_at[iH * H + iH2]),
-            compute_t(d_W_y_dot_W_y_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_W_z_W_z_z_at[iH * H + iH2]),
-            compute_t(d_W_z_dot_W_z_z_z_prev_at[iH * H + iH2]),
+            compute_t(d_W_y_W_y_y_at[iH * H + jH]),
+            compute_t(d_W_y_dot_W_y_y_y_prev_at[iH * H + jH]),
+            compute_t(d_W_z_W_z_z_at[iH * H + jH]),
+            compute_t(d_W_z_dot_W_z_z_z_prev_at[iH * H + jH]),
             d_W_y, d_W_z);
-        d_W_y_at[iH * H + iH2] = storage_t(d_W_y);
-        d_W_z_at[iH * H + iH2] = storage_t(d_W_z);
+        d_W_y_at[iH * H + jH] = storage_t(d_W_y);
+        d_W_z_at[iH * H + jH] = storage_t(d_W_z);
     }
 }
 

@@ -195,7 +195,7 @@ def backward(params, tape, dy, dstate=None):
     d_y = scratch("d_y", (B, H), dtype)
     d_z = scratch("d_z", (B, H), dtype)
     d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
-    d_parts = scratch("d_parts", (B, 2 * H), dtype)
+    W_yz_d_z_pre = scratch("W_yz_d_z_pre", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_y = np.empty((H, H), dtype)
     d_W_z = np.empty((H, H), dtype)
@@ -207,7 +207,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_step", dy, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+        "backward_step2", W_yz_d_z_pre, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
     )
 
     W_yz[..., :H] = W_y
@@ -215,7 +215,7 @@ def backward(params, tape, dy, dstate=None):
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_z_pre[t], W_yz, d_parts)
+        product(d_z_pre[t], W_yz, W_yz_d_z_pre)
         backward_step2(t)
 
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
@@ -294,14 +294,14 @@ def backward_states(params, tape, cotangents, dstate):
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
     W_yz = scratch("W_yz", (H, 2 * H), dtype)
-    V_x2 = scratch("V_x2", (T, B, H), dtype)
-    W_y_y2 = scratch("W_y_y2", (T, B, H), dtype)
-    W_z_z2 = scratch("W_z_z2", (T, B, H), dtype)
-    z_tanh2 = scratch("z_tanh2", (T, B, H), dtype)
+    V_x = scratch("V_x", (T, B, H), dtype)
+    W_y_y_steps = scratch("W_y_y_steps", (T, B, H), dtype)
+    W_z_z_steps = scratch("W_z_z_steps", (T, B, H), dtype)
+    z_tanh = scratch("z_tanh", (T, B, H), dtype)
     d_y = scratch("d_y", (B, H), dtype)
     d_z = scratch("d_z", (B, H), dtype)
     d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
-    d_parts = scratch("d_parts", (B, 2 * H), dtype)
+    W_yz_d_z_pre = scratch("W_yz_d_z_pre", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_y = np.empty((H, H), dtype)
     d_W_z = np.empty((H, H), dtype)
@@ -310,28 +310,28 @@ def backward_states(params, tape, cotangents, dstate):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
     states_backward_before = kernel(
-        "states_backward_before", W_y_y2, W_z_z2, V_x2, b, z_tanh2,
+        "states_backward_before", W_y_y_steps, W_z_z_steps, V_x, b, z_tanh,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_y_prev_rows, d_z_prev_rows, z_tanh2, d_y, d_z, d_z_pre,
+        "states_backward_step", dy, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+        "states_backward_step2", W_yz_d_z_pre, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
     )
 
     W_yz[..., :H] = W_y
     W_yz[..., H:2 * H] = W_z
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-    product(x.reshape(-1, I), V.T, V_x2.reshape(-1, H))
+    product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-    product(y_rows[:-1].reshape(-1, H), W_y.T, W_y_y2.reshape(-1, H))
+    product(y_rows[:-1].reshape(-1, H), W_y.T, W_y_y_steps.reshape(-1, H))
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-    product(z_rows[:-1].reshape(-1, H), W_z.T, W_z_z2.reshape(-1, H))
+    product(z_rows[:-1].reshape(-1, H), W_z.T, W_z_z_steps.reshape(-1, H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_z_pre[t], W_yz, d_parts)
+        product(d_z_pre[t], W_yz, W_yz_d_z_pre)
         states_backward_step2(t)
 
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
@@ -486,50 +486,50 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     z_rows = scratch("z_rows", (2, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_z_rows = scratch("dot_z_rows", (2, B, H), dtype)
-    dot_V2 = scratch("dot_V2", (I, 2 * H), dtype)
-    dot_W_y2 = scratch("dot_W_y2", (H, 2 * H), dtype)
-    dot_W_z2 = scratch("dot_W_z2", (H, 2 * H), dtype)
-    W_y_T2 = scratch("W_y_T2", (H, H), dtype)
-    W_z_T2 = scratch("W_z_T2", (H, H), dtype)
-    V_x_dot_V_x_V = scratch("V_x_dot_V_x_V", (T, B, 2 * H), dtype)
+    V_and_dot = scratch("V_and_dot", (I, 2 * H), dtype)
+    W_y_and_dot = scratch("W_y_and_dot", (H, 2 * H), dtype)
+    W_z_and_dot = scratch("W_z_and_dot", (H, 2 * H), dtype)
+    W_y_turned = scratch("W_y_turned", (H, H), dtype)
+    W_z_turned = scratch("W_z_turned", (H, H), dtype)
+    V_x_and_dot = scratch("V_x_and_dot", (T, B, 2 * H), dtype)
     dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
     dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
-    W_y_dot_W_y_y_W_y = scratch("W_y_dot_W_y_y_W_y", (B, 2 * H), dtype)
+    W_y_y_and_dot = scratch("W_y_y_and_dot", (B, 2 * H), dtype)
     dot_W_y_y_y_prev = scratch("dot_W_y_y_y_prev", (B, H), dtype)
-    W_z_dot_W_z_z_W_z = scratch("W_z_dot_W_z_z_W_z", (B, 2 * H), dtype)
+    W_z_z_and_dot = scratch("W_z_z_and_dot", (B, 2 * H), dtype)
     dot_W_z_z_z_prev = scratch("dot_W_z_z_z_prev", (B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
     dot_y_rows[0] = dot_state["y"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
+        "jvp_before", V_x_and_dot, dot_V_x_x, dot_V_x,
     )
     jvp_step = kernel(
-        "jvp_step", W_y_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_dot_W_z_z_W_z, dot_W_z_z_z_prev, V_x_dot_V_x_V,
-        b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows,
+        "jvp_step", W_y_y_and_dot, dot_W_y_y_y_prev, W_z_z_and_dot, dot_W_z_z_z_prev, V_x_and_dot, b,
+        dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows,
     )
 
-    dot_V2[..., :H] = V.T
-    dot_V2[..., H:2 * H] = dot_V.T
-    dot_W_y2[..., :H] = W_y.T
-    dot_W_y2[..., H:2 * H] = dot_W_y.T
-    dot_W_z2[..., :H] = W_z.T
-    dot_W_z2[..., H:2 * H] = dot_W_z.T
-    W_y_T2[...] = W_y.T
-    W_z_T2[...] = W_z.T
-    product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
+    V_and_dot[..., :H] = V.T
+    V_and_dot[..., H:2 * H] = dot_V.T
+    W_y_and_dot[..., :H] = W_y.T
+    W_y_and_dot[..., H:2 * H] = dot_W_y.T
+    W_z_and_dot[..., :H] = W_z.T
+    W_z_and_dot[..., H:2 * H] = dot_W_z.T
+    W_y_turned[...] = W_y.T
+    W_z_turned[...] = W_z.T
+    product(x.reshape(-1, I), V_and_dot, V_x_and_dot.reshape(-1, 2 * H))
     # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
     product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        product(y_rows[t], dot_W_y2, W_y_dot_W_y_y_W_y)
+        product(y_rows[t], W_y_and_dot, W_y_y_and_dot)
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(dot_y_rows[t], W_y_T2, dot_W_y_y_y_prev)
-        product(z_rows[t % 2], dot_W_z2, W_z_dot_W_z_z_W_z)
+        product(dot_y_rows[t], W_y_turned, dot_W_y_y_y_prev)
+        product(z_rows[t % 2], W_z_and_dot, W_z_z_and_dot)
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(dot_z_rows[t % 2], W_z_T2, dot_W_z_z_z_prev)
+        product(dot_z_rows[t % 2], W_z_turned, dot_W_z_z_z_prev)
         jvp_step(t)
 
     last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
@@ -565,17 +565,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     z_rows = scratch("z_rows", (T + 1, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, H), dtype)
-    dot_V2 = scratch("dot_V2", (I, 2 * H), dtype)
-    dot_W_y2 = scratch("dot_W_y2", (H, 2 * H), dtype)
-    dot_W_z2 = scratch("dot_W_z2", (H, 2 * H), dtype)
-    W_y_T2 = scratch("W_y_T2", (H, H), dtype)
-    W_z_T2 = scratch("W_z_T2", (H, H), dtype)
-    V_x_dot_V_x_V = scratch("V_x_dot_V_x_V", (T, B, 2 * H), dtype)
+    V_and_dot = scratch("V_and_dot", (I, 2 * H), dtype)
+    W_y_and_dot = scratch("W_y_and_dot", (H, 2 * H), dtype)
+    W_z_and_dot = scratch("W_z_and_dot", (H, 2 * H), dtype)
+    W_y_turned = scratch("W_y_turned", (H, H), dtype)
+    W_z_turned = scratch("W_z_turned", (H, H), dtype)
+    V_x_and_dot = scratch("V_x_and_dot", (T, B, 2 * H), dtype)
     dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
     dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
-    W_y_dot_W_y_y_W_y = scratch("W_y_dot_W_y_y_W_y", (B, 2 * H), dtype)
+    W_y_y_and_dot = scratch("W_y_y_and_dot", (B, 2 * H), dtype)
     dot_W_y_y_y_prev = scratch("dot_W_y_y_y_prev", (B, H), dtype)
-    W_z_dot_W_z_z_W_z = scratch("W_z_dot_W_z_z_W_z", (B, 2 * H), dtype)
+    W_z_z_and_dot = scratch("W_z_z_and_dot", (B, 2 * H), dtype)
     dot_W_z_z_z_prev = scratch("dot_W_z_z_z_prev", (B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z_tanh = scratch("z_tanh", (T, B, H), dtype)
@@ -584,50 +584,50 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows[0] = dot_state["y"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
+        "hvp_forward_before", V_x_and_dot, dot_V_x_x, dot_V_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_y_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_dot_W_z_z_W_z, dot_W_z_z_z_prev,
-        V_x_dot_V_x_V, b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows, dot_z_pre, z_tanh,
+        "hvp_forward_step", W_y_y_and_dot, dot_W_y_y_y_prev, W_z_z_and_dot, dot_W_z_z_z_prev, V_x_and_dot,
+        b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows, dot_z_pre, z_tanh,
     )
 
-    dot_V2[..., :H] = V.T
-    dot_V2[..., H:2 * H] = dot_V.T
-    dot_W_y2[..., :H] = W_y.T
-    dot_W_y2[..., H:2 * H] = dot_W_y.T
-    dot_W_z2[..., :H] = W_z.T
-    dot_W_z2[..., H:2 * H] = dot_W_z.T
-    W_y_T2[...] = W_y.T
-    W_z_T2[...] = W_z.T
-    product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
+    V_and_dot[..., :H] = V.T
+    V_and_dot[..., H:2 * H] = dot_V.T
+    W_y_and_dot[..., :H] = W_y.T
+    W_y_and_dot[..., H:2 * H] = dot_W_y.T
+    W_z_and_dot[..., :H] = W_z.T
+    W_z_and_dot[..., H:2 * H] = dot_W_z.T
+    W_y_turned[...] = W_y.T
+    W_z_turned[...] = W_z.T
+    product(x.reshape(-1, I), V_and_dot, V_x_and_dot.reshape(-1, 2 * H))
     # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
     product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        product(y_rows[t], dot_W_y2, W_y_dot_W_y_y_W_y)
+        product(y_rows[t], W_y_and_dot, W_y_y_and_dot)
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(dot_y_rows[t], W_y_T2, dot_W_y_y_y_prev)
-        product(z_rows[t], dot_W_z2, W_z_dot_W_z_z_W_z)
+        product(dot_y_rows[t], W_y_turned, dot_W_y_y_y_prev)
+        product(z_rows[t], W_z_and_dot, W_z_z_and_dot)
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(dot_z_rows[t], W_z_T2, dot_W_z_z_z_prev)
+        product(dot_z_rows[t], W_z_turned, dot_W_z_z_z_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["y"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, H), dtype)
-    dot_V22 = scratch("dot_V22", (2 * H, I), dtype)
-    dot_W_y22 = scratch("dot_W_y22", (2 * H, H), dtype)
-    dot_W_z22 = scratch("dot_W_z22", (2 * H, H), dtype)
+    V_and_dot_T = scratch("V_and_dot_T", (2 * H, I), dtype)
+    W_y_and_dot_T = scratch("W_y_and_dot_T", (2 * H, H), dtype)
+    W_z_and_dot_T = scratch("W_z_and_dot_T", (2 * H, H), dtype)
     W_yz = scratch("W_yz", (H, 2 * H), dtype)
     d_dot_y = scratch("d_dot_y", (B, H), dtype)
     d_dot_z = scratch("d_dot_z", (B, H), dtype)
     d_z = scratch("d_z", (B, H), dtype)
-    d_dot_z_pre2 = scratch("d_dot_z_pre2", (T, B, 2 * H), dtype)
-    d_y_prev_W_y_dot_W_y_y_W_y = scratch("d_y_prev_W_y_dot_W_y_y_W_y", (B, H), dtype)
-    d_z_prev_W_z_dot_W_z_z_W_z = scratch("d_z_prev_W_z_dot_W_z_z_W_z", (B, H), dtype)
-    d_dot_parts_prev = scratch("d_dot_parts_prev", (B, 2 * H), dtype)
+    d_z_pre_and_dot = scratch("d_z_pre_and_dot", (T, B, 2 * H), dtype)
+    d_y_prev_W_y_y_and_dot = scratch("d_y_prev_W_y_y_and_dot", (B, H), dtype)
+    d_z_prev_W_z_z_and_dot = scratch("d_z_prev_W_z_z_and_dot", (B, H), dtype)
+    W_yz_d_dot_z_pre = scratch("W_yz_d_dot_z_pre", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_y_W_y_y = scratch("d_W_y_W_y_y", (H, H), dtype)
     d_W_y_dot_W_y_y_y_prev = scratch("d_W_y_dot_W_y_y_y_prev", (H, H), dtype)
@@ -645,11 +645,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_z_prev_rows[T % 2] = dstate["z"]
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_y_prev_rows, d_dot_z_prev_rows, d_z_prev_rows, d_y_prev_rows,
-        dot_z_pre, z_tanh, d_dot_y, d_dot_z, d_z, d_dot_z_pre2,
+        dot_z_pre, z_tanh, d_dot_y, d_dot_z, d_z, d_z_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_y_prev_W_y_dot_W_y_y_W_y, d_z, d_y_prev_rows, d_z_prev_W_z_dot_W_z_z_W_z,
-        d_dot_parts_prev, d_dot_z, d_dot_y, d_z_prev_rows, d_dot_y_prev_rows, d_dot_z_prev_rows,
+        "hvp_backward_step2", d_y_prev_W_y_y_and_dot, d_z, d_y_prev_rows, d_z_prev_W_z_z_and_dot,
+        W_yz_d_dot_z_pre, d_dot_z, d_dot_y, d_z_prev_rows, d_dot_y_prev_rows, d_dot_z_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_y_W_y_y, d_W_y_dot_W_y_y_y_prev, d_W_z_W_z_z, d_W_z_dot_W_z_z_z_prev,
@@ -659,45 +659,45 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_V_V_x, d_V_dot_V_x_x, d_V,
     )
 
-    dot_V22[:H] = V
-    dot_V22[H:2 * H] = dot_V
-    dot_W_y22[:H] = W_y
-    dot_W_y22[H:2 * H] = dot_W_y
-    dot_W_z22[:H] = W_z
-    dot_W_z22[H:2 * H] = dot_W_z
+    V_and_dot_T[:H] = V
+    V_and_dot_T[H:2 * H] = dot_V
+    W_y_and_dot_T[:H] = W_y
+    W_y_and_dot_T[H:2 * H] = dot_W_y
+    W_z_and_dot_T[:H] = W_z
+    W_z_and_dot_T[H:2 * H] = dot_W_z
     W_yz[..., :H] = W_y
     W_yz[..., H:2 * H] = W_z
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_dot_z_pre2[t], dot_W_y22, d_y_prev_W_y_dot_W_y_y_W_y)
-        product(d_dot_z_pre2[t], dot_W_z22, d_z_prev_W_z_dot_W_z_z_W_z)
-        product(d_dot_z_pre2[t][:, H:2 * H], W_yz, d_dot_parts_prev)
+        product(d_z_pre_and_dot[t], W_y_and_dot_T, d_y_prev_W_y_y_and_dot)
+        product(d_z_pre_and_dot[t], W_z_and_dot_T, d_z_prev_W_z_z_and_dot)
+        product(d_z_pre_and_dot[t][:, H:2 * H], W_yz, W_yz_d_dot_z_pre)
         hvp_backward_step2(t)
 
-    product(d_dot_z_pre2.reshape(-1, 2 * H), dot_V22, d_x.reshape(-1, I))
+    product(d_z_pre_and_dot.reshape(-1, 2 * H), V_and_dot_T, d_x.reshape(-1, I))
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-    product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_y_W_y_y)
+    product(d_z_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_y_W_y_y)
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
     product(
-        d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_z_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_W_y_dot_W_y_y_y_prev,
     )
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-    product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, z_rows[:-1].reshape(-1, H), d_W_z_W_z_z)
+    product(d_z_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, z_rows[:-1].reshape(-1, H), d_W_z_W_z_z)
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
     product(
-        d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_z_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_z_rows[:-1].reshape(-1, H),
         d_W_z_dot_W_z_z_z_prev,
     )
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-    product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+    product(d_z_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-    product(d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+    product(d_z_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
     # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-    np.sum(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_z_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
     hvp_backward_finish2()
 

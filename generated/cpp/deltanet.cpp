@@ -312,7 +312,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ v_again_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -322,7 +322,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
-        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+        v_again_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
@@ -333,10 +333,10 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ a_q2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ a_q_again_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ a_k_again_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ q_again_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -357,10 +357,10 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
             const compute_t q = a_q / norm_a_q;
             // through k = a_k / norm(a_k)
             const compute_t k_ = a_k / norm_a_k;
-            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            a_q_again_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_again_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            q_again_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_again_at[(iT * B + iB) * K + iK] = storage_t(k_);
             d_norm_a_q_q_total += d_q * a_q;
         }
         const compute_t d_norm_a_q_q = compute_t(d_norm_a_q_q_total);
@@ -370,7 +370,7 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
         const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             // through a_q = silu(W_q @ x)
@@ -392,8 +392,8 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -403,9 +403,9 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
         compute_t S_arg0_k;
         backward_before2_point(
             compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(k2_at[(iT * B + iB) * K + iK]),
+            compute_t(k_again_at[(iT * B + iB) * K + iK]),
             S_arg0_k);
-        S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+        S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
     }
 }
 
@@ -414,9 +414,9 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_again_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[7]);
@@ -430,8 +430,8 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:d_S_arg0_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
-            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_again_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_S = d_S_next + dy * q;
             const compute_t d_S_arg0_k = beta * d_S;
@@ -447,7 +447,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
         d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + d_S;
             d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -460,7 +460,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -470,7 +470,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -527,7 +527,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -538,7 +538,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
         backward_after_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(v_again_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
         d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
@@ -551,7 +551,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ a_k_again_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[7]);
@@ -570,7 +570,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
             d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
@@ -584,7 +584,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
         const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // through a_k = silu(W_k @ x)
@@ -834,8 +834,8 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_qkv_x2_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -843,22 +843,22 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t v;
         states_backward_before_point(
-            compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
-        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
 extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_qkv_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_q2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ norm_a_k2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -868,15 +868,15 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         double d_norm_a_q_q_total = 0;
         #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total, d_norm_a_q_q_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t W_q_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_k_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             // through a_q = silu(W_q @ x)
             const compute_t a_q = W_q_x * sigmoid(W_q_x);
             // through a_k = silu(W_k @ x)
             const compute_t a_k = W_k_x * sigmoid(W_k_x);
-            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
             // through q = a_q / norm(a_q)
             a_q_squared_total += a_q * a_q;
             // through k = a_k / norm(a_k)
@@ -894,13 +894,13 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         // through q = a_q / norm(a_q)
         const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
         const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
-        norm_a_k2_at[iT * B + iB] = storage_t(norm_a_k);
+        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
-            const compute_t W_q_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             // through q = a_q / norm(a_q)
             const compute_t s1 = 1 / norm_a_q;
             const compute_t q = a_q * s1;
@@ -909,8 +909,8 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
             // through a_q = silu(W_q @ x)
             const compute_t d_a_q = d_q * s1 + a_q * d_norm_a_q_share;
             const compute_t d_W_q_x = sigmoid(W_q_x) * (W_q_x - a_q + 1) * d_a_q;
-            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
         }
     }
@@ -920,10 +920,10 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ S_arg02_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -932,22 +932,22 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
         #pragma omp simd reduction(+:S_k_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t S_prev = compute_t(S_rows_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             S_k_total += S_prev * k_;
         }
         const compute_t S_k = compute_t(S_k_total);
 
-        const compute_t v = compute_t(v2_at[(iT * B + iB) * H + iH]);
+        const compute_t v = compute_t(v_at[(iT * B + iB) * H + iH]);
         // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
         const compute_t S_arg0 = v - S_k;
-        S_arg02_at[(iT * B + iB) * H + iH] = storage_t(S_arg0);
+        S_arg0_at[(iT * B + iB) * H + iH] = storage_t(S_arg0);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t S_arg0_k = k_ * S_arg0;
-            S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+            S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
         }
     }
 }
@@ -957,7 +957,7 @@ extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* co
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ beta2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -973,7 +973,7 @@ extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* co
 
         // through beta = sigmoid(dot(w_beta, x))
         const compute_t beta = sigmoid(w_beta_x);
-        beta2_at[iT * B + iB] = storage_t(beta);
+        beta_at[iT * B + iB] = storage_t(beta);
     }
 }
 
@@ -982,9 +982,9 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[7]);
@@ -993,13 +993,13 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
     for (int64 iH = 0; iH < H; ++iH)
     {
         const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
-        const compute_t beta = compute_t(beta2_at[t * B + iB]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
         double d_S_arg0_total = 0;
         #pragma omp simd reduction(+:d_S_arg0_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
-            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_S = d_S_next + dy * q;
             const compute_t d_S_arg0_k = beta * d_S;
@@ -1015,7 +1015,7 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
         d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + d_S;
             d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -1028,7 +1028,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1038,7 +1038,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1068,7 +1068,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg02_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1078,7 +1078,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg02_at[(iT * B + iB) * H + iH]);
+                * compute_t(S_arg0_at[(iT * B + iB) * H + iH]);
         d_k_S_arg0_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -1094,8 +1094,8 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_qkv_x2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1105,8 +1105,8 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_W_v_x;
         states_backward_after_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
         d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
@@ -1116,12 +1116,12 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ beta2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ norm_a_k2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ W_qkv_x2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[9]);
@@ -1129,7 +1129,7 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t d_beta = compute_t(d_beta_at[iT * B + iB]);
-        const compute_t beta = compute_t(beta2_at[iT * B + iB]);
+        const compute_t beta = compute_t(beta_at[iT * B + iB]);
         // through beta = sigmoid(dot(w_beta, x))
         const compute_t d_w_beta_x = d_beta * beta * (1 - beta);
         d_w_beta_x_at[iT * B + iB] = storage_t(d_w_beta_x);
@@ -1138,7 +1138,7 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
             d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
@@ -1146,15 +1146,15 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
         }
         const compute_t d_norm_a_k_k = compute_t(d_norm_a_k_k_total);
 
-        const compute_t norm_a_k = compute_t(norm_a_k2_at[iT * B + iB]);
+        const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
         // through k = a_k / norm(a_k)
         const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
         const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
-            const compute_t W_k_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // through a_k = silu(W_k @ x)
             const compute_t d_a_k = a_k * d_norm_a_k_share + d_k / norm_a_k;
             const compute_t d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
@@ -1550,7 +1550,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[3]);
@@ -1561,9 +1561,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t v, dot_v;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
             compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             v, dot_v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -1573,7 +1573,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[3]);
@@ -1590,12 +1590,12 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
         double a_k_squared_total = 0;
         #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]);
+            const compute_t dot_W_q_x_W_q = compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]);
             const compute_t dot_W_q_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
-            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]);
             const compute_t dot_W_k_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = sigmoid(W_q_x);
@@ -1838,7 +1838,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_W_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[3]);
@@ -1851,7 +1851,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_v_x, v, dot_v;
         hvp_forward_before_point(
-            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(dot_W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_W_v_x, v, dot_v);
@@ -1864,7 +1864,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_W_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[3]);
@@ -1886,10 +1886,10 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         double a_k_squared_total = 0;
         #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_W_q_x_W_q = compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t dot_W_q_x_W_q = compute_t(dot_W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             const compute_t dot_W_q_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t dot_W_k_x_W_k = compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(dot_W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t dot_W_k_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // a_q = silu(W_q @ x)
@@ -2112,7 +2112,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ v_again_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2122,7 +2122,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
         hvp_backward_before_point(
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
-        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+        v_again_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
@@ -2140,17 +2140,17 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_w_beta_x_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ a_q2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_a_q2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_a_k2_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ a_q_unit2_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ a_q_again_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_a_q_again_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ a_k_again_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_a_k_again_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ a_k_unit2_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_beta2_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_k_again_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_beta_again_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[22]);
     storage_t* __restrict__ d_dot_a_q_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[24]);
@@ -2166,7 +2166,7 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         const compute_t dot_norm_a_k = compute_t(dot_norm_a_k_at[iT * B + iB]);
         // through beta = sigmoid(dot(w_beta, x))
         const compute_t dot_beta = dot_w_beta_x * beta * (1 - beta);
-        dot_beta2_at[iT * B + iB] = storage_t(dot_beta);
+        dot_beta_again_at[iT * B + iB] = storage_t(dot_beta);
         double d_dot_norm_a_q_dot_q_total = 0;
         double d_norm_a_q_q_total = 0;
         double d_norm_a_q_dot_q_total = 0;
@@ -2200,16 +2200,16 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
             const compute_t dot_k = dot_a_k * s6 - dot_norm_a_k * a_k / square(norm_a_k);
             // through q = a_q / norm(a_q)
             const compute_t d_dot_q_by_norm_a_q = (2 * s5 / pow(norm_a_q, compute_t(3)) - dot_a_q * s4) * d_dot_q;
-            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-            dot_a_q2_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
-            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-            dot_a_k2_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
-            a_q_unit2_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
+            a_q_again_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            dot_a_q_again_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
+            a_k_again_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            dot_a_k_again_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
+            a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
             q_at[(iT * B + iB) * K + iK] = storage_t(q);
             dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
-            a_k_unit2_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
-            dot_k2_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
+            a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
+            k_again_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            dot_k_again_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
             d_dot_norm_a_q_dot_q_total += d_dot_q * a_q;
             d_norm_a_q_q_total += d_q * a_q;
             d_norm_a_q_dot_q_total += d_dot_q_by_norm_a_q;
@@ -2223,11 +2223,11 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         double d_norm_a_q_a_q_unit_total = 0;
         #pragma omp simd reduction(+:d_norm_a_q_a_q_unit_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_a_q = compute_t(dot_a_q2_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q_unit = compute_t(a_q_unit2_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_q = compute_t(dot_a_q_again_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q_unit = compute_t(a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_again_at[(iT * B + iB) * K + iK]);
             // through q = a_q / norm(a_q)
             const compute_t d_a_q_unit = dot_a_q * d_dot_norm_a_q;
             // through a_q = silu(W_q @ x)
@@ -2251,7 +2251,7 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
             const compute_t d_dot_a_q = compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_q_unit = compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
@@ -2280,11 +2280,11 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_S_arg0_k2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_k_again_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_arg0_k_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -2294,12 +2294,12 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
         compute_t S_arg0_k, dot_S_arg0_k;
         hvp_backward_before2_point(
             compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(k2_at[(iT * B + iB) * K + iK]),
+            compute_t(k_again_at[(iT * B + iB) * K + iK]),
             compute_t(dot_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k2_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_k_again_at[(iT * B + iB) * K + iK]),
             S_arg0_k, dot_S_arg0_k);
-        S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
-        dot_S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
+        S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+        dot_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
     }
 }
 
@@ -2312,9 +2312,9 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_beta_again_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_k_again_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_S_arg0_k_at = static_cast<storage_t*>(at[11]);
@@ -2328,7 +2328,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     {
         const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
         const compute_t beta = compute_t(beta_at[t * B + iB]);
-        const compute_t dot_beta = compute_t(dot_beta2_at[t * B + iB]);
+        const compute_t dot_beta = compute_t(dot_beta_again_at[t * B + iB]);
         double d_dot_S_arg0_total = 0;
         double d_S_arg0_S_arg0_k_total = 0;
         double d_S_arg0_dot_S_arg0_k_total = 0;
@@ -2339,8 +2339,8 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
             const compute_t dot_q = compute_t(dot_q_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
-            const compute_t dot_k = compute_t(dot_k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_again_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_dot_S = d_dot_S_next + dy * q;
             const compute_t d_S = dy * dot_q + d_S_next;
@@ -2368,8 +2368,8 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         #pragma GCC ivdep
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
-            const compute_t dot_k = compute_t(dot_k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_again_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_dot_S = compute_t(d_dot_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + dot_k * d_dot_S_k + d_S;
@@ -2385,7 +2385,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_beta_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2395,7 +2395,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         d_dot_beta_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -2405,7 +2405,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_arg0_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_S_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2415,7 +2415,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_S_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -2425,7 +2425,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_arg0_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_S_arg0_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_beta_dot_S_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2435,7 +2435,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         d_beta_dot_S_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -2581,8 +2581,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ v_again_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_kv_x_and_dot_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2594,10 +2594,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(v_again_at[(iT * B + iB) * H + iH]),
             d_dot_W_v_x, d_W_v_x);
-        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
-        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
+        d_W_kv_x_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
+        d_W_kv_x_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -2615,11 +2615,11 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_k_dot_S_k_S_prev_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_k_dot_S_arg0_k_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_a_k2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_a_k_again_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ a_k2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ a_k_again_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ a_k_unit2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_w_beta_x_at = static_cast<storage_t*>(at[18]);
@@ -2628,7 +2628,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ d_a_k_unit_at = static_cast<storage_t*>(at[22]);
     storage_t* __restrict__ d_dot_a_k_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_W_kv_x_and_dot_at = static_cast<storage_t*>(at[24]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2658,8 +2658,8 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_k_dot_S_k_S_prev = compute_t(d_k_dot_S_k_S_prev_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_dot_S_arg0_k = compute_t(d_k_dot_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t dot_a_k = compute_t(dot_a_k2_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_again_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_dot_k = d_dot_k_dot_S_k_k + d_dot_k_dot_S_arg0_k;
             const compute_t d_k = d_k_S_k + d_k_dot_S_k_S_prev + d_k_S_arg0_k + d_k_dot_S_arg0_k;
@@ -2680,11 +2680,11 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         double d_norm_a_k_a_k_unit_total = 0;
         #pragma omp simd reduction(+:d_norm_a_k_a_k_unit_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_a_k = compute_t(dot_a_k2_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k_unit = compute_t(a_k_unit2_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_again_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k_unit = compute_t(a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_a_k_unit = dot_a_k * d_dot_norm_a_k;
             // through a_k = silu(W_k @ x)
@@ -2692,7 +2692,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_dot_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_dot_a_k;
             d_a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_k_unit);
             d_dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_k);
-            d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+            d_W_kv_x_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
             d_norm_a_k_a_k_unit_total += d_a_k_unit * a_k;
         }
         const compute_t d_norm_a_k_a_k_unit = compute_t(d_norm_a_k_a_k_unit_total);
@@ -2708,7 +2708,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_dot_a_k = compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_k_unit = compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
@@ -2719,7 +2719,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
                 norm_a_k + d_a_k_unit / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k) - d_dot_a_k * s4;
             const compute_t s5 = W_k_x - a_k + 1;
             const compute_t d_W_k_x = d_dot_a_k * ((1 - s3) * s4 * s5 + s4) + d_a_k * s3 * s5;
-            d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+            d_W_kv_x_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
         }
     }
 }
@@ -2763,17 +2763,17 @@ extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const*
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    const compute_t d_x_W_kv_x_and_dot, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
     const compute_t d_w_beta_x, const compute_t w_beta, const compute_t d_dot_w_beta_x,
     const compute_t dot_w_beta, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
+    d_x = d_x_W_kv_x_and_dot + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_kv_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[3]);
@@ -2788,7 +2788,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_kv_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),

@@ -218,12 +218,12 @@ def backward(params, tape, dy, dstate=None):
     w_beta = np.ascontiguousarray(params["w_beta"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     W_kv = scratch("W_kv", (K + H, I), dtype)
-    a_q2 = scratch("a_q2", (T, B, K), dtype)
-    a_k2 = scratch("a_k2", (T, B, K), dtype)
-    q2 = scratch("q2", (T, B, K), dtype)
-    k2 = scratch("k2", (T, B, K), dtype)
-    v2 = scratch("v2", (T, B, H), dtype)
-    S_arg0_k2 = scratch("S_arg0_k2", (T, B, H, K), dtype)
+    a_q_again = scratch("a_q_again", (T, B, K), dtype)
+    a_k_again = scratch("a_k_again", (T, B, K), dtype)
+    q_again = scratch("q_again", (T, B, K), dtype)
+    k_again = scratch("k_again", (T, B, K), dtype)
+    v_again = scratch("v_again", (T, B, H), dtype)
+    S_arg0_k = scratch("S_arg0_k", (T, B, H, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -247,19 +247,20 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum", dy, S_rows, d_q,
     )
     backward_before = kernel(
-        "backward_before", W_qkv_x, v2,
+        "backward_before", W_qkv_x, v_again,
     )
     backward_before_rows = kernel(
-        "backward_before_rows", W_qkv_x, norm_a_q, norm_a_k, d_q, a_q2, a_k2, q2, k2, d_W_q_x,
+        "backward_before_rows", W_qkv_x, norm_a_q, norm_a_k, d_q, a_q_again, a_k_again, q_again, k_again,
+        d_W_q_x,
     )
     backward_before2 = kernel(
-        "backward_before2", S_arg0, k2, S_arg0_k2,
+        "backward_before2", S_arg0, k_again, S_arg0_k,
     )
     backward_step_rows = kernel(
-        "backward_step_rows", d_S_prev_rows, dy, q2, beta, k2, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
+        "backward_step_rows", d_S_prev_rows, dy, q_again, beta, k_again, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S, S_arg0_k2, d_beta,
+        "backward_after_sum", d_S, S_arg0_k, d_beta,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", d_S_k, S_rows, d_k_S_k,
@@ -268,11 +269,11 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum3", d_S_arg0_k, S_arg0, d_k_S_arg0_k,
     )
     backward_after = kernel(
-        "backward_after", d_S_arg0, W_qkv_x, v2, d_W_kv_x,
+        "backward_after", d_S_arg0, W_qkv_x, v_again, d_W_kv_x,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k2, norm_a_k, W_qkv_x, d_w_beta_x,
-        d_k, d_W_kv_x,
+        "backward_after_rows", d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k_again, norm_a_k, W_qkv_x,
+        d_w_beta_x, d_k, d_W_kv_x,
     )
     backward_after_sum4 = kernel(
         "backward_after_sum4", d_w_beta_x, x, d_w_beta,
@@ -388,18 +389,18 @@ def backward_states(params, tape, cotangents, dstate):
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
-    W_qkv2 = scratch("W_qkv2", (I, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
     W_kv = scratch("W_kv", (K + H, I), dtype)
-    W_qkv_x2 = scratch("W_qkv_x2", (T, B, 2 * K + H), dtype)
-    a_q2 = scratch("a_q2", (T, B, K), dtype)
-    a_k2 = scratch("a_k2", (T, B, K), dtype)
-    q2 = scratch("q2", (T, B, K), dtype)
-    norm_a_k2 = scratch("norm_a_k2", (T, B), dtype)
-    k2 = scratch("k2", (T, B, K), dtype)
-    v2 = scratch("v2", (T, B, H), dtype)
-    beta2 = scratch("beta2", (T, B), dtype)
-    S_arg02 = scratch("S_arg02", (T, B, H), dtype)
-    S_arg0_k2 = scratch("S_arg0_k2", (T, B, H, K), dtype)
+    W_qkv_x = scratch("W_qkv_x", (T, B, 2 * K + H), dtype)
+    a_q = scratch("a_q", (T, B, K), dtype)
+    a_k = scratch("a_k", (T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    norm_a_k = scratch("norm_a_k", (T, B), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    beta = scratch("beta", (T, B), dtype)
+    S_arg0 = scratch("S_arg0", (T, B, H), dtype)
+    S_arg0_k = scratch("S_arg0_k", (T, B, H, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -423,34 +424,34 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_before_sum", dy, S_rows, d_q,
     )
     states_backward_before = kernel(
-        "states_backward_before", W_qkv_x2, v2,
+        "states_backward_before", W_qkv_x, v,
     )
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", W_qkv_x2, d_q, a_q2, a_k2, norm_a_k2, q2, k2, d_W_q_x,
+        "states_backward_before_rows", W_qkv_x, d_q, a_q, a_k, norm_a_k, q, k, d_W_q_x,
     )
     states_backward_before_rows2 = kernel(
-        "states_backward_before_rows2", S_rows, k2, v2, S_arg02, S_arg0_k2,
+        "states_backward_before_rows2", S_rows, k, v, S_arg0, S_arg0_k,
     )
     states_backward_before_rows3 = kernel(
-        "states_backward_before_rows3", w_beta, x, beta2,
+        "states_backward_before_rows3", w_beta, x, beta,
     )
     states_backward_step_rows = kernel(
-        "states_backward_step_rows", d_S_prev_rows, dy, q2, beta2, k2, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
+        "states_backward_step_rows", d_S_prev_rows, dy, q, beta, k, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_S, S_arg0_k2, d_beta,
+        "states_backward_after_sum", d_S, S_arg0_k, d_beta,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", d_S_k, S_rows, d_k_S_k,
     )
     states_backward_after_sum3 = kernel(
-        "states_backward_after_sum3", d_S_arg0_k, S_arg02, d_k_S_arg0_k,
+        "states_backward_after_sum3", d_S_arg0_k, S_arg0, d_k_S_arg0_k,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_S_arg0, W_qkv_x2, v2, d_W_kv_x,
+        "states_backward_after", d_S_arg0, W_qkv_x, v, d_W_kv_x,
     )
     states_backward_after_rows = kernel(
-        "states_backward_after_rows", d_beta, beta2, d_k_S_k, d_k_S_arg0_k, a_k2, norm_a_k2, W_qkv_x2,
+        "states_backward_after_rows", d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_qkv_x,
         d_w_beta_x, d_k, d_W_kv_x,
     )
     states_backward_after_sum4 = kernel(
@@ -460,12 +461,12 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after2", d_x_W_kv_x, d_x_W_q_x, d_w_beta_x, w_beta, d_x,
     )
 
-    W_qkv2[..., :K] = W_q.T
-    W_qkv2[..., K:2 * K] = W_k.T
-    W_qkv2[..., 2 * K:2 * K + H] = W_v.T
-    W_kv[:K] = W_qkv2[:, K:2 * K].T
-    W_kv[K:K + H] = W_qkv2[:, 2 * K:2 * K + H].T
-    product(x.reshape(-1, I), W_qkv2, W_qkv_x2.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    W_kv[:K] = W_qkv[:, K:2 * K].T
+    W_kv[K:K + H] = W_qkv[:, 2 * K:2 * K + H].T
+    product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
     # through y = S @ q
     states_backward_before_sum()
     states_backward_before()
@@ -672,9 +673,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_w_beta = np.ascontiguousarray(dot_params["w_beta"])
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
-    parts = scratch("parts", (I, 4 * K + 2 * H), dtype)
+    W_qkv_and_dot = scratch("W_qkv_and_dot", (I, 4 * K + 2 * H), dtype)
     W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * K + 2 * H), dtype)
+    W_qkv_x_and_dot = scratch("W_qkv_x_and_dot", (T, B, 4 * K + 2 * H), dtype)
     dot_W_qkv_x_x = scratch("dot_W_qkv_x_x", (T, B, 2 * K + H), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
     dot_a_q = scratch("dot_a_q", (T, B, K), dtype)
@@ -695,10 +696,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     S_rows[0] = state["S"]
     dot_S_rows[0] = dot_state["S"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_qkv_x_x, v, dot_v,
+        "jvp_before", W_qkv_x_and_dot, dot_W_qkv_x_x, v, dot_v,
     )
     jvp_before_rows = kernel(
-        "jvp_before_rows", parts2, dot_W_qkv_x_x, a_q, dot_a_q, a_k, dot_a_k, q, k, dot_q, dot_k,
+        "jvp_before_rows", W_qkv_x_and_dot, dot_W_qkv_x_x, a_q, dot_a_q, a_k, dot_a_k, q, k, dot_q, dot_k,
     )
     jvp_before_rows2 = kernel(
         "jvp_before_rows2", w_beta, x, dot_w_beta, dot_x, beta, dot_beta,
@@ -713,16 +714,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_y_S, dot_y_q, dot_y,
     )
 
-    parts[..., :K] = W_q.T
-    parts[..., K:2 * K] = dot_W_q.T
-    parts[..., 2 * K:3 * K] = W_k.T
-    parts[..., 3 * K:4 * K] = dot_W_k.T
-    parts[..., 4 * K:4 * K + H] = W_v.T
-    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
-    W_qkv[..., :K] = parts[..., :K]
-    W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
-    W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+    W_qkv_and_dot[..., :K] = W_q.T
+    W_qkv_and_dot[..., K:2 * K] = dot_W_q.T
+    W_qkv_and_dot[..., 2 * K:3 * K] = W_k.T
+    W_qkv_and_dot[..., 3 * K:4 * K] = dot_W_k.T
+    W_qkv_and_dot[..., 4 * K:4 * K + H] = W_v.T
+    W_qkv_and_dot[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    W_qkv[..., :K] = W_qkv_and_dot[..., :K]
+    W_qkv[..., K:2 * K] = W_qkv_and_dot[..., 2 * K:3 * K]
+    W_qkv[..., 2 * K:2 * K + H] = W_qkv_and_dot[..., 4 * K:4 * K + H]
+    product(x.reshape(-1, I), W_qkv_and_dot, W_qkv_x_and_dot.reshape(-1, 4 * K + 2 * H))
     product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
     jvp_before()
     jvp_before_rows()
@@ -768,7 +769,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
     dot_W_qkv = scratch("dot_W_qkv", (I, 2 * K + H), dtype)
     W_qkv_x = scratch("W_qkv_x", (T, B, 2 * K + H), dtype)
-    dot_W_parts = scratch("dot_W_parts", (T, B, 2 * K + H), dtype)
+    dot_W_qkv_x = scratch("dot_W_qkv_x", (T, B, 2 * K + H), dtype)
     dot_W_qkv_x_x = scratch("dot_W_qkv_x_x", (T, B, 2 * K + H), dtype)
     dot_W_q_x = scratch("dot_W_q_x", (T, B, K), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
@@ -793,10 +794,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     S_rows[0] = state["S"]
     dot_S_rows[0] = dot_state["S"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_v_x, v, dot_v,
+        "hvp_forward_before", dot_W_qkv_x, dot_W_qkv_x_x, W_qkv_x, dot_W_v_x, v, dot_v,
     )
     hvp_forward_before_rows = kernel(
-        "hvp_forward_before_rows", dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x,
+        "hvp_forward_before_rows", dot_W_qkv_x, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x,
         a_k, dot_a_k, norm_a_q, norm_a_k, k, dot_norm_a_q, dot_norm_a_k, dot_k,
     )
     hvp_forward_before_rows2 = kernel(
@@ -813,7 +814,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_qkv[..., K:2 * K] = dot_W_k.T
     dot_W_qkv[..., 2 * K:2 * K + H] = dot_W_v.T
     product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
-    product(x.reshape(-1, I), dot_W_qkv, dot_W_parts.reshape(-1, 2 * K + H))
+    product(x.reshape(-1, I), dot_W_qkv, dot_W_qkv_x.reshape(-1, 2 * K + H))
     product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
     hvp_forward_before()
     hvp_forward_before_rows()
@@ -824,21 +825,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dy = np.ascontiguousarray(cotangents["y"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
-    parts = scratch("parts", (2 * K + 2 * H, I), dtype)
-    a_q2 = scratch("a_q2", (T, B, K), dtype)
-    dot_a_q2 = scratch("dot_a_q2", (T, B, K), dtype)
-    a_k2 = scratch("a_k2", (T, B, K), dtype)
-    dot_a_k2 = scratch("dot_a_k2", (T, B, K), dtype)
-    a_q_unit2 = scratch("a_q_unit2", (T, B, K), dtype)
+    W_kv_and_dot = scratch("W_kv_and_dot", (2 * K + 2 * H, I), dtype)
+    a_q_again = scratch("a_q_again", (T, B, K), dtype)
+    dot_a_q_again = scratch("dot_a_q_again", (T, B, K), dtype)
+    a_k_again = scratch("a_k_again", (T, B, K), dtype)
+    dot_a_k_again = scratch("dot_a_k_again", (T, B, K), dtype)
+    a_q_unit = scratch("a_q_unit", (T, B, K), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
-    a_k_unit2 = scratch("a_k_unit2", (T, B, K), dtype)
-    k2 = scratch("k2", (T, B, K), dtype)
-    dot_k2 = scratch("dot_k2", (T, B, K), dtype)
-    v2 = scratch("v2", (T, B, H), dtype)
-    dot_beta2 = scratch("dot_beta2", (T, B), dtype)
-    S_arg0_k2 = scratch("S_arg0_k2", (T, B, H, K), dtype)
-    dot_S_arg0_k2 = scratch("dot_S_arg0_k2", (T, B, H, K), dtype)
+    a_k_unit = scratch("a_k_unit", (T, B, K), dtype)
+    k_again = scratch("k_again", (T, B, K), dtype)
+    dot_k_again = scratch("dot_k_again", (T, B, K), dtype)
+    v_again = scratch("v_again", (T, B, H), dtype)
+    dot_beta_again = scratch("dot_beta_again", (T, B), dtype)
+    S_arg0_k = scratch("S_arg0_k", (T, B, H, K), dtype)
+    dot_S_arg0_k = scratch("dot_S_arg0_k", (T, B, H, K), dtype)
     d_dot_q = scratch("d_dot_q", (T, B, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_a_q_unit = scratch("d_a_q_unit", (T, B, K), dtype)
@@ -860,7 +861,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_beta_dot_S = scratch("d_beta_dot_S", (T, B), dtype)
     d_dot_w_beta_x = scratch("d_dot_w_beta_x", (T, B), dtype)
     d_w_beta_x = scratch("d_w_beta_x", (T, B), dtype)
-    d_parts_x = scratch("d_parts_x", (T, B, 2 * K + 2 * H), dtype)
+    d_W_kv_x_and_dot = scratch("d_W_kv_x_and_dot", (T, B, 2 * K + 2 * H), dtype)
     d_dot_k_dot_S_k_k = scratch("d_dot_k_dot_S_k_k", (T, B, K), dtype)
     d_dot_k_dot_S_arg0_k = scratch("d_dot_k_dot_S_arg0_k", (T, B, K), dtype)
     d_dot_k = scratch("d_dot_k", (T, B, K), dtype)
@@ -871,7 +872,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_k = scratch("d_k", (T, B, K), dtype)
     d_a_k_unit = scratch("d_a_k_unit", (T, B, K), dtype)
     d_dot_a_k = scratch("d_dot_a_k", (T, B, K), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_W_kv_x_and_dot = scratch("d_x_W_kv_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
@@ -894,28 +895,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum2", dy, dot_S_rows, d_q,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", W_qkv_x, v2,
+        "hvp_backward_before", W_qkv_x, v_again,
     )
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", W_qkv_x, dot_W_q_x, dot_W_k_x, norm_a_q, dot_norm_a_q, norm_a_k,
-        dot_norm_a_k, d_dot_q, d_q, dot_w_beta_x, beta, a_q2, dot_a_q2, a_k2, dot_a_k2, a_q_unit2, q, dot_q,
-        a_k_unit2, k2, dot_k2, dot_beta2, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
+        dot_norm_a_k, d_dot_q, d_q, dot_w_beta_x, beta, a_q_again, dot_a_q_again, a_k_again, dot_a_k_again,
+        a_q_unit, q, dot_q, a_k_unit, k_again, dot_k_again, dot_beta_again, d_a_q_unit, d_dot_a_q,
+        d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_before2 = kernel(
-        "hvp_backward_before2", S_arg0, k2, dot_S_arg0, dot_k2, S_arg0_k2, dot_S_arg0_k2,
+        "hvp_backward_before2", S_arg0, k_again, dot_S_arg0, dot_k_again, S_arg0_k, dot_S_arg0_k,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta2, k2,
-        dot_k2, d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
+        "hvp_backward_step_rows", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta_again,
+        k_again, dot_k_again, d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k,
+        d_S_k,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_S, S_arg0_k2, d_dot_beta,
+        "hvp_backward_after_sum", d_dot_S, S_arg0_k, d_dot_beta,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_S, S_arg0_k2, d_beta_S,
+        "hvp_backward_after_sum2", d_S, S_arg0_k, d_beta_S,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_S, dot_S_arg0_k2, d_beta_dot_S,
+        "hvp_backward_after_sum3", d_dot_S, dot_S_arg0_k, d_beta_dot_S,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", d_dot_S_k, S_rows, d_dot_k_dot_S_k_k,
@@ -936,13 +939,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum9", d_dot_S_arg0_k, dot_S_arg0, d_k_dot_S_arg0_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v2, d_parts_x,
+        "hvp_backward_after", d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v_again, d_W_kv_x_and_dot,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S,
         d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k, d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k,
-        d_k_dot_S_arg0_k, dot_a_k2, dot_norm_a_k, a_k2, norm_a_k, a_k_unit2, W_qkv_x, dot_W_k_x,
-        d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k, d_parts_x,
+        d_k_dot_S_arg0_k, dot_a_k_again, dot_norm_a_k, a_k_again, norm_a_k, a_k_unit, W_qkv_x, dot_W_k_x,
+        d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k, d_W_kv_x_and_dot,
     )
     hvp_backward_after_sum10 = kernel(
         "hvp_backward_after_sum10", d_w_beta_x, x, d_w_beta_w_beta_x,
@@ -951,8 +954,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum11", d_dot_w_beta_x, dot_x, d_w_beta_dot_w_beta_x_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_w_beta_x, w_beta, d_dot_w_beta_x,
-        dot_w_beta, d_x,
+        "hvp_backward_after2", d_x_W_kv_x_and_dot, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_w_beta_x, w_beta,
+        d_dot_w_beta_x, dot_w_beta, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -964,10 +967,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_w_beta_w_beta_x, d_w_beta_dot_w_beta_x_x, d_w_beta,
     )
 
-    parts[:K] = W_k
-    parts[K:2 * K] = dot_W_k
-    parts[2 * K:2 * K + H] = W_v
-    parts[2 * K + H:2 * K + 2 * H] = dot_W_v
+    W_kv_and_dot[:K] = W_k
+    W_kv_and_dot[K:2 * K] = dot_W_k
+    W_kv_and_dot[2 * K:2 * K + H] = W_v
+    W_kv_and_dot[2 * K + H:2 * K + 2 * H] = dot_W_v
     # through y = S @ q
     hvp_backward_before_sum()
     # through y = S @ q
@@ -1007,10 +1010,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
     hvp_backward_after()
     # through v = silu(W_v @ x)
-    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+    product(
+        d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
+        x.reshape(-1, I),
+        d_W_v_W_v_x,
+    )
     # through v = silu(W_v @ x)
     product(
-        d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
         dot_x.reshape(-1, I),
         d_W_v_dot_W_v_x_x,
     )
@@ -1020,10 +1027,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through beta = sigmoid(dot(w_beta, x))
     hvp_backward_after_sum11()
     # through a_k = silu(W_k @ x)
-    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
-    product(d_parts_x.reshape(-1, 2 * K + 2 * H), parts, d_x_parts.reshape(-1, I))
+    product(
+        d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_k_dot_W_k_x_x,
+    )
+    product(d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H), W_kv_and_dot, d_x_W_kv_x_and_dot.reshape(-1, I))
     # through a_k = silu(W_k @ x)
-    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     hvp_backward_after2()
     hvp_backward_finish()
     hvp_backward_finish2()

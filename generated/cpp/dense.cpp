@@ -212,10 +212,10 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_y_pre_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -224,11 +224,11 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t y, d_y_pre;
         states_backward_before_point(
-            compute_t(W_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
             compute_t(b_at[iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             y, d_y_pre);
-        y2_at[(iT * B + iB) * H + iH] = storage_t(y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
         d_y_pre_at[(iT * B + iB) * H + iH] = storage_t(d_y_pre);
     }
 }
@@ -316,7 +316,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[3]);
@@ -329,9 +329,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t y, dot_y;
         jvp_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_b_at[iH]),
             y, dot_y);
@@ -358,7 +358,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[3]);
@@ -371,9 +371,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_y_pre, y;
         hvp_forward_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_b_at[iH]),
             dot_y_pre, y);
@@ -399,7 +399,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_dot_y_pre2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_y_pre_and_dot_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -411,8 +411,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
             compute_t(y_at[(iT * B + iB) * H + iH]),
             d_dot_y_pre, d_y_pre);
-        d_dot_y_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
-        d_dot_y_pre2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+        d_y_pre_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_y_pre_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
     }
 }
 

@@ -202,18 +202,18 @@ def backward_states(params, tape, cotangents, dstate):
     dy = np.ascontiguousarray(cotangents["y"])
     W = np.ascontiguousarray(params["W"])
     b = np.ascontiguousarray(params["b"])
-    W_x2 = scratch("W_x2", (T, B, H), dtype)
-    y2 = np.empty((T, B, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    y = np.empty((T, B, H), dtype)
     d_y_pre = scratch("d_y_pre", (T, B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W = np.empty((H, I), dtype)
     d_b = np.empty((H,), dtype)
     states_backward_before = kernel(
-        "states_backward_before", W_x2, b, dy, y2, d_y_pre,
+        "states_backward_before", W_x, b, dy, y, d_y_pre,
     )
 
     # through y = tanh(W @ x + b)
-    product(x.reshape(-1, I), W.T, W_x2.reshape(-1, H))
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
     states_backward_before()
     # through y = tanh(W @ x + b)
     product(d_y_pre.reshape(-1, H), W, d_x.reshape(-1, I))
@@ -321,18 +321,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     b = np.ascontiguousarray(params["b"])
     dot_W = np.ascontiguousarray(dot_params["W"])
     dot_b = np.ascontiguousarray(dot_params["b"])
-    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
-    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (I, 2 * H), dtype)
+    W_x_and_dot = scratch("W_x_and_dot", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     y = np.empty((T, B, H), dtype)
     dot_y = np.empty((T, B, H), dtype)
     jvp_before = kernel(
-        "jvp_before", W_x_dot_W_x_W, dot_W_x_x, b, dot_b, y, dot_y,
+        "jvp_before", W_x_and_dot, dot_W_x_x, b, dot_b, y, dot_y,
     )
 
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
     # y = tanh(W @ x + b)
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     jvp_before()
@@ -362,47 +362,47 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     b = np.ascontiguousarray(params["b"])
     dot_W = np.ascontiguousarray(dot_params["W"])
     dot_b = np.ascontiguousarray(dot_params["b"])
-    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
-    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (I, 2 * H), dtype)
+    W_x_and_dot = scratch("W_x_and_dot", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_y_pre = scratch("dot_y_pre", (T, B, H), dtype)
     y = scratch("y", (T, B, H), dtype)
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_x_dot_W_x_W, dot_W_x_x, b, dot_b, dot_y_pre, y,
+        "hvp_forward_before", W_x_and_dot, dot_W_x_x, b, dot_b, dot_y_pre, y,
     )
 
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
     # y = tanh(W @ x + b)
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     hvp_forward_before()
     dy = np.ascontiguousarray(cotangents["y"])
-    dot_W22 = scratch("dot_W22", (2 * H, I), dtype)
-    d_dot_y_pre2 = scratch("d_dot_y_pre2", (T, B, 2 * H), dtype)
+    W_and_dot_T = scratch("W_and_dot_T", (2 * H, I), dtype)
+    d_y_pre_and_dot = scratch("d_y_pre_and_dot", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_W_x = scratch("d_W_W_x", (H, I), dtype)
     d_W_dot_W_x_x = scratch("d_W_dot_W_x_x", (H, I), dtype)
     d_b = np.empty((H,), dtype)
     d_W = np.empty((H, I), dtype)
     hvp_backward_before = kernel(
-        "hvp_backward_before", dy, dot_y_pre, y, d_dot_y_pre2,
+        "hvp_backward_before", dy, dot_y_pre, y, d_y_pre_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_W_x, d_W_dot_W_x_x, d_W,
     )
 
-    dot_W22[:H] = W
-    dot_W22[H:2 * H] = dot_W
+    W_and_dot_T[:H] = W
+    W_and_dot_T[H:2 * H] = dot_W
     hvp_backward_before()
-    product(d_dot_y_pre2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
+    product(d_y_pre_and_dot.reshape(-1, 2 * H), W_and_dot_T, d_x.reshape(-1, I))
 
     # through y = tanh(W @ x + b)
-    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+    product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
     # through y = tanh(W @ x + b)
-    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+    product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
     # through y = tanh(W @ x + b)
-    np.sum(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
 
     dot_dparams = {"W": d_W, "b": d_b}

@@ -313,7 +313,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -323,7 +323,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -345,9 +345,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -359,10 +359,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -386,7 +386,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -396,7 +396,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -419,9 +419,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -434,10 +434,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -468,7 +468,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -481,8 +481,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
@@ -525,14 +525,14 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W;
         hvp_backward_finish2_point(
-            compute_t(d_W_W_h_at[iH * H + iH2]),
-            compute_t(d_W_dot_W_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_W_W_h_at[iH * H + jH]),
+            compute_t(d_W_dot_W_h_h_prev_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

@@ -380,37 +380,37 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b = np.ascontiguousarray(dot_params["b"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
-    dot_W2 = scratch("dot_W2", (H, 2 * H), dtype)
-    W_T2 = scratch("W_T2", (H, H), dtype)
-    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
+    U_and_dot = scratch("U_and_dot", (I, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (H, 2 * H), dtype)
+    W_turned = scratch("W_turned", (H, H), dtype)
+    U_x_and_dot = scratch("U_x_and_dot", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    W_h_dot_W_h_W = scratch("W_h_dot_W_h_W", (B, 2 * H), dtype)
+    W_h_and_dot = scratch("W_h_and_dot", (B, 2 * H), dtype)
     dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "jvp_before", U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
-        "jvp_step", W_h_dot_W_h_W, dot_W_h_h_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
+        "jvp_step", W_h_and_dot, dot_W_h_h_prev, U_x_and_dot, b, dot_U_x, dot_b, h_rows, dot_h_rows,
     )
 
-    dot_U2[..., :H] = U.T
-    dot_U2[..., H:2 * H] = dot_U.T
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    W_T2[...] = W.T
-    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+    U_and_dot[..., :H] = U.T
+    U_and_dot[..., H:2 * H] = dot_U.T
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    W_turned[...] = W.T
+    product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
     # h = tanh(U @ x + W @ h[t-1] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], dot_W2, W_h_dot_W_h_W)
+        product(h_rows[t], W_and_dot, W_h_and_dot)
         # h = tanh(U @ x + W @ h[t-1] + b)
-        product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
+        product(dot_h_rows[t], W_turned, dot_W_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -442,46 +442,46 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b = np.ascontiguousarray(dot_params["b"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
-    dot_W2 = scratch("dot_W2", (H, 2 * H), dtype)
-    W_T2 = scratch("W_T2", (H, H), dtype)
-    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
+    U_and_dot = scratch("U_and_dot", (I, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (H, 2 * H), dtype)
+    W_turned = scratch("W_turned", (H, H), dtype)
+    U_x_and_dot = scratch("U_x_and_dot", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    W_h_dot_W_h_W = scratch("W_h_dot_W_h_W", (B, 2 * H), dtype)
+    W_h_and_dot = scratch("W_h_and_dot", (B, 2 * H), dtype)
     dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "hvp_forward_before", U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_h_dot_W_h_W, dot_W_h_h_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h_pre,
-        h_rows, dot_h_rows,
+        "hvp_forward_step", W_h_and_dot, dot_W_h_h_prev, U_x_and_dot, b, dot_U_x, dot_b, dot_h_pre, h_rows,
+        dot_h_rows,
     )
 
-    dot_U2[..., :H] = U.T
-    dot_U2[..., H:2 * H] = dot_U.T
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    W_T2[...] = W.T
-    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+    U_and_dot[..., :H] = U.T
+    U_and_dot[..., H:2 * H] = dot_U.T
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    W_turned[...] = W.T
+    product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
     # h = tanh(U @ x + W @ h[t-1] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], dot_W2, W_h_dot_W_h_W)
+        product(h_rows[t], W_and_dot, W_h_and_dot)
         # h = tanh(U @ x + W @ h[t-1] + b)
-        product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
+        product(dot_h_rows[t], W_turned, dot_W_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    dot_U22 = scratch("dot_U22", (2 * H, I), dtype)
-    dot_W22 = scratch("dot_W22", (2 * H, H), dtype)
-    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
+    U_and_dot_T = scratch("U_and_dot_T", (2 * H, I), dtype)
+    W_and_dot_T = scratch("W_and_dot_T", (2 * H, H), dtype)
+    d_h_pre_and_dot = scratch("d_h_pre_and_dot", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U_U_x = scratch("d_U_U_x", (H, I), dtype)
     d_U_dot_U_x_x = scratch("d_U_dot_U_x_x", (H, I), dtype)
@@ -493,7 +493,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_U_U_x, d_U_dot_U_x_x, d_U,
@@ -502,32 +502,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_W_W_h, d_W_dot_W_h_h_prev, d_W,
     )
 
-    dot_U22[:H] = U
-    dot_U22[H:2 * H] = dot_U
-    dot_W22[:H] = W
-    dot_W22[H:2 * H] = dot_W
+    U_and_dot_T[:H] = U
+    U_and_dot_T[H:2 * H] = dot_U
+    W_and_dot_T[:H] = W
+    W_and_dot_T[H:2 * H] = dot_W
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_dot_h_pre2[t], dot_W22, d_h_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t], W_and_dot_T, d_h_prev_rows[t % 2])
         # through h = tanh(U @ x + W @ h[t-1] + b)
-        product(d_dot_h_pre2[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
 
-    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
+    product(d_h_pre_and_dot.reshape(-1, 2 * H), U_and_dot_T, d_x.reshape(-1, I))
     # through h = tanh(U @ x + W @ h[t-1] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
     # through h = tanh(U @ x + W @ h[t-1] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
     # through h = tanh(U @ x + W @ h[t-1] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
     # through h = tanh(U @ x + W @ h[t-1] + b)
     product(
-        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_W_dot_W_h_h_prev,
     )
     # through h = tanh(U @ x + W @ h[t-1] + b)
-    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -467,13 +467,13 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ wW_x2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_U_T2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ w_V_T2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ a_squared2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ wW_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_U_T_steps_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ n_steps_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_steps_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -481,38 +481,38 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         double h_x_total = 0;
         #pragma omp simd reduction(+:h_x_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t h_U_T = compute_t(h_U_T2_at[((iT * B + iB) * N + iN) * H + iH]);
-            const compute_t w_V_T = compute_t(w_V_T2_at[iN * H + iH]);
-            const compute_t W_x = compute_t(wW_x2_at[(iT * B + iB) * (N + H) + N + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_steps_at[((iT * B + iB) * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(wW_x_at[(iT * B + iB) * (N + H) + N + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
             const compute_t x = compute_t(x_at[(iT * B + iB) * H + iH]);
             // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             const compute_t n_pre = h_U_T + w_V_T + W_x;
             const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-            n2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(n_);
+            n_steps_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(n_);
             // through g = sigmoid(h[t-1] @ x + w @ x)
             h_x_total += h_prev * x;
         }
         const compute_t h_x = compute_t(h_x_total);
 
-        const compute_t w_x = compute_t(wW_x2_at[(iT * B + iB) * (N + H) + iN]);
+        const compute_t w_x = compute_t(wW_x_at[(iT * B + iB) * (N + H) + iN]);
         // through g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t g_pre = w_x + h_x;
         const compute_t g = sigmoid(g_pre);
-        g2_at[(iT * B + iB) * N + iN] = storage_t(g);
+        g_at[(iT * B + iB) * N + iN] = storage_t(g);
         double a_squared_total = 0;
         #pragma omp simd reduction(+:a_squared_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
-            const compute_t n_ = compute_t(n2_at[((iT * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_steps_at[((iT * B + iB) * N + iN) * H + iH]);
             // through a = h[t-1] + g * n
             const compute_t a = h_prev + n_ * g;
-            a2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
+            a_steps_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
             // through h = a / norm(a)
             a_squared_total += a * a;
         }
         const compute_t a_squared = compute_t(a_squared_total);
-        a_squared2_at[(iT * B + iB) * N + iN] = storage_t(a_squared);
+        a_squared_at[(iT * B + iB) * N + iN] = storage_t(a_squared);
     }
 }
 
@@ -526,8 +526,8 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ a_squared2_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ norm_a2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -535,9 +535,9 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t norm_a;
         states_backward_before_point(
-            compute_t(a_squared2_at[(iT * B + iB) * N + iN]),
+            compute_t(a_squared_at[(iT * B + iB) * N + iN]),
             norm_a);
-        norm_a2_at[(iT * B + iB) * N + iN] = storage_t(norm_a);
+        norm_a_at[(iT * B + iB) * N + iN] = storage_t(norm_a);
     }
 }
 
@@ -546,10 +546,10 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_steps_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[8]);
@@ -562,7 +562,7 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dy = compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_h = dy + d_h_next;
             d_h_at[(iB * N + iN) * H + iH] = storage_t(d_h);
@@ -570,17 +570,17 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
         }
         const compute_t d_norm_a_h = compute_t(d_norm_a_h_total);
 
-        const compute_t norm_a = compute_t(norm_a2_at[(t * B + iB) * N + iN]);
-        const compute_t g = compute_t(g2_at[(t * B + iB) * N + iN]);
+        const compute_t norm_a = compute_t(norm_a_at[(t * B + iB) * N + iN]);
+        const compute_t g = compute_t(g_at[(t * B + iB) * N + iN]);
         // through h = a / norm(a)
         const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
         const compute_t d_norm_a_share = d_norm_a / choose(compute_t((0) >= (norm_a)), 1, norm_a);
         double d_g_total = 0;
         #pragma omp simd reduction(+:d_g_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_h = compute_t(d_h_at[(iB * N + iN) * H + iH]);
-            const compute_t n_ = compute_t(n2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_steps_at[((t * B + iB) * N + iN) * H + iH]);
             // through a = h[t-1] + g * n
             const compute_t d_a = a * d_norm_a_share + d_h / norm_a;
             // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -606,7 +606,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
 {
     const int64 B = sizes[1], N = sizes[3];
     const storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -615,7 +615,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         compute_t d_g_pre;
         states_backward_step_point(
             compute_t(d_g_at[iB * N + iN]),
-            compute_t(g2_at[(t * B + iB) * N + iN]),
+            compute_t(g_at[(t * B + iB) * N + iN]),
             d_g_pre);
         d_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_g_pre);
     }
@@ -928,7 +928,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ wW_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_wW_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -938,7 +938,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_x;
         jvp_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(wW_x_and_dot_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
             compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
@@ -955,7 +955,7 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ wW_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_wW_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -965,7 +965,7 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         jvp_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(wW_x_and_dot_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
             compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -979,10 +979,10 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ wW_x_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ h_dot_h_U_T_U_T_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ h_U_T_and_dot_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[10]);
@@ -999,10 +999,10 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         #pragma omp simd reduction(+:h_x_total, dot_h_x_h_prev_total, dot_h_x_x_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
-            const compute_t dot_h_U_T_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]);
-            const compute_t h_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(h_U_T_and_dot_at[(iB * N + iN) * (2 * H) + H + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_and_dot_at[(iB * N + iN) * (2 * H) + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
+            const compute_t W_x = compute_t(wW_x_and_dot_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
             const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
             const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
@@ -1026,7 +1026,7 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         const compute_t dot_h_x_h_prev = compute_t(dot_h_x_h_prev_total);
         const compute_t dot_h_x_x = compute_t(dot_h_x_x_total);
 
-        const compute_t w_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
+        const compute_t w_x = compute_t(wW_x_and_dot_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
         const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
@@ -1117,7 +1117,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ wW_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_wW_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1127,7 +1127,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_x;
         hvp_forward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(wW_x_and_dot_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
             compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
@@ -1144,7 +1144,7 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ wW_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_wW_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1154,7 +1154,7 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         hvp_forward_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(wW_x_and_dot_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
             compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -1168,10 +1168,10 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ wW_x_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ h_dot_h_U_T_U_T_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ h_U_T_and_dot_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[10]);
@@ -1193,10 +1193,10 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         #pragma omp simd reduction(+:h_x_total, dot_h_x_h_prev_total, dot_h_x_x_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
-            const compute_t dot_h_U_T_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]);
-            const compute_t h_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(h_U_T_and_dot_at[(iB * N + iN) * (2 * H) + H + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_and_dot_at[(iB * N + iN) * (2 * H) + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
+            const compute_t W_x = compute_t(wW_x_and_dot_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
             const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
             const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
@@ -1220,7 +1220,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         const compute_t dot_h_x_h_prev = compute_t(dot_h_x_h_prev_total);
         const compute_t dot_h_x_x = compute_t(dot_h_x_x_total);
 
-        const compute_t w_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
+        const compute_t w_x = compute_t(wW_x_and_dot_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
         const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
@@ -1290,7 +1290,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], N = sizes[3];
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1301,7 +1301,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_g_pre_at[(iT * B + iB) * N + iN]),
             compute_t(g_at[(iT * B + iB) * N + iN]),
             dot_g);
-        dot_g2_at[(iT * B + iB) * N + iN] = storage_t(dot_g);
+        dot_g_at[(iT * B + iB) * N + iN] = storage_t(dot_g);
     }
 }
 
@@ -1318,7 +1318,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_steps_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1331,7 +1331,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(g_at[(iT * B + iB) * N + iN]),
             compute_t(n_at[((iT * B + iB) * N + iN) * H + iH]),
             a);
-        a2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
+        a_steps_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
     }
 }
 
@@ -1339,7 +1339,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[4]);
@@ -1349,7 +1349,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_a_unit_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[14]);
@@ -1373,7 +1373,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H +
                 iH]);
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_dot_h = dy + d_dot_h_next;
@@ -1400,7 +1400,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t a_unit = compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
             const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t dot_n = compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_a_unit = dot_a * d_dot_norm_a;
@@ -1422,7 +1422,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         d_dot_g_at[iB * N + iN] = storage_t(d_dot_g);
         d_g_dot_a_at[iB * N + iN] = storage_t(d_g_dot_a);
 
-        const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * N + iN]);
         // through h = a / norm(a)
         const compute_t s1 = compute_t((0) >= (norm_a));
         const compute_t s2 = choose(s1, 1, norm_a);
@@ -1432,7 +1432,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         double d_g_a_total = 0;
         #pragma omp simd reduction(+:d_g_a_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_a_unit = compute_t(d_a_unit_at[(iB * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
             const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
@@ -1507,7 +1507,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_and_U_T_d_dot_n_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[5]);
@@ -1524,12 +1524,12 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
         hvp_backward_step2_point(
             compute_t(d_dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(x_at[(t * B + iB) * H + iH]),
-            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + H + iH]),
+            compute_t(dot_and_U_T_d_dot_n_pre_at[(iB * N + iN) * (2 * H) + H + iH]),
             compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
             compute_t(d_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(dot_x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + iH]),
+            compute_t(dot_and_U_T_d_dot_n_pre_at[(iB * N + iN) * (2 * H) + iH]),
             compute_t(d_a_at[(iB * N + iN) * H + iH]),
             d_dot_h_prev, d_h_prev);
         d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
@@ -1709,20 +1709,20 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[8]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_V_T, d_U_T, d_W;
         hvp_backward_finish_point(
-            compute_t(d_V_T_w_V_T_at[iH * H + iH2]),
-            compute_t(d_V_T_dot_w_V_T_w_at[iH * H + iH2]),
-            compute_t(d_U_T_h_U_T_at[iH * H + iH2]),
-            compute_t(d_U_T_dot_h_U_T_h_prev_at[iH * H + iH2]),
-            compute_t(d_W_W_x_at[iH * H + iH2]),
-            compute_t(d_W_dot_W_x_x_at[iH * H + iH2]),
+            compute_t(d_V_T_w_V_T_at[iH * H + jH]),
+            compute_t(d_V_T_dot_w_V_T_w_at[iH * H + jH]),
+            compute_t(d_U_T_h_U_T_at[iH * H + jH]),
+            compute_t(d_U_T_dot_h_U_T_h_prev_at[iH * H + jH]),
+            compute_t(d_W_W_x_at[iH * H + jH]),
+            compute_t(d_W_dot_W_x_x_at[iH * H + jH]),
             d_V_T, d_U_T, d_W);
-        d_V_T_at[iH * H + iH2] = storage_t(d_V_T);
-        d_U_T_at[iH * H + iH2] = storage_t(d_U_T);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_V_T_at[iH * H + jH] = storage_t(d_V_T);
+        d_U_T_at[iH * H + jH] = storage_t(d_U_T);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

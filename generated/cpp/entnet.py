@@ -339,18 +339,18 @@ def backward_states(params, tape, cotangents, dstate):
     V = np.ascontiguousarray(params["V"])
     W = np.ascontiguousarray(params["W"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
-    U_T2 = scratch("U_T2", (H, H), dtype)
-    V_T2 = scratch("V_T2", (H, H), dtype)
-    w_V_T2 = scratch("w_V_T2", (N, H), dtype)
-    wW2 = scratch("wW2", (H, N + H), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
+    V_T = scratch("V_T", (H, H), dtype)
+    w_V_T = scratch("w_V_T", (N, H), dtype)
+    wW = scratch("wW", (H, N + H), dtype)
     U_T_T = scratch("U_T_T", (H, H), dtype)
-    wW_x2 = scratch("wW_x2", (T, B, N + H), dtype)
-    g2 = scratch("g2", (T, B, N), dtype)
-    h_U_T2 = scratch("h_U_T2", (T, B, N, H), dtype)
-    n2 = scratch("n2", (T, B, N, H), dtype)
-    a2 = scratch("a2", (T, B, N, H), dtype)
-    a_squared2 = scratch("a_squared2", (T, B, N), dtype)
-    norm_a2 = scratch("norm_a2", (T, B, N), dtype)
+    wW_x = scratch("wW_x", (T, B, N + H), dtype)
+    g = scratch("g", (T, B, N), dtype)
+    h_U_T_steps = scratch("h_U_T_steps", (T, B, N, H), dtype)
+    n_steps = scratch("n_steps", (T, B, N, H), dtype)
+    a_steps = scratch("a_steps", (T, B, N, H), dtype)
+    a_squared = scratch("a_squared", (T, B, N), dtype)
+    norm_a = scratch("norm_a", (T, B, N), dtype)
     d_h = scratch("d_h", (B, N, H), dtype)
     d_a = scratch("d_a", (B, N, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
@@ -371,16 +371,16 @@ def backward_states(params, tape, cotangents, dstate):
     d_w = np.empty((N, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", h_rows, x, wW_x2, h_U_T2, w_V_T2, g2, n2, a2, a_squared2,
+        "states_backward_before_rows", h_rows, x, wW_x, h_U_T_steps, w_V_T, g, n_steps, a_steps, a_squared,
     )
     states_backward_before = kernel(
-        "states_backward_before", a_squared2, norm_a2,
+        "states_backward_before", a_squared, norm_a,
     )
     states_backward_step_rows = kernel(
-        "states_backward_step_rows", dy, d_h_prev_rows, a2, norm_a2, g2, n2, d_h, d_a, d_n_pre, d_g,
+        "states_backward_step_rows", dy, d_h_prev_rows, a_steps, norm_a, g, n_steps, d_h, d_a, d_n_pre, d_g,
     )
     states_backward_step = kernel(
-        "states_backward_step", d_g, g2, d_g_pre,
+        "states_backward_step", d_g, g, d_g_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows,
@@ -401,16 +401,16 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_finish", d_w_w_x, d_w_w_V_T, d_w,
     )
 
-    U_T2[...] = U.T
-    V_T2[...] = V.T
+    U_T[...] = U.T
+    V_T[...] = V.T
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(w, V_T2, w_V_T2)
-    wW2[..., :N] = w.T
-    wW2[..., N:N + H] = W.T
-    U_T_T[...] = U_T2.T
-    product(x.reshape(-1, H), wW2, wW_x2.reshape(-1, N + H))
+    product(w, V_T, w_V_T)
+    wW[..., :N] = w.T
+    wW[..., N:N + H] = W.T
+    U_T_T[...] = U_T.T
+    product(x.reshape(-1, H), wW, wW_x.reshape(-1, N + H))
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(h_rows[:-1].reshape(-1, H), U_T2, h_U_T2.reshape(-1, H))
+    product(h_rows[:-1].reshape(-1, H), U_T, h_U_T_steps.reshape(-1, H))
     states_backward_before_rows()
     states_backward_before()
 
@@ -441,7 +441,7 @@ def backward_states(params, tape, cotangents, dstate):
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(d_w_V_T.T, w, d_V_T)
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(d_w_V_T, V_T2.T, d_w_w_V_T)
+    product(d_w_V_T, V_T.T, d_w_w_V_T)
     states_backward_finish()
 
     dparams = {
@@ -592,20 +592,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W = np.ascontiguousarray(dot_params["W"])
     h_rows = scratch("h_rows", (T + 1, B, N, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, N, H), dtype)
-    dot_U_T2 = scratch("dot_U_T2", (H, 2 * H), dtype)
+    U_T_and_dot = scratch("U_T_and_dot", (H, 2 * H), dtype)
     V_T = scratch("V_T", (H, H), dtype)
     dot_V_T = scratch("dot_V_T", (H, H), dtype)
     w_V_T = scratch("w_V_T", (N, H), dtype)
     dot_w_V_T_w = scratch("dot_w_V_T_w", (N, H), dtype)
     dot_w_V_T_V_T = scratch("dot_w_V_T_V_T", (N, H), dtype)
     dot_w_V_T = scratch("dot_w_V_T", (N, H), dtype)
-    w_dot_w_W_dot_W = scratch("w_dot_w_W_dot_W", (H, 2 * N + 2 * H), dtype)
+    wW_and_dot = scratch("wW_and_dot", (H, 2 * N + 2 * H), dtype)
     wW = scratch("wW", (H, N + H), dtype)
-    parts = scratch("parts", (T, B, 2 * N + 2 * H), dtype)
+    wW_x_and_dot = scratch("wW_x_and_dot", (T, B, 2 * N + 2 * H), dtype)
     dot_wW_x_x = scratch("dot_wW_x_x", (T, B, N + H), dtype)
     dot_w_x = scratch("dot_w_x", (T, B, N), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
-    h_dot_h_U_T_U_T = scratch("h_dot_h_U_T_U_T", (B, N, 2 * H), dtype)
+    h_U_T_and_dot = scratch("h_U_T_and_dot", (B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = scratch("dot_h_U_T_h_prev", (B, N, H), dtype)
     n = scratch("n", (B, N, H), dtype)
     dot_n = scratch("dot_n", (B, N, H), dtype)
@@ -617,18 +617,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
     )
     jvp_before = kernel(
-        "jvp_before", parts, dot_wW_x_x, dot_w_x,
+        "jvp_before", wW_x_and_dot, dot_wW_x_x, dot_w_x,
     )
     jvp_before2 = kernel(
-        "jvp_before2", parts, dot_wW_x_x, dot_W_x,
+        "jvp_before2", wW_x_and_dot, dot_wW_x_x, dot_W_x,
     )
     jvp_step_rows = kernel(
-        "jvp_step_rows", h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev, h_dot_h_U_T_U_T,
-        w_V_T, dot_w_V_T, dot_W_x, n, dot_n, a, dot_a,
+        "jvp_step_rows", h_rows, x, dot_h_rows, dot_x, wW_x_and_dot, dot_w_x, dot_h_U_T_h_prev,
+        h_U_T_and_dot, w_V_T, dot_w_V_T, dot_W_x, n, dot_n, a, dot_a,
     )
 
-    dot_U_T2[..., :H] = U.T
-    dot_U_T2[..., H:2 * H] = dot_U.T
+    U_T_and_dot[..., :H] = U.T
+    U_T_and_dot[..., H:2 * H] = dot_U.T
     V_T[...] = V.T
     dot_V_T[...] = dot_V.T
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -637,22 +637,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     product(dot_w, V_T, dot_w_V_T_w)
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, dot_V_T, dot_w_V_T_V_T)
-    w_dot_w_W_dot_W[..., :N] = w.T
-    w_dot_w_W_dot_W[..., N:2 * N] = dot_w.T
-    w_dot_w_W_dot_W[..., 2 * N:2 * N + H] = W.T
-    w_dot_w_W_dot_W[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
-    wW[..., :N] = w_dot_w_W_dot_W[..., :N]
-    wW[..., N:N + H] = w_dot_w_W_dot_W[..., 2 * N:2 * N + H]
+    wW_and_dot[..., :N] = w.T
+    wW_and_dot[..., N:2 * N] = dot_w.T
+    wW_and_dot[..., 2 * N:2 * N + H] = W.T
+    wW_and_dot[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
+    wW[..., :N] = wW_and_dot[..., :N]
+    wW[..., N:N + H] = wW_and_dot[..., 2 * N:2 * N + H]
     jvp_once()
-    product(x.reshape(-1, H), w_dot_w_W_dot_W, parts.reshape(-1, 2 * N + 2 * H))
+    product(x.reshape(-1, H), wW_and_dot, wW_x_and_dot.reshape(-1, 2 * N + 2 * H))
     product(dot_x.reshape(-1, H), wW, dot_wW_x_x.reshape(-1, N + H))
     jvp_before()
     jvp_before2()
 
     for t in range(T):
-        product(h_rows[t].reshape(-1, H), dot_U_T2, h_dot_h_U_T_U_T.reshape(-1, 2 * H))
+        product(h_rows[t].reshape(-1, H), U_T_and_dot, h_U_T_and_dot.reshape(-1, 2 * H))
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(dot_h_rows[t].reshape(-1, H), dot_U_T2[:, :H], dot_h_U_T_h_prev.reshape(-1, H))
+        product(dot_h_rows[t].reshape(-1, H), U_T_and_dot[:, :H], dot_h_U_T_h_prev.reshape(-1, H))
         jvp_step_rows(t)
 
     last = {"h": h_rows[T].copy()}
@@ -694,16 +694,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_w_V_T_w = scratch("dot_w_V_T_w", (N, H), dtype)
     dot_w_V_T_V_T = scratch("dot_w_V_T_V_T", (N, H), dtype)
     dot_w_V_T = scratch("dot_w_V_T", (N, H), dtype)
-    w_dot_w_W_dot_W = scratch("w_dot_w_W_dot_W", (H, 2 * N + 2 * H), dtype)
+    wW_and_dot = scratch("wW_and_dot", (H, 2 * N + 2 * H), dtype)
     wW = scratch("wW", (H, N + H), dtype)
-    dot_U_T2 = scratch("dot_U_T2", (H, 2 * H), dtype)
-    parts = scratch("parts", (T, B, 2 * N + 2 * H), dtype)
+    U_T_and_dot = scratch("U_T_and_dot", (H, 2 * H), dtype)
+    wW_x_and_dot = scratch("wW_x_and_dot", (T, B, 2 * N + 2 * H), dtype)
     dot_wW_x_x = scratch("dot_wW_x_x", (T, B, N + H), dtype)
     dot_w_x = scratch("dot_w_x", (T, B, N), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, N), dtype)
     g = scratch("g", (T, B, N), dtype)
-    h_dot_h_U_T_U_T = scratch("h_dot_h_U_T_U_T", (B, N, 2 * H), dtype)
+    h_U_T_and_dot = scratch("h_U_T_and_dot", (B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = scratch("dot_h_U_T_h_prev", (B, N, H), dtype)
     n = scratch("n", (T, B, N, H), dtype)
     dot_n = scratch("dot_n", (T, B, N, H), dtype)
@@ -718,14 +718,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts, dot_wW_x_x, dot_w_x,
+        "hvp_forward_before", wW_x_and_dot, dot_wW_x_x, dot_w_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", parts, dot_wW_x_x, dot_W_x,
+        "hvp_forward_before2", wW_x_and_dot, dot_wW_x_x, dot_W_x,
     )
     hvp_forward_step_rows = kernel(
-        "hvp_forward_step_rows", h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev,
-        h_dot_h_U_T_U_T, w_V_T, dot_w_V_T, dot_W_x, dot_g_pre, g, n, dot_n, a, dot_a, norm_a, a_unit,
+        "hvp_forward_step_rows", h_rows, x, dot_h_rows, dot_x, wW_x_and_dot, dot_w_x, dot_h_U_T_h_prev,
+        h_U_T_and_dot, w_V_T, dot_w_V_T, dot_W_x, dot_g_pre, g, n, dot_n, a, dot_a, norm_a, a_unit,
         dot_norm_a,
     )
 
@@ -739,32 +739,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(dot_w, V_T, dot_w_V_T_w)
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, dot_V_T, dot_w_V_T_V_T)
-    w_dot_w_W_dot_W[..., :N] = w.T
-    w_dot_w_W_dot_W[..., N:2 * N] = dot_w.T
-    w_dot_w_W_dot_W[..., 2 * N:2 * N + H] = W.T
-    w_dot_w_W_dot_W[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
-    wW[..., :N] = w_dot_w_W_dot_W[..., :N]
-    wW[..., N:N + H] = w_dot_w_W_dot_W[..., 2 * N:2 * N + H]
-    dot_U_T2[..., :H] = U_T
-    dot_U_T2[..., H:2 * H] = dot_U_T
+    wW_and_dot[..., :N] = w.T
+    wW_and_dot[..., N:2 * N] = dot_w.T
+    wW_and_dot[..., 2 * N:2 * N + H] = W.T
+    wW_and_dot[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
+    wW[..., :N] = wW_and_dot[..., :N]
+    wW[..., N:N + H] = wW_and_dot[..., 2 * N:2 * N + H]
+    U_T_and_dot[..., :H] = U_T
+    U_T_and_dot[..., H:2 * H] = dot_U_T
     hvp_forward_once()
-    product(x.reshape(-1, H), w_dot_w_W_dot_W, parts.reshape(-1, 2 * N + 2 * H))
+    product(x.reshape(-1, H), wW_and_dot, wW_x_and_dot.reshape(-1, 2 * N + 2 * H))
     product(dot_x.reshape(-1, H), wW, dot_wW_x_x.reshape(-1, N + H))
     hvp_forward_before()
     hvp_forward_before2()
 
     for t in range(T):
-        product(h_rows[t].reshape(-1, H), dot_U_T2, h_dot_h_U_T_U_T.reshape(-1, 2 * H))
+        product(h_rows[t].reshape(-1, H), U_T_and_dot, h_U_T_and_dot.reshape(-1, 2 * H))
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
         hvp_forward_step_rows(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, N, H), dtype)
-    dot_U_T22 = scratch("dot_U_T22", (H, 2 * H), dtype)
-    U_T_T2 = scratch("U_T_T2", (H, H), dtype)
-    dot_g2 = scratch("dot_g2", (T, B, N), dtype)
-    a2 = scratch("a2", (T, B, N, H), dtype)
+    dot_and_U_T = scratch("dot_and_U_T", (H, 2 * H), dtype)
+    U_T_turned = scratch("U_T_turned", (H, H), dtype)
+    dot_g = scratch("dot_g", (T, B, N), dtype)
+    a_steps = scratch("a_steps", (T, B, N, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, N, H), dtype)
     d_a_unit = scratch("d_a_unit", (B, N, H), dtype)
     d_dot_a = scratch("d_dot_a", (B, N, H), dtype)
@@ -777,7 +777,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_g_pre = scratch("d_dot_g_pre", (T, B, N), dtype)
     d_g_pre = scratch("d_g_pre", (T, B, N), dtype)
     d_h_prev_h_U_T = scratch("d_h_prev_h_U_T", (B, N, H), dtype)
-    d_parts = scratch("d_parts", (B, N, 2 * H), dtype)
+    dot_and_U_T_d_dot_n_pre = scratch("dot_and_U_T_d_dot_n_pre", (B, N, 2 * H), dtype)
     d_dot_W_x = scratch("d_dot_W_x", (T, B, H), dtype)
     d_W_x = scratch("d_W_x", (T, B, H), dtype)
     d_dot_w_V_T = scratch("d_dot_w_V_T", (N, H), dtype)
@@ -806,22 +806,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_g_pre, g, dot_g2,
+        "hvp_backward_before", dot_g_pre, g, dot_g,
     )
     hvp_backward_before2 = kernel(
-        "hvp_backward_before2", h_rows, g, n, a2,
+        "hvp_backward_before2", h_rows, g, n, a_steps,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_h_prev_rows, a2, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a,
-        a_unit, g, n, dot_n, dot_g2, d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a,
+        "hvp_backward_step_rows", d_h_prev_rows, a_steps, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a,
+        a_unit, g, n, dot_n, dot_g, d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a,
         d_n_pre, d_g_a,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", d_dot_g, g, dot_g_pre, d_g_a, d_g_dot_a, d_dot_g_pre, d_g_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_g_pre, x, d_parts, d_dot_a, d_g_pre, dot_x, d_h_prev_h_U_T, d_a,
-        d_dot_h_prev_rows, d_h_prev_rows,
+        "hvp_backward_step2", d_dot_g_pre, x, dot_and_U_T_d_dot_n_pre, d_dot_a, d_g_pre, dot_x,
+        d_h_prev_h_U_T, d_a, d_dot_h_prev_rows, d_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_n_pre, d_dot_W_x,
@@ -853,17 +853,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_w_w_x, d_w_dot_w_x_x, d_w_w_V_T, d_w_dot_w_V_T_V_T, d_w,
     )
 
-    dot_U_T22[..., :H] = dot_U_T.T
-    dot_U_T22[..., H:2 * H] = U_T.T
-    U_T_T2[...] = U_T.T
+    dot_and_U_T[..., :H] = dot_U_T.T
+    dot_and_U_T[..., H:2 * H] = U_T.T
+    U_T_turned[...] = U_T.T
     hvp_backward_before()
     hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step_rows(t)
-        product(d_dot_n_pre[t].reshape(-1, H), dot_U_T22, d_parts.reshape(-1, 2 * H))
+        product(d_dot_n_pre[t].reshape(-1, H), dot_and_U_T, dot_and_U_T_d_dot_n_pre.reshape(-1, 2 * H))
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(d_n_pre[t].reshape(-1, H), U_T_T2, d_h_prev_h_U_T.reshape(-1, H))
+        product(d_n_pre[t].reshape(-1, H), U_T_turned, d_h_prev_h_U_T.reshape(-1, H))
         hvp_backward_step(t)
         hvp_backward_step2(t)
 

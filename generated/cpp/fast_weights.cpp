@@ -158,9 +158,9 @@ extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const*
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[(t * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH])
+                * compute_t(s_at[(t * B + iB) * H + jH]);
         A_s_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -243,17 +243,17 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
             A);
-        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + jH] = storage_t(A);
     }
 }
 
@@ -268,7 +268,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_again_steps_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -278,7 +278,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             h_again);
-        h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+        h_again_steps_at[(iT * B + iB) * H + iH] = storage_t(h_again);
     }
 }
 
@@ -286,7 +286,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_again_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -295,12 +295,12 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
         const compute_t eta = compute_t(0.5);
         double d_h_h_h_again_total = 0;
         #pragma omp simd reduction(+:d_h_h_h_again_total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2) {
-            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH) {
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t h_again = compute_t(h_again_steps_at[(t * B + iB) * H + jH]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_h_h_again = d_A_next * eta;
-            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_h_h_again_at[(iB * H + iH) * H + jH] = storage_t(d_h_h_again);
             d_h_h_h_again_total += d_h_h_again * h_again;
         }
         const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_total);
@@ -320,9 +320,9 @@ extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + jH]);
         d_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -395,9 +395,9 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_h_arg_at[iB * H + iH2])
-                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_h_arg_at[iB * H + jH])
+                * compute_t(A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         d_s_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -446,16 +446,16 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_A_prev;
         backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH2]),
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(s_at[(t * B + iB) * H + jH]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.95),
             d_A_prev);
-        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH] = storage_t(d_A_prev);
     }
 }
 
@@ -524,9 +524,9 @@ extern "C" void states_forward_step_sum(const int64 t, const int64* sizes, void*
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH])
+                * compute_t(s_at[iB * H + jH]);
         A_s_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -605,17 +605,17 @@ extern "C" void states_forward_step2(const int64 t, const int64* sizes, void* co
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         states_forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
             A);
-        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + jH] = storage_t(A);
     }
 }
 
@@ -634,12 +634,12 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ C_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_h_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ a_steps_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ s_steps_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_again_steps_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -647,13 +647,13 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t a, s, h_again;
         states_backward_before_point(
-            compute_t(W_h2_at[(iT * B + iB) * H + iH]),
-            compute_t(C_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_h_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(C_x_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             a, s, h_again);
-        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
-        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
-        h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+        a_steps_at[(iT * B + iB) * H + iH] = storage_t(a);
+        s_steps_at[(iT * B + iB) * H + iH] = storage_t(s);
+        h_again_steps_at[(iT * B + iB) * H + iH] = storage_t(h_again);
     }
 }
 
@@ -662,41 +662,41 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ A_s2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ s_steps_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_s_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[((iT * B + iB) * H + iH) * H + iH2])
-                * compute_t(s2_at[(iT * B + iB) * H + iH2]);
-        A_s2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(A_rows_at[((iT * B + iB) * H + iH) * H + jH])
+                * compute_t(s_steps_at[(iT * B + iB) * H + jH]);
+        A_s_steps_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
 extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ A_s2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_arg_std2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_layer_norm2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_s_steps_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_arg_steps_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_arg_centred_steps_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
         double sum_h_arg_total = 0;
         #pragma omp simd reduction(+:sum_h_arg_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t a = compute_t(a2_at[(iT * B + iB) * H + iH]);
-            const compute_t A_s = compute_t(A_s2_at[(iT * B + iB) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[(iT * B + iB) * H + iH]);
+            const compute_t A_s = compute_t(A_s_steps_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t h_arg = a + A_s;
-            h_arg2_at[(iT * B + iB) * H + iH] = storage_t(h_arg);
+            h_arg_steps_at[(iT * B + iB) * H + iH] = storage_t(h_arg);
             sum_h_arg_total += h_arg;
         }
         const compute_t sum_h_arg = compute_t(sum_h_arg_total);
@@ -705,23 +705,23 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         double h_arg_squared_total = 0;
         #pragma omp simd reduction(+:h_arg_squared_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t h_arg = compute_t(h_arg2_at[(iT * B + iB) * H + iH]);
+            const compute_t h_arg = compute_t(h_arg_steps_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
-            h_arg_centred2_at[(iT * B + iB) * H + iH] = storage_t(h_arg_centred);
+            h_arg_centred_steps_at[(iT * B + iB) * H + iH] = storage_t(h_arg_centred);
             h_arg_squared_total += h_arg_centred * h_arg_centred;
         }
         const compute_t h_arg_squared = compute_t(h_arg_squared_total);
 
         // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-        h_arg_std2_at[iT * B + iB] = storage_t(h_arg_std);
+        h_arg_std_at[iT * B + iB] = storage_t(h_arg_std);
         #pragma GCC ivdep
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t h_arg_centred = compute_t(h_arg_centred2_at[(iT * B + iB) * H + iH]);
+            const compute_t h_arg_centred = compute_t(h_arg_centred_steps_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t h_layer_norm = h_arg_centred / h_arg_std;
-            h_layer_norm2_at[(iT * B + iB) * H + iH] = storage_t(h_layer_norm);
+            h_layer_norm_at[(iT * B + iB) * H + iH] = storage_t(h_layer_norm);
         }
     }
 }
@@ -730,7 +730,7 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_again_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -739,12 +739,12 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
         const compute_t eta = compute_t(0.5);
         double d_h_h_h_again_total = 0;
         #pragma omp simd reduction(+:d_h_h_h_again_total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2) {
-            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH) {
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t h_again = compute_t(h_again_steps_at[(t * B + iB) * H + jH]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_h_h_again = d_A_next * eta;
-            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_h_h_again_at[(iB * H + iH) * H + jH] = storage_t(d_h_h_again);
             d_h_h_h_again_total += d_h_h_again * h_again;
         }
         const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_total);
@@ -764,9 +764,9 @@ extern "C" void states_backward_step_sum(const int64 t, const int64* sizes, void
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + jH]);
         d_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -780,8 +780,8 @@ extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, vo
     const storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ h_layer_norm2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ h_arg_std2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[10]);
@@ -797,7 +797,7 @@ extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, vo
             const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_at[iB * H + iH]);
             const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
             const compute_t gamma = compute_t(gamma_at[iH]);
-            const compute_t h_layer_norm = compute_t(h_layer_norm2_at[(t * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
             const compute_t d_h_pre = compute_t((h) > (0)) * d_h;
@@ -811,14 +811,14 @@ extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, vo
         const compute_t d_h_layer_norm_dot = compute_t(d_h_layer_norm_dot_total);
 
         const compute_t H_ = compute_t(H);
-        const compute_t h_arg_std = compute_t(h_arg_std2_at[t * B + iB]);
+        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
         // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
         const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
         #pragma GCC ivdep
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t d_h_layer_norm = compute_t(d_h_layer_norm_at[iB * H + iH]);
-            const compute_t h_layer_norm = compute_t(h_layer_norm2_at[(t * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t d_h_arg = (d_h_layer_norm - h_layer_norm * d_h_layer_norm_share - d_h_layer_norm_mean) /
                 h_arg_std;
@@ -839,9 +839,9 @@ extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, voi
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_h_arg_at[iB * H + iH2])
-                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_h_arg_at[iB * H + jH])
+                * compute_t(A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         d_s_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -857,7 +857,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ s_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -867,7 +867,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         compute_t d_a;
         states_backward_step_point(
             compute_t(d_s_at[iB * H + iH]),
-            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(s_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
             d_a);
         d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
@@ -885,21 +885,21 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ s_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_A_prev;
         states_backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
-            compute_t(s2_at[(t * B + iB) * H + iH2]),
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(s_steps_at[(t * B + iB) * H + jH]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.95),
             d_A_prev);
-        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH] = storage_t(d_A_prev);
     }
 }
 
@@ -908,7 +908,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_layer_norm2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_gamma_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -917,7 +917,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(h_layer_norm2_at[(iT * B + iB) * H + iH]);
+                * compute_t(h_layer_norm_at[(iT * B + iB) * H + iH]);
         d_gamma_at[iH] = storage_t(total);
     }
 }
@@ -968,9 +968,9 @@ extern "C" void infer_step_sum(const int64 t, const int64* sizes, void* const* a
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH])
+                * compute_t(s_at[iB * H + jH]);
         A_s_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -1049,17 +1049,17 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         infer_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
             A);
-        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH] = storage_t(A);
     }
 }
 
@@ -1109,9 +1109,9 @@ extern "C" void step_step_sum(const int64 t, const int64* sizes, void* const* at
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH])
+                * compute_t(s_at[iB * H + jH]);
         A_s_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -1190,17 +1190,17 @@ extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A;
         step_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
             A);
-        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH] = storage_t(A);
     }
 }
 
@@ -1218,7 +1218,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ C_x_dot_C_x_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_C_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_C_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1228,7 +1228,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_C_x;
         jvp_before_point(
-            compute_t(C_x_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
             dot_C_x);
         dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
@@ -1251,9 +1251,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ C_x_dot_C_x_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_C_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
@@ -1265,10 +1265,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t a, dot_a, s, dot_s;
         jvp_step_point(
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
-            compute_t(C_x_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(C_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
             a, dot_a, s, dot_s);
         a_at[iB * H + iH] = storage_t(a);
@@ -1295,11 +1295,11 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         double dot_A_s_A_prev_total = 0;
         double dot_A_s_s_total = 0;
         #pragma omp simd reduction(+:A_s_total, dot_A_s_A_prev_total, dot_A_s_s_total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2) {
-            const compute_t A_prev = compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t s = compute_t(s_at[iB * H + iH2]);
-            const compute_t dot_A_prev = compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t dot_s = compute_t(dot_s_at[iB * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH) {
+            const compute_t A_prev = compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t s = compute_t(s_at[iB * H + jH]);
+            const compute_t dot_A_prev = compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t dot_s = compute_t(dot_s_at[iB * H + jH]);
             // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             A_s_total += A_prev * s;
             dot_A_s_A_prev_total += dot_A_prev * s;
@@ -1440,21 +1440,21 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A, dot_A;
         jvp_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_h_again_at[iB * H + iH2]),
+            compute_t(dot_h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
-            compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]),
             A, dot_A);
-        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
-        dot_A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(dot_A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH] = storage_t(A);
+        dot_A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH] = storage_t(dot_A);
     }
 }
 
@@ -1472,7 +1472,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ C_x_dot_C_x_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_C_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_C_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1482,7 +1482,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_C_x;
         hvp_forward_before_point(
-            compute_t(C_x_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
             dot_C_x);
         dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
@@ -1505,9 +1505,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ C_x_dot_C_x_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_C_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
@@ -1519,10 +1519,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t a, dot_a, s, dot_s;
         hvp_forward_step_point(
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
-            compute_t(C_x_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(C_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
             a, dot_a, s, dot_s);
         a_at[iB * H + iH] = storage_t(a);
@@ -1549,11 +1549,11 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         double dot_A_s_A_prev_total = 0;
         double dot_A_s_s_total = 0;
         #pragma omp simd reduction(+:A_s_total, dot_A_s_A_prev_total, dot_A_s_s_total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2) {
-            const compute_t A_prev = compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]);
-            const compute_t s = compute_t(s_at[(t * B + iB) * H + iH2]);
-            const compute_t dot_A_prev = compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2]);
-            const compute_t dot_s = compute_t(dot_s_at[(t * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH) {
+            const compute_t A_prev = compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH]);
+            const compute_t s = compute_t(s_at[(t * B + iB) * H + jH]);
+            const compute_t dot_A_prev = compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + jH]);
+            const compute_t dot_s = compute_t(dot_s_at[(t * B + iB) * H + jH]);
             // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             A_s_total += A_prev * s;
             dot_A_s_A_prev_total += dot_A_prev * s;
@@ -1700,21 +1700,21 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t A, dot_A;
         hvp_forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_h_again_at[iB * H + iH2]),
+            compute_t(dot_h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
-            compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + jH]),
             A, dot_A);
-        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
-        dot_A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(dot_A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + jH] = storage_t(A);
+        dot_A_rows_at[(((t + 1) * B + iB) * H + iH) * H + jH] = storage_t(dot_A);
     }
 }
 
@@ -1728,8 +1728,8 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_h_layer_norm2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_h_layer_norm_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ h_again_steps_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1749,8 +1749,8 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
                 h_arg_std;
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t h_again = h;
-            dot_h_layer_norm2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
-            h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+            dot_h_layer_norm_at[(iT * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
+            h_again_steps_at[(iT * B + iB) * H + iH] = storage_t(h_again);
             sum_h_arg_total += h_arg;
         }
         const compute_t sum_h_arg = compute_t(sum_h_arg_total);
@@ -1772,7 +1772,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_A_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_again2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_again_steps_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_h_h_again_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[5]);
@@ -1787,17 +1787,17 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         double d_h_h_h_again_total = 0;
         double d_h_dot_h_h_again_total = 0;
         #pragma omp simd reduction(+:d_dot_h_dot_h_h_again_total, d_h_h_h_again_total, d_h_dot_h_h_again_total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2) {
+        for (int64 jH = 0; jH < H; ++jH) {
             const compute_t d_dot_A_next = compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H +
-                iH2]);
-            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
-            const compute_t dot_h = compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH2]);
+                jH]);
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t h_again = compute_t(h_again_steps_at[(t * B + iB) * H + jH]);
+            const compute_t dot_h = compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + jH]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_dot_h_h_again = d_dot_A_next * eta;
             const compute_t d_h_h_again = eta * d_A_next;
-            d_dot_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_dot_h_h_again);
-            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_dot_h_h_again_at[(iB * H + iH) * H + jH] = storage_t(d_dot_h_h_again);
+            d_h_h_again_at[(iB * H + iH) * H + jH] = storage_t(d_h_h_again);
             d_dot_h_dot_h_h_again_total += d_dot_h_h_again * h_again;
             d_h_h_h_again_total += d_h_h_again * h_again;
             d_h_dot_h_h_again_total += d_dot_h_h_again * dot_h;
@@ -1823,9 +1823,9 @@ extern "C" void hvp_backward_step_sum(const int64 t, const int64* sizes, void* c
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_dot_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_dot_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + jH]);
         d_dot_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -1842,9 +1842,9 @@ extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* 
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + jH]);
         d_h_again_h_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -1861,9 +1861,9 @@ extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* 
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_dot_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH2]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_dot_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + jH]);
         d_h_again_dot_h_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -2000,9 +2000,9 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_dot_h_arg_at[iB * H + iH2])
-                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_dot_h_arg_at[iB * H + jH])
+                * compute_t(A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         d_dot_s_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -2019,9 +2019,9 @@ extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* 
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_dot_h_arg_at[iB * H + iH2])
-                * compute_t(dot_A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_dot_h_arg_at[iB * H + jH])
+                * compute_t(dot_A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         d_s_dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -2038,9 +2038,9 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_h_arg_at[iB * H + iH2])
-                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+        for (int64 jH = 0; jH < H; ++jH)
+            total += compute_t(d_h_arg_at[iB * H + jH])
+                * compute_t(A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         d_s_A_s_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -2067,7 +2067,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_s_A_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_s_dot_A_s_A_prev_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_a_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -2081,8 +2081,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_s_dot_A_s_A_prev_at[iB * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
             d_dot_a, d_a);
-        d_dot_a2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-        d_dot_a2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+        d_a_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_a_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 
@@ -2107,20 +2107,20 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_A_prev, d_dot_A_prev;
         hvp_backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH2]),
+            compute_t(s_at[(t * B + iB) * H + jH]),
             compute_t(d_dot_h_arg_at[iB * H + iH]),
-            compute_t(dot_s_at[(t * B + iB) * H + iH2]),
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(dot_s_at[(t * B + iB) * H + jH]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.95),
-            compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]),
             d_A_prev, d_dot_A_prev);
-        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
-        d_dot_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_dot_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH] = storage_t(d_A_prev);
+        d_dot_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH] = storage_t(d_dot_A_prev);
     }
 }
 
@@ -2148,7 +2148,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_layer_norm2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_layer_norm_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_gamma_dot_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -2157,7 +2157,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_h_layer_norm2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h_layer_norm_at[(iT * B + iB) * H + iH]);
         d_gamma_dot_h_pre_at[iH] = storage_t(total);
     }
 }
@@ -2176,14 +2176,14 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W;
         hvp_backward_finish_point(
-            compute_t(d_W_W_h_at[iH * H + iH2]),
-            compute_t(d_W_dot_W_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_W_W_h_at[iH * H + jH]),
+            compute_t(d_W_dot_W_h_h_prev_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

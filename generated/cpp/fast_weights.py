@@ -212,7 +212,7 @@ def backward(params, tape, dy, dstate=None):
     gamma = np.ascontiguousarray(params["gamma"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
-    h_again2 = scratch("h_again2", (T, B, H), dtype)
+    h_again_steps = scratch("h_again_steps", (T, B, H), dtype)
     d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
     d_h_again = scratch("d_h_again", (B, H), dtype)
     d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
@@ -229,10 +229,10 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_A_prev_rows[T % 2] = dstate["A"]
     backward_before = kernel(
-        "backward_before", h_rows, h_again2,
+        "backward_before", h_rows, h_again_steps,
     )
     backward_step_rows = kernel(
-        "backward_step_rows", d_A_prev_rows, h_again2, d_h_h_again, d_h_h_h_again,
+        "backward_step_rows", d_A_prev_rows, h_again_steps, d_h_h_again, d_h_h_h_again,
     )
     backward_step_sum = kernel(
         "backward_step_sum", d_h_h_again, h_rows, d_h_again,
@@ -356,16 +356,16 @@ def backward_states(params, tape, cotangents, dstate):
     gamma = np.ascontiguousarray(params["gamma"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
-    C_x2 = scratch("C_x2", (T, B, H), dtype)
-    W_h2 = scratch("W_h2", (T, B, H), dtype)
-    a2 = scratch("a2", (T, B, H), dtype)
-    s2 = scratch("s2", (T, B, H), dtype)
-    A_s2 = scratch("A_s2", (T, B, H), dtype)
-    h_arg2 = scratch("h_arg2", (T, B, H), dtype)
-    h_arg_centred2 = scratch("h_arg_centred2", (T, B, H), dtype)
-    h_arg_std2 = scratch("h_arg_std2", (T, B), dtype)
-    h_layer_norm2 = scratch("h_layer_norm2", (T, B, H), dtype)
-    h_again2 = scratch("h_again2", (T, B, H), dtype)
+    C_x = scratch("C_x", (T, B, H), dtype)
+    W_h_steps = scratch("W_h_steps", (T, B, H), dtype)
+    a_steps = scratch("a_steps", (T, B, H), dtype)
+    s_steps = scratch("s_steps", (T, B, H), dtype)
+    A_s_steps = scratch("A_s_steps", (T, B, H), dtype)
+    h_arg_steps = scratch("h_arg_steps", (T, B, H), dtype)
+    h_arg_centred_steps = scratch("h_arg_centred_steps", (T, B, H), dtype)
+    h_arg_std = scratch("h_arg_std", (T, B), dtype)
+    h_layer_norm = scratch("h_layer_norm", (T, B, H), dtype)
+    h_again_steps = scratch("h_again_steps", (T, B, H), dtype)
     d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
     d_h_again = scratch("d_h_again", (B, H), dtype)
     d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
@@ -382,41 +382,42 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_A_prev_rows[T % 2] = dstate["A"]
     states_backward_before = kernel(
-        "states_backward_before", W_h2, C_x2, h_rows, a2, s2, h_again2,
+        "states_backward_before", W_h_steps, C_x, h_rows, a_steps, s_steps, h_again_steps,
     )
     states_backward_before_sum = kernel(
-        "states_backward_before_sum", A_rows, s2, A_s2,
+        "states_backward_before_sum", A_rows, s_steps, A_s_steps,
     )
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", a2, A_s2, h_arg2, h_arg_centred2, h_arg_std2, h_layer_norm2,
+        "states_backward_before_rows", a_steps, A_s_steps, h_arg_steps, h_arg_centred_steps, h_arg_std,
+        h_layer_norm,
     )
     states_backward_step_rows = kernel(
-        "states_backward_step_rows", d_A_prev_rows, h_again2, d_h_h_again, d_h_h_h_again,
+        "states_backward_step_rows", d_A_prev_rows, h_again_steps, d_h_h_again, d_h_h_h_again,
     )
     states_backward_step_sum = kernel(
         "states_backward_step_sum", d_h_h_again, h_rows, d_h_again,
     )
     states_backward_step_rows2 = kernel(
         "states_backward_step_rows2", dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma,
-        h_layer_norm2, h_arg_std2, d_h_pre, d_h_layer_norm, d_h_arg,
+        h_layer_norm, h_arg_std, d_h_pre, d_h_layer_norm, d_h_arg,
     )
     states_backward_step_sum2 = kernel(
         "states_backward_step_sum2", d_h_arg, A_rows, d_s,
     )
     states_backward_step = kernel(
-        "states_backward_step", d_s, s2, d_h_arg, d_a,
+        "states_backward_step", d_s, s_steps, d_h_arg, d_a,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_h_arg, s2, d_A_prev_rows,
+        "states_backward_step2", d_h_arg, s_steps, d_A_prev_rows,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_h_pre, h_layer_norm2, d_gamma,
+        "states_backward_after_sum", d_h_pre, h_layer_norm, d_gamma,
     )
 
     # through a = W @ h[t-1] + C @ x
-    product(x.reshape(-1, I), C.T, C_x2.reshape(-1, H))
+    product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
     # through a = W @ h[t-1] + C @ x
-    product(h_rows[:-1].reshape(-1, H), W.T, W_h2.reshape(-1, H))
+    product(h_rows[:-1].reshape(-1, H), W.T, W_h_steps.reshape(-1, H))
     states_backward_before()
     # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     states_backward_before_sum()
@@ -616,13 +617,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     A_rows = scratch("A_rows", (2, B, H, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_A_rows = scratch("dot_A_rows", (2, B, H, H), dtype)
-    dot_C2 = scratch("dot_C2", (I, 2 * H), dtype)
-    dot_W2 = scratch("dot_W2", (H, 2 * H), dtype)
-    W_T2 = scratch("W_T2", (H, H), dtype)
-    C_x_dot_C_x_C = scratch("C_x_dot_C_x_C", (T, B, 2 * H), dtype)
+    C_and_dot = scratch("C_and_dot", (I, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (H, 2 * H), dtype)
+    W_turned = scratch("W_turned", (H, H), dtype)
+    C_x_and_dot = scratch("C_x_and_dot", (T, B, 2 * H), dtype)
     dot_C_x_x = scratch("dot_C_x_x", (T, B, H), dtype)
     dot_C_x = scratch("dot_C_x", (T, B, H), dtype)
-    W_h_dot_W_h_W = scratch("W_h_dot_W_h_W", (B, 2 * H), dtype)
+    W_h_and_dot = scratch("W_h_and_dot", (B, 2 * H), dtype)
     dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
     a = scratch("a", (B, H), dtype)
     dot_a = scratch("dot_a", (B, H), dtype)
@@ -642,10 +643,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_A_rows[0] = dot_state["A"]
     jvp_before = kernel(
-        "jvp_before", C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
+        "jvp_before", C_x_and_dot, dot_C_x_x, dot_C_x,
     )
     jvp_step = kernel(
-        "jvp_step", W_h_dot_W_h_W, dot_W_h_h_prev, C_x_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+        "jvp_step", W_h_and_dot, dot_W_h_h_prev, C_x_and_dot, dot_C_x, a, dot_a, s, dot_s,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", A_rows, s, dot_A_rows, dot_s, A_s, dot_A_s_A_prev, dot_A_s_s,
@@ -658,20 +659,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step2", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
     )
 
-    dot_C2[..., :H] = C.T
-    dot_C2[..., H:2 * H] = dot_C.T
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    W_T2[...] = W.T
-    product(x.reshape(-1, I), dot_C2, C_x_dot_C_x_C.reshape(-1, 2 * H))
+    C_and_dot[..., :H] = C.T
+    C_and_dot[..., H:2 * H] = dot_C.T
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    W_turned[...] = W.T
+    product(x.reshape(-1, I), C_and_dot, C_x_and_dot.reshape(-1, 2 * H))
     # a = W @ h[t-1] + C @ x
     product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], dot_W2, W_h_dot_W_h_W)
+        product(h_rows[t], W_and_dot, W_h_and_dot)
         # a = W @ h[t-1] + C @ x
-        product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
+        product(dot_h_rows[t], W_turned, dot_W_h_h_prev)
         jvp_step(t)
         jvp_step_rows(t)
         jvp_step_rows2(t)
@@ -710,13 +711,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     A_rows = scratch("A_rows", (T + 1, B, H, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_A_rows = scratch("dot_A_rows", (T + 1, B, H, H), dtype)
-    dot_C2 = scratch("dot_C2", (I, 2 * H), dtype)
-    dot_W2 = scratch("dot_W2", (H, 2 * H), dtype)
-    W_T2 = scratch("W_T2", (H, H), dtype)
-    C_x_dot_C_x_C = scratch("C_x_dot_C_x_C", (T, B, 2 * H), dtype)
+    C_and_dot = scratch("C_and_dot", (I, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (H, 2 * H), dtype)
+    W_turned = scratch("W_turned", (H, H), dtype)
+    C_x_and_dot = scratch("C_x_and_dot", (T, B, 2 * H), dtype)
     dot_C_x_x = scratch("dot_C_x_x", (T, B, H), dtype)
     dot_C_x = scratch("dot_C_x", (T, B, H), dtype)
-    W_h_dot_W_h_W = scratch("W_h_dot_W_h_W", (B, 2 * H), dtype)
+    W_h_and_dot = scratch("W_h_and_dot", (B, 2 * H), dtype)
     dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
     a = scratch("a", (B, H), dtype)
     dot_a = scratch("dot_a", (B, H), dtype)
@@ -739,10 +740,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_A_rows[0] = dot_state["A"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
+        "hvp_forward_before", C_x_and_dot, dot_C_x_x, dot_C_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_h_dot_W_h_W, dot_W_h_h_prev, C_x_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+        "hvp_forward_step", W_h_and_dot, dot_W_h_h_prev, C_x_and_dot, dot_C_x, a, dot_a, s, dot_s,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", A_rows, s, dot_A_rows, dot_s, A_s, dot_A_s_A_prev, dot_A_s_s,
@@ -756,20 +757,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step2", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
     )
 
-    dot_C2[..., :H] = C.T
-    dot_C2[..., H:2 * H] = dot_C.T
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    W_T2[...] = W.T
-    product(x.reshape(-1, I), dot_C2, C_x_dot_C_x_C.reshape(-1, 2 * H))
+    C_and_dot[..., :H] = C.T
+    C_and_dot[..., H:2 * H] = dot_C.T
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    W_turned[...] = W.T
+    product(x.reshape(-1, I), C_and_dot, C_x_and_dot.reshape(-1, 2 * H))
     # a = W @ h[t-1] + C @ x
     product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], dot_W2, W_h_dot_W_h_W)
+        product(h_rows[t], W_and_dot, W_h_and_dot)
         # a = W @ h[t-1] + C @ x
-        product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
+        product(dot_h_rows[t], W_turned, dot_W_h_h_prev)
         hvp_forward_step(t)
         hvp_forward_step_rows(t)
         hvp_forward_step_rows2(t)
@@ -779,10 +780,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_A_prev_rows = scratch("d_dot_A_prev_rows", (2, B, H, H), dtype)
-    dot_C22 = scratch("dot_C22", (2 * H, I), dtype)
-    dot_W22 = scratch("dot_W22", (2 * H, H), dtype)
-    dot_h_layer_norm2 = scratch("dot_h_layer_norm2", (T, B, H), dtype)
-    h_again2 = scratch("h_again2", (T, B, H), dtype)
+    C_and_dot_T = scratch("C_and_dot_T", (2 * H, I), dtype)
+    W_and_dot_T = scratch("W_and_dot_T", (2 * H, H), dtype)
+    dot_h_layer_norm = scratch("dot_h_layer_norm", (T, B, H), dtype)
+    h_again_steps = scratch("h_again_steps", (T, B, H), dtype)
     h_arg_standard = scratch("h_arg_standard", (T, B, H), dtype)
     d_dot_h_h_again = scratch("d_dot_h_h_again", (B, H, H), dtype)
     d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
@@ -801,7 +802,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_s = scratch("d_dot_s", (B, H), dtype)
     d_s_A_s = scratch("d_s_A_s", (B, H), dtype)
     d_s_dot_A_s_A_prev = scratch("d_s_dot_A_s_A_prev", (B, H), dtype)
-    d_dot_a2 = scratch("d_dot_a2", (T, B, 2 * H), dtype)
+    d_a_and_dot = scratch("d_a_and_dot", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_W_h = scratch("d_W_W_h", (H, H), dtype)
     d_W_dot_W_h_h_prev = scratch("d_W_dot_W_h_h_prev", (H, H), dtype)
@@ -819,11 +820,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_A_prev_rows[T % 2] = dstate["A"]
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", h_arg, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share,
-        h_arg_std, h_rows, dot_h_layer_norm2, h_again2, h_arg_standard,
+        h_arg_std, h_rows, dot_h_layer_norm, h_again_steps, h_arg_standard,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_dot_A_prev_rows, d_A_prev_rows, h_again2, dot_h_rows, d_dot_h_h_again,
-        d_h_h_again, d_dot_h_dot_h_h_again, d_h_h_h_again, d_h_dot_h_h_again,
+        "hvp_backward_step_rows", d_dot_A_prev_rows, d_A_prev_rows, h_again_steps, dot_h_rows,
+        d_dot_h_h_again, d_h_h_again, d_dot_h_dot_h_h_again, d_h_h_h_again, d_h_dot_h_h_again,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", d_dot_h_h_again, h_rows, d_dot_h_again,
@@ -850,7 +851,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum6", d_h_arg, A_rows, d_s_A_s,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_dot_a2,
+        "hvp_backward_step", d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_a_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_h_arg, s, d_dot_h_arg, dot_s, d_A_prev_rows, d_dot_A_prev_rows,
@@ -859,7 +860,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum", d_h_pre, h_layer_norm, d_gamma_h_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_h_pre, dot_h_layer_norm2, d_gamma_dot_h_pre,
+        "hvp_backward_after_sum2", d_dot_h_pre, dot_h_layer_norm, d_gamma_dot_h_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_W_h, d_W_dot_W_h_h_prev, d_W,
@@ -871,10 +872,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_gamma_h_pre, d_gamma_dot_h_pre, d_gamma,
     )
 
-    dot_C22[:H] = C
-    dot_C22[H:2 * H] = dot_C
-    dot_W22[:H] = W
-    dot_W22[H:2 * H] = dot_W
+    C_and_dot_T[:H] = C
+    C_and_dot_T[H:2 * H] = dot_C
+    W_and_dot_T[:H] = W
+    W_and_dot_T[H:2 * H] = dot_W
     hvp_backward_before_rows()
 
     for t in reversed(range(T)):
@@ -894,19 +895,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_backward_step_sum6(t)
         hvp_backward_step(t)
         # through a = W @ h[t-1] + C @ x
-        product(d_dot_a2[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
-        product(d_dot_a2[t], dot_W22, d_h_prev_rows[t % 2])
+        product(d_a_and_dot[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+        product(d_a_and_dot[t], W_and_dot_T, d_h_prev_rows[t % 2])
         hvp_backward_step2(t)
 
-    product(d_dot_a2.reshape(-1, 2 * H), dot_C22, d_x.reshape(-1, I))
+    product(d_a_and_dot.reshape(-1, 2 * H), C_and_dot_T, d_x.reshape(-1, I))
     # through a = W @ h[t-1] + C @ x
-    product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+    product(d_a_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
     # through a = W @ h[t-1] + C @ x
-    product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_W_dot_W_h_h_prev)
+    product(
+        d_a_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_W_dot_W_h_h_prev,
+    )
     # through a = W @ h[t-1] + C @ x
-    product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
+    product(d_a_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
     # through a = W @ h[t-1] + C @ x
-    product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
+    product(d_a_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
     # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     hvp_backward_after_sum()
     # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)

@@ -449,16 +449,16 @@ extern "C" void states_backward_once(int64, const int64*, void* const* at)
 {
     const storage_t* __restrict__ zeta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ nu_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ sigmoid_zeta2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ sigmoid_nu2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ sigmoid_zeta_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ sigmoid_nu_at = static_cast<storage_t*>(at[3]);
     {
         compute_t sigmoid_zeta, sigmoid_nu;
         states_backward_once_point(
             compute_t(zeta_at[0]),
             compute_t(nu_at[0]),
             sigmoid_zeta, sigmoid_nu);
-        sigmoid_zeta2_at[0] = storage_t(sigmoid_zeta);
-        sigmoid_nu2_at[0] = storage_t(sigmoid_nu);
+        sigmoid_zeta_at[0] = storage_t(sigmoid_zeta);
+        sigmoid_nu_at[0] = storage_t(sigmoid_nu);
     }
 }
 
@@ -479,12 +479,12 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -492,13 +492,13 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t z, n_;
         states_backward_before_point(
-            compute_t(W_x2_at[(iT * B + iB) * H + iH]),
-            compute_t(U_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(U_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(b_h_at[iH]),
             z, n_);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -525,10 +525,10 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ sigmoid_zeta2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ sigmoid_nu2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ sigmoid_zeta_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ sigmoid_nu_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[8]);
@@ -542,10 +542,10 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(sigmoid_zeta2_at[0]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(sigmoid_nu2_at[0]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre, d_a);
         d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
@@ -566,7 +566,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -576,7 +576,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         states_backward_step2_point(
             compute_t(d_h_prev_U_h_at[iB * H + iH]),
             compute_t(d_h_at[(t * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -587,7 +587,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_sigmoid_nu_at = static_cast<storage_t*>(at[2]);
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
@@ -596,7 +596,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_h_at[(iT * B + iB) * H + iH])
-                * compute_t(n2_at[(iT * B + iB) * H + iH]);
+                * compute_t(n_at[(iT * B + iB) * H + iH]);
         d_sigmoid_nu_at[0] = storage_t(total);
     }
 }
@@ -612,8 +612,8 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_by_sigmoid_zeta_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -623,8 +623,8 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_h_by_sigmoid_zeta;
         states_backward_after_point(
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(z2_at[(iT * B + iB) * H + iH]),
-            compute_t(n2_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
             d_h_by_sigmoid_zeta);
         d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_sigmoid_zeta);
     }
@@ -658,18 +658,18 @@ inline_point void states_backward_finish_point(
 extern "C" void states_backward_finish(int64, const int64*, void* const* at)
 {
     const storage_t* __restrict__ d_sigmoid_zeta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sigmoid_zeta2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ sigmoid_zeta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_sigmoid_nu_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ sigmoid_nu2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ sigmoid_nu_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_zeta_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_nu_at = static_cast<storage_t*>(at[5]);
     {
         compute_t d_zeta, d_nu;
         states_backward_finish_point(
             compute_t(d_sigmoid_zeta_at[0]),
-            compute_t(sigmoid_zeta2_at[0]),
+            compute_t(sigmoid_zeta_at[0]),
             compute_t(d_sigmoid_nu_at[0]),
-            compute_t(sigmoid_nu2_at[0]),
+            compute_t(sigmoid_nu_at[0]),
             d_zeta, d_nu);
         d_zeta_at[0] = storage_t(d_zeta);
         d_nu_at[0] = storage_t(d_nu);
@@ -872,7 +872,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -882,7 +882,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         jvp_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -921,9 +921,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_h_dot_U_h_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -941,10 +941,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(U_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
-            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1012,7 +1012,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1022,7 +1022,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -1062,9 +1062,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_h_dot_U_h_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -1087,10 +1087,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_z_pre, z, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(U_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
-            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1125,7 +1125,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1136,7 +1136,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(z_at[(iT * B + iB) * H + iH]),
             dot_z);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -1183,7 +1183,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_sigmoid_zeta_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_sigmoid_nu_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[12]);
@@ -1192,7 +1192,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_a_and_dot_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1208,7 +1208,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_sigmoid_zeta_at[0]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(dot_sigmoid_nu_at[0]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
@@ -1218,28 +1218,28 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
         d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
         d_z_pre_at[(t * B + iB) * H + iH] = storage_t(d_z_pre);
-        d_dot_a2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-        d_dot_a2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+        d_a_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_a_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_h_dot_U_h_U, const compute_t d_h_next, const compute_t z,
+    const compute_t d_h_prev_U_h_and_dot, const compute_t d_h_next, const compute_t z,
     const compute_t d_dot_h, const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_h_h_prev,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_h_dot_U_h_U + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_U_h_and_dot + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_h_h_prev;
 }
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_h_dot_U_h_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_h_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_h_h_prev_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -1248,11 +1248,11 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_h_dot_U_h_U_at[iB * H + iH]),
+            compute_t(d_h_prev_U_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -1337,7 +1337,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_h_by_dot_sigmoid_zeta_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_by_sigmoid_zeta_at = static_cast<storage_t*>(at[7]);
@@ -1353,7 +1353,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta);
         d_dot_h_by_dot_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_sigmoid_zeta);
@@ -1502,14 +1502,14 @@ extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U;
         hvp_backward_finish3_point(
-            compute_t(d_U_U_h_at[iH * H + iH2]),
-            compute_t(d_U_dot_U_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_U_h_at[iH * H + jH]),
+            compute_t(d_U_dot_U_h_h_prev_at[iH * H + jH]),
             d_U);
-        d_U_at[iH * H + iH2] = storage_t(d_U);
+        d_U_at[iH * H + jH] = storage_t(d_U);
     }
 }
 

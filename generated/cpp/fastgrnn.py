@@ -325,12 +325,12 @@ def backward_states(params, tape, cotangents, dstate):
     zeta = np.ascontiguousarray(params["zeta"])
     nu = np.ascontiguousarray(params["nu"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    sigmoid_zeta2 = scratch("sigmoid_zeta2", (), dtype)
-    sigmoid_nu2 = scratch("sigmoid_nu2", (), dtype)
-    W_x2 = scratch("W_x2", (T, B, H), dtype)
-    U_h2 = scratch("U_h2", (T, B, H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    n2 = scratch("n2", (T, B, H), dtype)
+    sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
+    sigmoid_nu = scratch("sigmoid_nu", (), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
+    U_h_steps = scratch("U_h_steps", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
     d_h = scratch("d_h", (T, B, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
     d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
@@ -348,36 +348,36 @@ def backward_states(params, tape, cotangents, dstate):
     d_nu = np.empty((), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_once = kernel(
-        "states_backward_once", zeta, nu, sigmoid_zeta2, sigmoid_nu2,
+        "states_backward_once", zeta, nu, sigmoid_zeta, sigmoid_nu,
     )
     states_backward_before = kernel(
-        "states_backward_before", W_x2, U_h2, b_z, b_h, z2, n2,
+        "states_backward_before", W_x, U_h_steps, b_z, b_h, z, n,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, sigmoid_zeta2, z2, sigmoid_nu2, n2, h_rows, d_h, d_n_pre,
+        "states_backward_step", dy, d_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, n, h_rows, d_h, d_n_pre,
         d_z_pre, d_a,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_h_prev_U_h, d_h, z2, d_h_prev_rows,
+        "states_backward_step2", d_h_prev_U_h, d_h, z, d_h_prev_rows,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_h, n2, d_sigmoid_nu,
+        "states_backward_after_sum", d_h, n, d_sigmoid_nu,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_h, z2, n2, d_h_by_sigmoid_zeta,
+        "states_backward_after", d_h, z, n, d_h_by_sigmoid_zeta,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", d_h_by_sigmoid_zeta, d_sigmoid_zeta,
     )
     states_backward_finish = kernel(
-        "states_backward_finish", d_sigmoid_zeta, sigmoid_zeta2, d_sigmoid_nu, sigmoid_nu2, d_zeta, d_nu,
+        "states_backward_finish", d_sigmoid_zeta, sigmoid_zeta, d_sigmoid_nu, sigmoid_nu, d_zeta, d_nu,
     )
 
     states_backward_once()
     # through a = W @ x + U @ h[t-1]
-    product(x.reshape(-1, I), W.T, W_x2.reshape(-1, H))
+    product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
     # through a = W @ x + U @ h[t-1]
-    product(h_rows[:-1].reshape(-1, H), U.T, U_h2.reshape(-1, H))
+    product(h_rows[:-1].reshape(-1, H), U.T, U_h_steps.reshape(-1, H))
     states_backward_before()
 
     for t in reversed(range(T)):
@@ -556,13 +556,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_sigmoid_zeta = scratch("dot_sigmoid_zeta", (), dtype)
     sigmoid_nu = scratch("sigmoid_nu", (), dtype)
     dot_sigmoid_nu = scratch("dot_sigmoid_nu", (), dtype)
-    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
-    dot_U2 = scratch("dot_U2", (H, 2 * H), dtype)
-    U_T2 = scratch("U_T2", (H, H), dtype)
-    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (I, 2 * H), dtype)
+    U_and_dot = scratch("U_and_dot", (H, 2 * H), dtype)
+    U_turned = scratch("U_turned", (H, H), dtype)
+    W_x_and_dot = scratch("W_x_and_dot", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
-    U_h_dot_U_h_U = scratch("U_h_dot_U_h_U", (B, 2 * H), dtype)
+    U_h_and_dot = scratch("U_h_and_dot", (B, 2 * H), dtype)
     dot_U_h_h_prev = scratch("dot_U_h_h_prev", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
@@ -570,28 +570,28 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", zeta, dot_zeta, nu, dot_nu, sigmoid_zeta, dot_sigmoid_zeta, sigmoid_nu, dot_sigmoid_nu,
     )
     jvp_before = kernel(
-        "jvp_before", W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
+        "jvp_before", W_x_and_dot, dot_W_x_x, dot_W_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h,
+        "jvp_step", U_h_and_dot, dot_U_h_h_prev, W_x_and_dot, dot_W_x, b_z, dot_b_z, b_h, dot_b_h,
         sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows,
     )
 
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    dot_U2[..., :H] = U.T
-    dot_U2[..., H:2 * H] = dot_U.T
-    U_T2[...] = U.T
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    U_and_dot[..., :H] = U.T
+    U_and_dot[..., H:2 * H] = dot_U.T
+    U_turned[...] = U.T
     jvp_once()
-    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
     # a = W @ x + U @ h[t-1]
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], dot_U2, U_h_dot_U_h_U)
+        product(h_rows[t], U_and_dot, U_h_and_dot)
         # a = W @ x + U @ h[t-1]
-        product(dot_h_rows[t], U_T2, dot_U_h_h_prev)
+        product(dot_h_rows[t], U_turned, dot_U_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -633,13 +633,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_sigmoid_zeta = scratch("dot_sigmoid_zeta", (), dtype)
     sigmoid_nu = scratch("sigmoid_nu", (), dtype)
     dot_sigmoid_nu = scratch("dot_sigmoid_nu", (), dtype)
-    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
-    dot_U2 = scratch("dot_U2", (H, 2 * H), dtype)
-    U_T2 = scratch("U_T2", (H, H), dtype)
-    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (I, 2 * H), dtype)
+    U_and_dot = scratch("U_and_dot", (H, 2 * H), dtype)
+    U_turned = scratch("U_turned", (H, H), dtype)
+    W_x_and_dot = scratch("W_x_and_dot", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
-    U_h_dot_U_h_U = scratch("U_h_dot_U_h_U", (B, 2 * H), dtype)
+    U_h_and_dot = scratch("U_h_and_dot", (B, 2 * H), dtype)
     dot_U_h_h_prev = scratch("dot_U_h_h_prev", (B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
@@ -653,41 +653,41 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_sigmoid_nu,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
+        "hvp_forward_before", W_x_and_dot, dot_W_x_x, dot_W_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h,
-        dot_b_h, sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre,
-        z, dot_n_pre, n, dot_n,
+        "hvp_forward_step", U_h_and_dot, dot_U_h_h_prev, W_x_and_dot, dot_W_x, b_z, dot_b_z, b_h, dot_b_h,
+        sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre, z,
+        dot_n_pre, n, dot_n,
     )
 
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    dot_U2[..., :H] = U.T
-    dot_U2[..., H:2 * H] = dot_U.T
-    U_T2[...] = U.T
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    U_and_dot[..., :H] = U.T
+    U_and_dot[..., H:2 * H] = dot_U.T
+    U_turned[...] = U.T
     hvp_forward_once()
-    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
     # a = W @ x + U @ h[t-1]
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], dot_U2, U_h_dot_U_h_U)
+        product(h_rows[t], U_and_dot, U_h_and_dot)
         # a = W @ x + U @ h[t-1]
-        product(dot_h_rows[t], U_T2, dot_U_h_h_prev)
+        product(dot_h_rows[t], U_turned, dot_U_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (T + 1, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    dot_W22 = scratch("dot_W22", (2 * H, I), dtype)
-    dot_U22 = scratch("dot_U22", (2 * H, H), dtype)
-    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    W_and_dot_T = scratch("W_and_dot_T", (2 * H, I), dtype)
+    U_and_dot_T = scratch("U_and_dot_T", (2 * H, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
     d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
-    d_dot_a2 = scratch("d_dot_a2", (T, B, 2 * H), dtype)
-    d_h_prev_U_h_dot_U_h_U = scratch("d_h_prev_U_h_dot_U_h_U", (B, H), dtype)
+    d_a_and_dot = scratch("d_a_and_dot", (T, B, 2 * H), dtype)
+    d_h_prev_U_h_and_dot = scratch("d_h_prev_U_h_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_U_h_h_prev = scratch("d_dot_h_prev_dot_U_h_h_prev", (B, H), dtype)
     d_dot_sigmoid_nu = scratch("d_dot_sigmoid_nu", (), dtype)
     d_sigmoid_nu_h = scratch("d_sigmoid_nu_h", (), dtype)
@@ -712,15 +712,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_z_pre, z, dot_z2,
+        "hvp_backward_before", dot_z_pre, z, dot_z,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, dot_n_pre, n,
-        d_h_prev_rows, dot_sigmoid_zeta, dot_z2, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows,
-        d_dot_h, d_n_pre, d_z_pre, d_dot_a2,
+        d_h_prev_rows, dot_sigmoid_zeta, dot_z, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows,
+        d_dot_h, d_n_pre, d_z_pre, d_a_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_U_h_dot_U_h_U, d_h_prev_rows, z, d_dot_h, dot_z2,
+        "hvp_backward_step2", d_h_prev_U_h_and_dot, d_h_prev_rows, z, d_dot_h, dot_z,
         d_dot_h_prev_dot_U_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
@@ -733,7 +733,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum3", d_dot_h, dot_n, d_sigmoid_nu_dot_h,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_h, z, n, d_h_prev_rows, dot_z2, dot_n, d_dot_h_by_dot_sigmoid_zeta,
+        "hvp_backward_after", d_dot_h, z, n, d_h_prev_rows, dot_z, dot_n, d_dot_h_by_dot_sigmoid_zeta,
         d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta,
     )
     hvp_backward_after_sum4 = kernel(
@@ -756,17 +756,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_U_U_h, d_U_dot_U_h_h_prev, d_U,
     )
 
-    dot_W22[:H] = W
-    dot_W22[H:2 * H] = dot_W
-    dot_U22[:H] = U
-    dot_U22[H:2 * H] = dot_U
+    W_and_dot_T[:H] = W
+    W_and_dot_T[H:2 * H] = dot_W
+    U_and_dot_T[:H] = U
+    U_and_dot_T[H:2 * H] = dot_U
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_dot_a2[t], dot_U22, d_h_prev_U_h_dot_U_h_U)
+        product(d_a_and_dot[t], U_and_dot_T, d_h_prev_U_h_and_dot)
         # through a = W @ x + U @ h[t-1]
-        product(d_dot_a2[t][:, H:2 * H], U, d_dot_h_prev_dot_U_h_h_prev)
+        product(d_a_and_dot[t][:, H:2 * H], U, d_dot_h_prev_dot_U_h_h_prev)
         hvp_backward_step2(t)
 
     # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
@@ -775,15 +775,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum2()
     # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
     hvp_backward_after_sum3()
-    product(d_dot_a2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
+    product(d_a_and_dot.reshape(-1, 2 * H), W_and_dot_T, d_x.reshape(-1, I))
     # through a = W @ x + U @ h[t-1]
-    product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+    product(d_a_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
     # through a = W @ x + U @ h[t-1]
-    product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+    product(d_a_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
     # through a = W @ x + U @ h[t-1]
-    product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
+    product(d_a_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
     # through a = W @ x + U @ h[t-1]
-    product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_dot_U_h_h_prev)
+    product(
+        d_a_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_dot_U_h_h_prev,
+    )
     # through z = sigmoid(a + b_z)
     np.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b_z)
     # through n = tanh(a + b_h)

@@ -220,7 +220,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -230,7 +230,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -268,7 +268,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_o_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_f_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -290,7 +290,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -477,8 +477,8 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ R_z_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -491,8 +491,8 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
             compute_t(b_z_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             z, tanh_c);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -530,14 +530,14 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_o_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_f_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ f_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_i_prev_rows_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[14]);
@@ -552,14 +552,14 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(i_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
@@ -848,7 +848,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zifo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -861,13 +861,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -949,17 +949,17 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_zifo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ parts6_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ R_ii_if_io_i_and_dot_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_R_ii_if_io_i_i_prev_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ parts8_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ R_fi_ff_fo_f_and_dot_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_R_fi_ff_fo_f_f_prev_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ parts10_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ R_oi_of_oo_o_and_dot_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_R_oi_of_oo_o_o_prev_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[13]);
@@ -992,66 +992,66 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, dot_i, f, dot_f, c, dot_c, o, dot_o, y, dot_y;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts8_at[iB * (6 * H) + H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts10_at[iB * (6 * H) + H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + iH]),
-            compute_t(parts8_at[iB * (6 * H) + iH]),
-            compute_t(parts10_at[iB * (6 * H) + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
@@ -1092,7 +1092,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zifo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -1105,13 +1105,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1193,17 +1193,17 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_zifo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ parts6_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ R_ii_if_io_i_and_dot_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_R_ii_if_io_i_i_prev_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ parts8_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ R_fi_ff_fo_f_and_dot_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_R_fi_ff_fo_f_f_prev_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ parts10_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ R_oi_of_oo_o_and_dot_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_R_oi_of_oo_o_o_prev_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[13]);
@@ -1241,66 +1241,66 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_z_pre, z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y, dot_y;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts8_at[iB * (6 * H) + H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts10_at[iB * (6 * H) + H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + iH]),
-            compute_t(parts8_at[iB * (6 * H) + iH]),
-            compute_t(parts10_at[iB * (6 * H) + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
@@ -1341,9 +1341,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_tanh_c2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1356,9 +1356,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_z, tanh_c, dot_tanh_c);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
-        dot_tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
     }
 }
 
@@ -1424,13 +1424,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_o_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_o_prev_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_tanh_c2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[13]);
@@ -1445,7 +1445,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_i_prev_rows_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[26]);
     const storage_t* __restrict__ dot_i_rows_at = static_cast<storage_t*>(at[27]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[28]);
@@ -1453,7 +1453,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[30]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[31]);
     const storage_t* __restrict__ dot_f_rows_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_zifo_pre_and_dot_at = static_cast<storage_t*>(at[33]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1465,13 +1465,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_dot_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1487,7 +1487,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
@@ -1497,14 +1497,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1531,9 +1531,9 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_parts_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_parts_prev2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_dot_parts_prev3_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ R_i_ii_fi_oi_d_dot_i_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ R_f_if_ff_of_d_dot_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ R_o_io_fo_oo_d_dot_o_pre_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_dot_i_prev_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_f_prev_rows_at = static_cast<storage_t*>(at[6]);
@@ -1545,18 +1545,18 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
         compute_t d_dot_y_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev;
         hvp_backward_step2_point(
             compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (4 * H) + iH]),
-            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + iH]),
-            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + H + iH]),
-            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + H + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_i_ii_fi_oi_d_dot_i_pre_at[iB * (4 * H) + iH]),
+            compute_t(R_f_if_ff_of_d_dot_f_pre_at[iB * (4 * H) + iH]),
+            compute_t(R_o_io_fo_oo_d_dot_o_pre_at[iB * (4 * H) + iH]),
+            compute_t(R_i_ii_fi_oi_d_dot_i_pre_at[iB * (4 * H) + H + iH]),
+            compute_t(R_f_if_ff_of_d_dot_f_pre_at[iB * (4 * H) + H + iH]),
+            compute_t(R_o_io_fo_oo_d_dot_o_pre_at[iB * (4 * H) + H + iH]),
+            compute_t(R_i_ii_fi_oi_d_dot_i_pre_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_f_if_ff_of_d_dot_f_pre_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_o_io_fo_oo_d_dot_o_pre_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_i_ii_fi_oi_d_dot_i_pre_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_f_if_ff_of_d_dot_f_pre_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_o_io_fo_oo_d_dot_o_pre_at[iB * (4 * H) + 3 * H + iH]),
             d_dot_y_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
         d_dot_i_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_i_prev);
@@ -1569,7 +1569,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1578,7 +1578,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_i_pre_at[iH] = storage_t(total);
     }
@@ -1588,7 +1588,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1597,7 +1597,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_dot_i_pre_at[iH] = storage_t(total);
     }
@@ -1607,7 +1607,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1616,7 +1616,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_f_pre_at[iH] = storage_t(total);
     }
@@ -1626,7 +1626,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1635,7 +1635,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_dot_f_pre_at[iH] = storage_t(total);
     }
@@ -1645,7 +1645,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1654,7 +1654,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_o_pre_at[iH] = storage_t(total);
     }
@@ -1664,7 +1664,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1673,7 +1673,7 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_dot_o_pre_at[iH] = storage_t(total);
     }
@@ -1804,52 +1804,52 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_R_oo_at = static_cast<storage_t*>(at[38]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_R_z, d_R_i, d_R_ii, d_R_fi, d_R_oi, d_R_f, d_R_if, d_R_ff, d_R_of, d_R_o, d_R_io, d_R_fo,
             d_R_oo;
         hvp_backward_finish2_point(
-            compute_t(d_R_z_R_z_y_at[iH * H + iH2]),
-            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_i_R_i_y_at[iH * H + iH2]),
-            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_ii_R_ii_i_at[iH * H + iH2]),
-            compute_t(d_R_ii_dot_R_ii_i_i_prev_at[iH * H + iH2]),
-            compute_t(d_R_fi_R_fi_f_at[iH * H + iH2]),
-            compute_t(d_R_fi_dot_R_fi_f_f_prev_at[iH * H + iH2]),
-            compute_t(d_R_oi_R_oi_o_at[iH * H + iH2]),
-            compute_t(d_R_oi_dot_R_oi_o_o_prev_at[iH * H + iH2]),
-            compute_t(d_R_f_R_f_y_at[iH * H + iH2]),
-            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_if_R_if_i_at[iH * H + iH2]),
-            compute_t(d_R_if_dot_R_if_i_i_prev_at[iH * H + iH2]),
-            compute_t(d_R_ff_R_ff_f_at[iH * H + iH2]),
-            compute_t(d_R_ff_dot_R_ff_f_f_prev_at[iH * H + iH2]),
-            compute_t(d_R_of_R_of_o_at[iH * H + iH2]),
-            compute_t(d_R_of_dot_R_of_o_o_prev_at[iH * H + iH2]),
-            compute_t(d_R_o_R_o_y_at[iH * H + iH2]),
-            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_io_R_io_i_at[iH * H + iH2]),
-            compute_t(d_R_io_dot_R_io_i_i_prev_at[iH * H + iH2]),
-            compute_t(d_R_fo_R_fo_f_at[iH * H + iH2]),
-            compute_t(d_R_fo_dot_R_fo_f_f_prev_at[iH * H + iH2]),
-            compute_t(d_R_oo_R_oo_o_at[iH * H + iH2]),
-            compute_t(d_R_oo_dot_R_oo_o_o_prev_at[iH * H + iH2]),
+            compute_t(d_R_z_R_z_y_at[iH * H + jH]),
+            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_i_R_i_y_at[iH * H + jH]),
+            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_ii_R_ii_i_at[iH * H + jH]),
+            compute_t(d_R_ii_dot_R_ii_i_i_prev_at[iH * H + jH]),
+            compute_t(d_R_fi_R_fi_f_at[iH * H + jH]),
+            compute_t(d_R_fi_dot_R_fi_f_f_prev_at[iH * H + jH]),
+            compute_t(d_R_oi_R_oi_o_at[iH * H + jH]),
+            compute_t(d_R_oi_dot_R_oi_o_o_prev_at[iH * H + jH]),
+            compute_t(d_R_f_R_f_y_at[iH * H + jH]),
+            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_if_R_if_i_at[iH * H + jH]),
+            compute_t(d_R_if_dot_R_if_i_i_prev_at[iH * H + jH]),
+            compute_t(d_R_ff_R_ff_f_at[iH * H + jH]),
+            compute_t(d_R_ff_dot_R_ff_f_f_prev_at[iH * H + jH]),
+            compute_t(d_R_of_R_of_o_at[iH * H + jH]),
+            compute_t(d_R_of_dot_R_of_o_o_prev_at[iH * H + jH]),
+            compute_t(d_R_o_R_o_y_at[iH * H + jH]),
+            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_io_R_io_i_at[iH * H + jH]),
+            compute_t(d_R_io_dot_R_io_i_i_prev_at[iH * H + jH]),
+            compute_t(d_R_fo_R_fo_f_at[iH * H + jH]),
+            compute_t(d_R_fo_dot_R_fo_f_f_prev_at[iH * H + jH]),
+            compute_t(d_R_oo_R_oo_o_at[iH * H + jH]),
+            compute_t(d_R_oo_dot_R_oo_o_o_prev_at[iH * H + jH]),
             d_R_z, d_R_i, d_R_ii, d_R_fi, d_R_oi, d_R_f, d_R_if, d_R_ff, d_R_of, d_R_o, d_R_io, d_R_fo,
             d_R_oo);
-        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
-        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
-        d_R_ii_at[iH * H + iH2] = storage_t(d_R_ii);
-        d_R_fi_at[iH * H + iH2] = storage_t(d_R_fi);
-        d_R_oi_at[iH * H + iH2] = storage_t(d_R_oi);
-        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
-        d_R_if_at[iH * H + iH2] = storage_t(d_R_if);
-        d_R_ff_at[iH * H + iH2] = storage_t(d_R_ff);
-        d_R_of_at[iH * H + iH2] = storage_t(d_R_of);
-        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
-        d_R_io_at[iH * H + iH2] = storage_t(d_R_io);
-        d_R_fo_at[iH * H + iH2] = storage_t(d_R_fo);
-        d_R_oo_at[iH * H + iH2] = storage_t(d_R_oo);
+        d_R_z_at[iH * H + jH] = storage_t(d_R_z);
+        d_R_i_at[iH * H + jH] = storage_t(d_R_i);
+        d_R_ii_at[iH * H + jH] = storage_t(d_R_ii);
+        d_R_fi_at[iH * H + jH] = storage_t(d_R_fi);
+        d_R_oi_at[iH * H + jH] = storage_t(d_R_oi);
+        d_R_f_at[iH * H + jH] = storage_t(d_R_f);
+        d_R_if_at[iH * H + jH] = storage_t(d_R_if);
+        d_R_ff_at[iH * H + jH] = storage_t(d_R_ff);
+        d_R_of_at[iH * H + jH] = storage_t(d_R_of);
+        d_R_o_at[iH * H + jH] = storage_t(d_R_o);
+        d_R_io_at[iH * H + jH] = storage_t(d_R_io);
+        d_R_fo_at[iH * H + jH] = storage_t(d_R_fo);
+        d_R_oo_at[iH * H + jH] = storage_t(d_R_oo);
     }
 }
 

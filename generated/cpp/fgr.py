@@ -341,12 +341,12 @@ def backward(params, tape, dy, dstate=None):
     d_i_prev_rows = scratch("d_i_prev_rows", (2, B, H), dtype)
     d_f_prev_rows = scratch("d_f_prev_rows", (2, B, H), dtype)
     d_o_prev_rows = scratch("d_o_prev_rows", (2, B, H), dtype)
-    W_zifo2 = scratch("W_zifo2", (4 * H, I), dtype)
-    R_zifo2 = scratch("R_zifo2", (4 * H, H), dtype)
-    R_ii_if_io2 = scratch("R_ii_if_io2", (3 * H, H), dtype)
-    R_fi_ff_fo2 = scratch("R_fi_ff_fo2", (3 * H, H), dtype)
-    R_oi_of_oo2 = scratch("R_oi_of_oo2", (3 * H, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_zifo_T = scratch("W_zifo_T", (4 * H, I), dtype)
+    R_zifo_T = scratch("R_zifo_T", (4 * H, H), dtype)
+    R_ii_if_io_T = scratch("R_ii_if_io_T", (3 * H, H), dtype)
+    R_fi_ff_fo_T = scratch("R_fi_ff_fo_T", (3 * H, H), dtype)
+    R_oi_of_oo_T = scratch("R_oi_of_oo_T", (3 * H, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_zifo_pre = scratch("d_zifo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zifo = np.empty((4 * H, I), dtype)
@@ -364,10 +364,10 @@ def backward(params, tape, dy, dstate=None):
     d_f_prev_rows[T % 2] = dstate["f"]
     d_o_prev_rows[T % 2] = dstate["o"]
     backward_before = kernel(
-        "backward_before", c_rows, tanh_c2,
+        "backward_before", c_rows, tanh_c,
     )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c2, d_c_prev_rows, p_o,
+        "backward_step", dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o,
         d_f_prev_rows, c_rows, f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
     )
     backward_after_sum = kernel(
@@ -380,33 +380,33 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum3", d_zifo_pre, c_rows, d_p_o,
     )
 
-    W_zifo2[:H] = W_z
-    W_zifo2[H:2 * H] = W_i
-    W_zifo2[2 * H:3 * H] = W_f
-    W_zifo2[3 * H:4 * H] = W_o
-    R_zifo2[:H] = R_z
-    R_zifo2[H:2 * H] = R_i
-    R_zifo2[2 * H:3 * H] = R_f
-    R_zifo2[3 * H:4 * H] = R_o
-    R_ii_if_io2[:H] = R_ii
-    R_ii_if_io2[H:2 * H] = R_if
-    R_ii_if_io2[2 * H:3 * H] = R_io
-    R_fi_ff_fo2[:H] = R_fi
-    R_fi_ff_fo2[H:2 * H] = R_ff
-    R_fi_ff_fo2[2 * H:3 * H] = R_fo
-    R_oi_of_oo2[:H] = R_oi
-    R_oi_of_oo2[H:2 * H] = R_of
-    R_oi_of_oo2[2 * H:3 * H] = R_oo
+    W_zifo_T[:H] = W_z
+    W_zifo_T[H:2 * H] = W_i
+    W_zifo_T[2 * H:3 * H] = W_f
+    W_zifo_T[3 * H:4 * H] = W_o
+    R_zifo_T[:H] = R_z
+    R_zifo_T[H:2 * H] = R_i
+    R_zifo_T[2 * H:3 * H] = R_f
+    R_zifo_T[3 * H:4 * H] = R_o
+    R_ii_if_io_T[:H] = R_ii
+    R_ii_if_io_T[H:2 * H] = R_if
+    R_ii_if_io_T[2 * H:3 * H] = R_io
+    R_fi_ff_fo_T[:H] = R_fi
+    R_fi_ff_fo_T[H:2 * H] = R_ff
+    R_fi_ff_fo_T[2 * H:3 * H] = R_fo
+    R_oi_of_oo_T[:H] = R_oi
+    R_oi_of_oo_T[H:2 * H] = R_of
+    R_oi_of_oo_T[2 * H:3 * H] = R_oo
     backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_zifo_pre[t], R_zifo2, d_y_prev_rows[t % 2])
-        product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io2, d_i_prev_rows[t % 2])
-        product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo2, d_f_prev_rows[t % 2])
-        product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo2, d_o_prev_rows[t % 2])
+        product(d_zifo_pre[t], R_zifo_T, d_y_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io_T, d_i_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo_T, d_f_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo_T, d_o_prev_rows[t % 2])
 
-    product(d_zifo_pre.reshape(-1, 4 * H), W_zifo2, d_x.reshape(-1, I))
+    product(d_zifo_pre.reshape(-1, 4 * H), W_zifo_T, d_x.reshape(-1, I))
     product(d_zifo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
     product(d_zifo_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
     np.sum(d_zifo_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
@@ -585,15 +585,15 @@ def backward_states(params, tape, cotangents, dstate):
     d_i_prev_rows = scratch("d_i_prev_rows", (2, B, H), dtype)
     d_f_prev_rows = scratch("d_f_prev_rows", (2, B, H), dtype)
     d_o_prev_rows = scratch("d_o_prev_rows", (2, B, H), dtype)
-    W_zifo2 = scratch("W_zifo2", (4 * H, I), dtype)
-    R_zifo2 = scratch("R_zifo2", (4 * H, H), dtype)
-    R_ii_if_io2 = scratch("R_ii_if_io2", (3 * H, H), dtype)
-    R_fi_ff_fo2 = scratch("R_fi_ff_fo2", (3 * H, H), dtype)
-    R_oi_of_oo2 = scratch("R_oi_of_oo2", (3 * H, H), dtype)
+    W_zifo_T = scratch("W_zifo_T", (4 * H, I), dtype)
+    R_zifo_T = scratch("R_zifo_T", (4 * H, H), dtype)
+    R_ii_if_io_T = scratch("R_ii_if_io_T", (3 * H, H), dtype)
+    R_fi_ff_fo_T = scratch("R_fi_ff_fo_T", (3 * H, H), dtype)
+    R_oi_of_oo_T = scratch("R_oi_of_oo_T", (3 * H, H), dtype)
     W_z_x = scratch("W_z_x", (T, B, H), dtype)
     R_z_y = scratch("R_z_y", (T, B, H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_zifo_pre = scratch("d_zifo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zifo = np.empty((4 * H, I), dtype)
@@ -611,11 +611,11 @@ def backward_states(params, tape, cotangents, dstate):
     d_f_prev_rows[T % 2] = dstate["f"]
     d_o_prev_rows[T % 2] = dstate["o"]
     states_backward_before = kernel(
-        "states_backward_before", W_z_x, R_z_y, b_z, c_rows, z2, tanh_c2,
+        "states_backward_before", W_z_x, R_z_y, b_z, c_rows, z, tanh_c,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c2, d_c_prev_rows, p_o,
-        d_f_prev_rows, c_rows, f_rows, d_i_prev_rows, z2, i_rows, p_i, p_f, d_zifo_pre,
+        "states_backward_step", dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o,
+        d_f_prev_rows, c_rows, f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", d_zifo_pre, c_rows, d_p_i,
@@ -627,23 +627,23 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum3", d_zifo_pre, c_rows, d_p_o,
     )
 
-    W_zifo2[:H] = W_z
-    W_zifo2[H:2 * H] = W_i
-    W_zifo2[2 * H:3 * H] = W_f
-    W_zifo2[3 * H:4 * H] = W_o
-    R_zifo2[:H] = R_z
-    R_zifo2[H:2 * H] = R_i
-    R_zifo2[2 * H:3 * H] = R_f
-    R_zifo2[3 * H:4 * H] = R_o
-    R_ii_if_io2[:H] = R_ii
-    R_ii_if_io2[H:2 * H] = R_if
-    R_ii_if_io2[2 * H:3 * H] = R_io
-    R_fi_ff_fo2[:H] = R_fi
-    R_fi_ff_fo2[H:2 * H] = R_ff
-    R_fi_ff_fo2[2 * H:3 * H] = R_fo
-    R_oi_of_oo2[:H] = R_oi
-    R_oi_of_oo2[H:2 * H] = R_of
-    R_oi_of_oo2[2 * H:3 * H] = R_oo
+    W_zifo_T[:H] = W_z
+    W_zifo_T[H:2 * H] = W_i
+    W_zifo_T[2 * H:3 * H] = W_f
+    W_zifo_T[3 * H:4 * H] = W_o
+    R_zifo_T[:H] = R_z
+    R_zifo_T[H:2 * H] = R_i
+    R_zifo_T[2 * H:3 * H] = R_f
+    R_zifo_T[3 * H:4 * H] = R_o
+    R_ii_if_io_T[:H] = R_ii
+    R_ii_if_io_T[H:2 * H] = R_if
+    R_ii_if_io_T[2 * H:3 * H] = R_io
+    R_fi_ff_fo_T[:H] = R_fi
+    R_fi_ff_fo_T[H:2 * H] = R_ff
+    R_fi_ff_fo_T[2 * H:3 * H] = R_fo
+    R_oi_of_oo_T[:H] = R_oi
+    R_oi_of_oo_T[H:2 * H] = R_of
+    R_oi_of_oo_T[2 * H:3 * H] = R_oo
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
@@ -652,12 +652,12 @@ def backward_states(params, tape, cotangents, dstate):
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_zifo_pre[t], R_zifo2, d_y_prev_rows[t % 2])
-        product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io2, d_i_prev_rows[t % 2])
-        product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo2, d_f_prev_rows[t % 2])
-        product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo2, d_o_prev_rows[t % 2])
+        product(d_zifo_pre[t], R_zifo_T, d_y_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io_T, d_i_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo_T, d_f_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo_T, d_o_prev_rows[t % 2])
 
-    product(d_zifo_pre.reshape(-1, 4 * H), W_zifo2, d_x.reshape(-1, I))
+    product(d_zifo_pre.reshape(-1, 4 * H), W_zifo_T, d_x.reshape(-1, I))
     product(d_zifo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
     product(d_zifo_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
     np.sum(d_zifo_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
@@ -1012,29 +1012,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_i_rows = scratch("dot_i_rows", (2, B, H), dtype)
     dot_f_rows = scratch("dot_f_rows", (2, B, H), dtype)
     dot_o_rows = scratch("dot_o_rows", (2, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zifo_and_dot = scratch("W_zifo_and_dot", (I, 8 * H), dtype)
     W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zifo_and_dot = scratch("R_zifo_and_dot", (H, 8 * H), dtype)
     R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
-    parts5 = scratch("parts5", (H, 6 * H), dtype)
+    R_ii_if_io_and_dot = scratch("R_ii_if_io_and_dot", (H, 6 * H), dtype)
     R_ii_if_io = scratch("R_ii_if_io", (H, 3 * H), dtype)
-    parts7 = scratch("parts7", (H, 6 * H), dtype)
+    R_fi_ff_fo_and_dot = scratch("R_fi_ff_fo_and_dot", (H, 6 * H), dtype)
     R_fi_ff_fo = scratch("R_fi_ff_fo", (H, 3 * H), dtype)
-    parts9 = scratch("parts9", (H, 6 * H), dtype)
+    R_oi_of_oo_and_dot = scratch("R_oi_of_oo_and_dot", (H, 6 * H), dtype)
     R_oi_of_oo = scratch("R_oi_of_oo", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_zifo_x_and_dot = scratch("W_zifo_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_zifo_x_x = scratch("dot_W_zifo_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    R_zifo_y_and_dot = scratch("R_zifo_y_and_dot", (B, 8 * H), dtype)
     dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
-    parts6 = scratch("parts6", (B, 6 * H), dtype)
+    R_ii_if_io_i_and_dot = scratch("R_ii_if_io_i_and_dot", (B, 6 * H), dtype)
     dot_R_ii_if_io_i_i_prev = scratch("dot_R_ii_if_io_i_i_prev", (B, 3 * H), dtype)
-    parts8 = scratch("parts8", (B, 6 * H), dtype)
+    R_fi_ff_fo_f_and_dot = scratch("R_fi_ff_fo_f_and_dot", (B, 6 * H), dtype)
     dot_R_fi_ff_fo_f_f_prev = scratch("dot_R_fi_ff_fo_f_f_prev", (B, 3 * H), dtype)
-    parts10 = scratch("parts10", (B, 6 * H), dtype)
+    R_oi_of_oo_o_and_dot = scratch("R_oi_of_oo_o_and_dot", (B, 6 * H), dtype)
     dot_R_oi_of_oo_o_o_prev = scratch("dot_R_oi_of_oo_o_o_prev", (B, 3 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
@@ -1047,79 +1047,79 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_f_rows[0] = dot_state["f"]
     dot_o_rows[0] = dot_state["o"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        "jvp_before", W_zifo_x_and_dot, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, parts6,
-        dot_R_ii_if_io_i_i_prev, parts8, dot_R_fi_ff_fo_f_f_prev, parts10, dot_R_oi_of_oo_o_o_prev, p_i,
-        c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o,
-        b_o, dot_W_o_x, dot_p_o, dot_b_o, i_rows, dot_i_rows, f_rows, dot_f_rows, o_rows, dot_o_rows,
-        y_rows, dot_y_rows,
+        "jvp_step", R_zifo_y_and_dot, dot_R_zifo_y_y_prev, W_zifo_x_and_dot, b_z, dot_W_z_x, dot_b_z,
+        R_ii_if_io_i_and_dot, dot_R_ii_if_io_i_i_prev, R_fi_ff_fo_f_and_dot, dot_R_fi_ff_fo_f_f_prev,
+        R_oi_of_oo_o_and_dot, dot_R_oi_of_oo_o_o_prev, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows,
+        dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, i_rows,
+        dot_i_rows, f_rows, dot_f_rows, o_rows, dot_o_rows, y_rows, dot_y_rows,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_i.T
-    parts[..., 3 * H:4 * H] = dot_W_i.T
-    parts[..., 4 * H:5 * H] = W_f.T
-    parts[..., 5 * H:6 * H] = dot_W_f.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_zifo[..., :H] = parts[..., :H]
-    W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = R_z.T
-    parts3[..., H:2 * H] = dot_R_z.T
-    parts3[..., 2 * H:3 * H] = R_i.T
-    parts3[..., 3 * H:4 * H] = dot_R_i.T
-    parts3[..., 4 * H:5 * H] = R_f.T
-    parts3[..., 5 * H:6 * H] = dot_R_f.T
-    parts3[..., 6 * H:7 * H] = R_o.T
-    parts3[..., 7 * H:8 * H] = dot_R_o.T
-    R_zifo[..., :H] = parts3[..., :H]
-    R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    parts5[..., :H] = R_ii.T
-    parts5[..., H:2 * H] = dot_R_ii.T
-    parts5[..., 2 * H:3 * H] = R_if.T
-    parts5[..., 3 * H:4 * H] = dot_R_if.T
-    parts5[..., 4 * H:5 * H] = R_io.T
-    parts5[..., 5 * H:6 * H] = dot_R_io.T
-    R_ii_if_io[..., :H] = parts5[..., :H]
-    R_ii_if_io[..., H:2 * H] = parts5[..., 2 * H:3 * H]
-    R_ii_if_io[..., 2 * H:3 * H] = parts5[..., 4 * H:5 * H]
-    parts7[..., :H] = R_fi.T
-    parts7[..., H:2 * H] = dot_R_fi.T
-    parts7[..., 2 * H:3 * H] = R_ff.T
-    parts7[..., 3 * H:4 * H] = dot_R_ff.T
-    parts7[..., 4 * H:5 * H] = R_fo.T
-    parts7[..., 5 * H:6 * H] = dot_R_fo.T
-    R_fi_ff_fo[..., :H] = parts7[..., :H]
-    R_fi_ff_fo[..., H:2 * H] = parts7[..., 2 * H:3 * H]
-    R_fi_ff_fo[..., 2 * H:3 * H] = parts7[..., 4 * H:5 * H]
-    parts9[..., :H] = R_oi.T
-    parts9[..., H:2 * H] = dot_R_oi.T
-    parts9[..., 2 * H:3 * H] = R_of.T
-    parts9[..., 3 * H:4 * H] = dot_R_of.T
-    parts9[..., 4 * H:5 * H] = R_oo.T
-    parts9[..., 5 * H:6 * H] = dot_R_oo.T
-    R_oi_of_oo[..., :H] = parts9[..., :H]
-    R_oi_of_oo[..., H:2 * H] = parts9[..., 2 * H:3 * H]
-    R_oi_of_oo[..., 2 * H:3 * H] = parts9[..., 4 * H:5 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_zifo_and_dot[..., :H] = W_z.T
+    W_zifo_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zifo_and_dot[..., 2 * H:3 * H] = W_i.T
+    W_zifo_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+    W_zifo_and_dot[..., 4 * H:5 * H] = W_f.T
+    W_zifo_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+    W_zifo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_zifo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_zifo[..., :H] = W_zifo_and_dot[..., :H]
+    W_zifo[..., H:2 * H] = W_zifo_and_dot[..., 2 * H:3 * H]
+    W_zifo[..., 2 * H:3 * H] = W_zifo_and_dot[..., 4 * H:5 * H]
+    W_zifo[..., 3 * H:4 * H] = W_zifo_and_dot[..., 6 * H:7 * H]
+    R_zifo_and_dot[..., :H] = R_z.T
+    R_zifo_and_dot[..., H:2 * H] = dot_R_z.T
+    R_zifo_and_dot[..., 2 * H:3 * H] = R_i.T
+    R_zifo_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+    R_zifo_and_dot[..., 4 * H:5 * H] = R_f.T
+    R_zifo_and_dot[..., 5 * H:6 * H] = dot_R_f.T
+    R_zifo_and_dot[..., 6 * H:7 * H] = R_o.T
+    R_zifo_and_dot[..., 7 * H:8 * H] = dot_R_o.T
+    R_zifo[..., :H] = R_zifo_and_dot[..., :H]
+    R_zifo[..., H:2 * H] = R_zifo_and_dot[..., 2 * H:3 * H]
+    R_zifo[..., 2 * H:3 * H] = R_zifo_and_dot[..., 4 * H:5 * H]
+    R_zifo[..., 3 * H:4 * H] = R_zifo_and_dot[..., 6 * H:7 * H]
+    R_ii_if_io_and_dot[..., :H] = R_ii.T
+    R_ii_if_io_and_dot[..., H:2 * H] = dot_R_ii.T
+    R_ii_if_io_and_dot[..., 2 * H:3 * H] = R_if.T
+    R_ii_if_io_and_dot[..., 3 * H:4 * H] = dot_R_if.T
+    R_ii_if_io_and_dot[..., 4 * H:5 * H] = R_io.T
+    R_ii_if_io_and_dot[..., 5 * H:6 * H] = dot_R_io.T
+    R_ii_if_io[..., :H] = R_ii_if_io_and_dot[..., :H]
+    R_ii_if_io[..., H:2 * H] = R_ii_if_io_and_dot[..., 2 * H:3 * H]
+    R_ii_if_io[..., 2 * H:3 * H] = R_ii_if_io_and_dot[..., 4 * H:5 * H]
+    R_fi_ff_fo_and_dot[..., :H] = R_fi.T
+    R_fi_ff_fo_and_dot[..., H:2 * H] = dot_R_fi.T
+    R_fi_ff_fo_and_dot[..., 2 * H:3 * H] = R_ff.T
+    R_fi_ff_fo_and_dot[..., 3 * H:4 * H] = dot_R_ff.T
+    R_fi_ff_fo_and_dot[..., 4 * H:5 * H] = R_fo.T
+    R_fi_ff_fo_and_dot[..., 5 * H:6 * H] = dot_R_fo.T
+    R_fi_ff_fo[..., :H] = R_fi_ff_fo_and_dot[..., :H]
+    R_fi_ff_fo[..., H:2 * H] = R_fi_ff_fo_and_dot[..., 2 * H:3 * H]
+    R_fi_ff_fo[..., 2 * H:3 * H] = R_fi_ff_fo_and_dot[..., 4 * H:5 * H]
+    R_oi_of_oo_and_dot[..., :H] = R_oi.T
+    R_oi_of_oo_and_dot[..., H:2 * H] = dot_R_oi.T
+    R_oi_of_oo_and_dot[..., 2 * H:3 * H] = R_of.T
+    R_oi_of_oo_and_dot[..., 3 * H:4 * H] = dot_R_of.T
+    R_oi_of_oo_and_dot[..., 4 * H:5 * H] = R_oo.T
+    R_oi_of_oo_and_dot[..., 5 * H:6 * H] = dot_R_oo.T
+    R_oi_of_oo[..., :H] = R_oi_of_oo_and_dot[..., :H]
+    R_oi_of_oo[..., H:2 * H] = R_oi_of_oo_and_dot[..., 2 * H:3 * H]
+    R_oi_of_oo[..., 2 * H:3 * H] = R_oi_of_oo_and_dot[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), W_zifo_and_dot, W_zifo_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        product(y_rows[t], parts3, parts4)
+        product(y_rows[t], R_zifo_and_dot, R_zifo_y_and_dot)
         product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
-        product(i_rows[t % 2], parts5, parts6)
+        product(i_rows[t % 2], R_ii_if_io_and_dot, R_ii_if_io_i_and_dot)
         product(dot_i_rows[t % 2], R_ii_if_io, dot_R_ii_if_io_i_i_prev)
-        product(f_rows[t % 2], parts7, parts8)
+        product(f_rows[t % 2], R_fi_ff_fo_and_dot, R_fi_ff_fo_f_and_dot)
         product(dot_f_rows[t % 2], R_fi_ff_fo, dot_R_fi_ff_fo_f_f_prev)
-        product(o_rows[t % 2], parts9, parts10)
+        product(o_rows[t % 2], R_oi_of_oo_and_dot, R_oi_of_oo_o_and_dot)
         product(dot_o_rows[t % 2], R_oi_of_oo, dot_R_oi_of_oo_o_o_prev)
         jvp_step(t)
 
@@ -1214,31 +1214,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_i_rows = scratch("dot_i_rows", (T + 1, B, H), dtype)
     dot_f_rows = scratch("dot_f_rows", (T + 1, B, H), dtype)
     dot_o_rows = scratch("dot_o_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zifo_and_dot = scratch("W_zifo_and_dot", (I, 8 * H), dtype)
     W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zifo_and_dot = scratch("R_zifo_and_dot", (H, 8 * H), dtype)
     R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
-    parts5 = scratch("parts5", (H, 6 * H), dtype)
+    R_ii_if_io_and_dot = scratch("R_ii_if_io_and_dot", (H, 6 * H), dtype)
     R_ii_if_io = scratch("R_ii_if_io", (H, 3 * H), dtype)
-    parts7 = scratch("parts7", (H, 6 * H), dtype)
+    R_fi_ff_fo_and_dot = scratch("R_fi_ff_fo_and_dot", (H, 6 * H), dtype)
     R_fi_ff_fo = scratch("R_fi_ff_fo", (H, 3 * H), dtype)
-    parts9 = scratch("parts9", (H, 6 * H), dtype)
+    R_oi_of_oo_and_dot = scratch("R_oi_of_oo_and_dot", (H, 6 * H), dtype)
     R_oi_of_oo = scratch("R_oi_of_oo", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_zifo_x_and_dot = scratch("W_zifo_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_zifo_x_x = scratch("dot_W_zifo_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    R_zifo_y_and_dot = scratch("R_zifo_y_and_dot", (B, 8 * H), dtype)
     dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
-    parts6 = scratch("parts6", (B, 6 * H), dtype)
+    R_ii_if_io_i_and_dot = scratch("R_ii_if_io_i_and_dot", (B, 6 * H), dtype)
     dot_R_ii_if_io_i_i_prev = scratch("dot_R_ii_if_io_i_i_prev", (B, 3 * H), dtype)
-    parts8 = scratch("parts8", (B, 6 * H), dtype)
+    R_fi_ff_fo_f_and_dot = scratch("R_fi_ff_fo_f_and_dot", (B, 6 * H), dtype)
     dot_R_fi_ff_fo_f_f_prev = scratch("dot_R_fi_ff_fo_f_f_prev", (B, 3 * H), dtype)
-    parts10 = scratch("parts10", (B, 6 * H), dtype)
+    R_oi_of_oo_o_and_dot = scratch("R_oi_of_oo_o_and_dot", (B, 6 * H), dtype)
     dot_R_oi_of_oo_o_o_prev = scratch("dot_R_oi_of_oo_o_o_prev", (B, 3 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
@@ -1254,79 +1254,80 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_f_rows[0] = dot_state["f"]
     dot_o_rows[0] = dot_state["o"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        "hvp_forward_before", W_zifo_x_and_dot, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, parts6,
-        dot_R_ii_if_io_i_i_prev, parts8, dot_R_fi_ff_fo_f_f_prev, parts10, dot_R_oi_of_oo_o_o_prev, p_i,
-        c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o,
-        b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_i_pre, i_rows, dot_i_rows, dot_f_pre, f_rows,
-        dot_f_rows, dot_o_pre, o_rows, dot_o_rows, y_rows, dot_y_rows,
+        "hvp_forward_step", R_zifo_y_and_dot, dot_R_zifo_y_y_prev, W_zifo_x_and_dot, b_z, dot_W_z_x,
+        dot_b_z, R_ii_if_io_i_and_dot, dot_R_ii_if_io_i_i_prev, R_fi_ff_fo_f_and_dot,
+        dot_R_fi_ff_fo_f_f_prev, R_oi_of_oo_o_and_dot, dot_R_oi_of_oo_o_o_prev, p_i, c_rows, b_i, dot_W_i_x,
+        dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o,
+        dot_b_o, dot_z_pre, z, dot_i_pre, i_rows, dot_i_rows, dot_f_pre, f_rows, dot_f_rows, dot_o_pre,
+        o_rows, dot_o_rows, y_rows, dot_y_rows,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_i.T
-    parts[..., 3 * H:4 * H] = dot_W_i.T
-    parts[..., 4 * H:5 * H] = W_f.T
-    parts[..., 5 * H:6 * H] = dot_W_f.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_zifo[..., :H] = parts[..., :H]
-    W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = R_z.T
-    parts3[..., H:2 * H] = dot_R_z.T
-    parts3[..., 2 * H:3 * H] = R_i.T
-    parts3[..., 3 * H:4 * H] = dot_R_i.T
-    parts3[..., 4 * H:5 * H] = R_f.T
-    parts3[..., 5 * H:6 * H] = dot_R_f.T
-    parts3[..., 6 * H:7 * H] = R_o.T
-    parts3[..., 7 * H:8 * H] = dot_R_o.T
-    R_zifo[..., :H] = parts3[..., :H]
-    R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    parts5[..., :H] = R_ii.T
-    parts5[..., H:2 * H] = dot_R_ii.T
-    parts5[..., 2 * H:3 * H] = R_if.T
-    parts5[..., 3 * H:4 * H] = dot_R_if.T
-    parts5[..., 4 * H:5 * H] = R_io.T
-    parts5[..., 5 * H:6 * H] = dot_R_io.T
-    R_ii_if_io[..., :H] = parts5[..., :H]
-    R_ii_if_io[..., H:2 * H] = parts5[..., 2 * H:3 * H]
-    R_ii_if_io[..., 2 * H:3 * H] = parts5[..., 4 * H:5 * H]
-    parts7[..., :H] = R_fi.T
-    parts7[..., H:2 * H] = dot_R_fi.T
-    parts7[..., 2 * H:3 * H] = R_ff.T
-    parts7[..., 3 * H:4 * H] = dot_R_ff.T
-    parts7[..., 4 * H:5 * H] = R_fo.T
-    parts7[..., 5 * H:6 * H] = dot_R_fo.T
-    R_fi_ff_fo[..., :H] = parts7[..., :H]
-    R_fi_ff_fo[..., H:2 * H] = parts7[..., 2 * H:3 * H]
-    R_fi_ff_fo[..., 2 * H:3 * H] = parts7[..., 4 * H:5 * H]
-    parts9[..., :H] = R_oi.T
-    parts9[..., H:2 * H] = dot_R_oi.T
-    parts9[..., 2 * H:3 * H] = R_of.T
-    parts9[..., 3 * H:4 * H] = dot_R_of.T
-    parts9[..., 4 * H:5 * H] = R_oo.T
-    parts9[..., 5 * H:6 * H] = dot_R_oo.T
-    R_oi_of_oo[..., :H] = parts9[..., :H]
-    R_oi_of_oo[..., H:2 * H] = parts9[..., 2 * H:3 * H]
-    R_oi_of_oo[..., 2 * H:3 * H] = parts9[..., 4 * H:5 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_zifo_and_dot[..., :H] = W_z.T
+    W_zifo_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zifo_and_dot[..., 2 * H:3 * H] = W_i.T
+    W_zifo_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+    W_zifo_and_dot[..., 4 * H:5 * H] = W_f.T
+    W_zifo_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+    W_zifo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_zifo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_zifo[..., :H] = W_zifo_and_dot[..., :H]
+    W_zifo[..., H:2 * H] = W_zifo_and_dot[..., 2 * H:3 * H]
+    W_zifo[..., 2 * H:3 * H] = W_zifo_and_dot[..., 4 * H:5 * H]
+    W_zifo[..., 3 * H:4 * H] = W_zifo_and_dot[..., 6 * H:7 * H]
+    R_zifo_and_dot[..., :H] = R_z.T
+    R_zifo_and_dot[..., H:2 * H] = dot_R_z.T
+    R_zifo_and_dot[..., 2 * H:3 * H] = R_i.T
+    R_zifo_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+    R_zifo_and_dot[..., 4 * H:5 * H] = R_f.T
+    R_zifo_and_dot[..., 5 * H:6 * H] = dot_R_f.T
+    R_zifo_and_dot[..., 6 * H:7 * H] = R_o.T
+    R_zifo_and_dot[..., 7 * H:8 * H] = dot_R_o.T
+    R_zifo[..., :H] = R_zifo_and_dot[..., :H]
+    R_zifo[..., H:2 * H] = R_zifo_and_dot[..., 2 * H:3 * H]
+    R_zifo[..., 2 * H:3 * H] = R_zifo_and_dot[..., 4 * H:5 * H]
+    R_zifo[..., 3 * H:4 * H] = R_zifo_and_dot[..., 6 * H:7 * H]
+    R_ii_if_io_and_dot[..., :H] = R_ii.T
+    R_ii_if_io_and_dot[..., H:2 * H] = dot_R_ii.T
+    R_ii_if_io_and_dot[..., 2 * H:3 * H] = R_if.T
+    R_ii_if_io_and_dot[..., 3 * H:4 * H] = dot_R_if.T
+    R_ii_if_io_and_dot[..., 4 * H:5 * H] = R_io.T
+    R_ii_if_io_and_dot[..., 5 * H:6 * H] = dot_R_io.T
+    R_ii_if_io[..., :H] = R_ii_if_io_and_dot[..., :H]
+    R_ii_if_io[..., H:2 * H] = R_ii_if_io_and_dot[..., 2 * H:3 * H]
+    R_ii_if_io[..., 2 * H:3 * H] = R_ii_if_io_and_dot[..., 4 * H:5 * H]
+    R_fi_ff_fo_and_dot[..., :H] = R_fi.T
+    R_fi_ff_fo_and_dot[..., H:2 * H] = dot_R_fi.T
+    R_fi_ff_fo_and_dot[..., 2 * H:3 * H] = R_ff.T
+    R_fi_ff_fo_and_dot[..., 3 * H:4 * H] = dot_R_ff.T
+    R_fi_ff_fo_and_dot[..., 4 * H:5 * H] = R_fo.T
+    R_fi_ff_fo_and_dot[..., 5 * H:6 * H] = dot_R_fo.T
+    R_fi_ff_fo[..., :H] = R_fi_ff_fo_and_dot[..., :H]
+    R_fi_ff_fo[..., H:2 * H] = R_fi_ff_fo_and_dot[..., 2 * H:3 * H]
+    R_fi_ff_fo[..., 2 * H:3 * H] = R_fi_ff_fo_and_dot[..., 4 * H:5 * H]
+    R_oi_of_oo_and_dot[..., :H] = R_oi.T
+    R_oi_of_oo_and_dot[..., H:2 * H] = dot_R_oi.T
+    R_oi_of_oo_and_dot[..., 2 * H:3 * H] = R_of.T
+    R_oi_of_oo_and_dot[..., 3 * H:4 * H] = dot_R_of.T
+    R_oi_of_oo_and_dot[..., 4 * H:5 * H] = R_oo.T
+    R_oi_of_oo_and_dot[..., 5 * H:6 * H] = dot_R_oo.T
+    R_oi_of_oo[..., :H] = R_oi_of_oo_and_dot[..., :H]
+    R_oi_of_oo[..., H:2 * H] = R_oi_of_oo_and_dot[..., 2 * H:3 * H]
+    R_oi_of_oo[..., 2 * H:3 * H] = R_oi_of_oo_and_dot[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), W_zifo_and_dot, W_zifo_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(y_rows[t], parts3, parts4)
+        product(y_rows[t], R_zifo_and_dot, R_zifo_y_and_dot)
         product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
-        product(i_rows[t], parts5, parts6)
+        product(i_rows[t], R_ii_if_io_and_dot, R_ii_if_io_i_and_dot)
         product(dot_i_rows[t], R_ii_if_io, dot_R_ii_if_io_i_i_prev)
-        product(f_rows[t], parts7, parts8)
+        product(f_rows[t], R_fi_ff_fo_and_dot, R_fi_ff_fo_f_and_dot)
         product(dot_f_rows[t], R_fi_ff_fo, dot_R_fi_ff_fo_f_f_prev)
-        product(o_rows[t], parts9, parts10)
+        product(o_rows[t], R_oi_of_oo_and_dot, R_oi_of_oo_o_and_dot)
         product(dot_o_rows[t], R_oi_of_oo, dot_R_oi_of_oo_o_o_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["y"])
@@ -1340,22 +1341,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_i_prev_rows = scratch("d_dot_i_prev_rows", (2, B, H), dtype)
     d_dot_f_prev_rows = scratch("d_dot_f_prev_rows", (2, B, H), dtype)
     d_dot_o_prev_rows = scratch("d_dot_o_prev_rows", (2, B, H), dtype)
-    parts11 = scratch("parts11", (8 * H, I), dtype)
-    parts32 = scratch("parts32", (8 * H, H), dtype)
-    parts52 = scratch("parts52", (6 * H, H), dtype)
-    parts72 = scratch("parts72", (6 * H, H), dtype)
-    parts92 = scratch("parts92", (6 * H, H), dtype)
+    W_zifo_and_dot_T = scratch("W_zifo_and_dot_T", (8 * H, I), dtype)
+    R_zifo_and_dot_T = scratch("R_zifo_and_dot_T", (8 * H, H), dtype)
+    R_ii_if_io_and_dot_T = scratch("R_ii_if_io_and_dot_T", (6 * H, H), dtype)
+    R_fi_ff_fo_and_dot_T = scratch("R_fi_ff_fo_and_dot_T", (6 * H, H), dtype)
+    R_oi_of_oo_and_dot_T = scratch("R_oi_of_oo_and_dot_T", (6 * H, H), dtype)
     R_i_ii_fi_oi = scratch("R_i_ii_fi_oi", (H, 4 * H), dtype)
     R_f_if_ff_of = scratch("R_f_if_ff_of", (H, 4 * H), dtype)
     R_o_io_fo_oo = scratch("R_o_io_fo_oo", (H, 4 * H), dtype)
-    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
-    dot_tanh_c2 = scratch("dot_tanh_c2", (T, B, H), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
+    d_zifo_pre_and_dot = scratch("d_zifo_pre_and_dot", (T, B, 8 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
-    d_dot_parts_prev = scratch("d_dot_parts_prev", (B, 4 * H), dtype)
-    d_dot_parts_prev2 = scratch("d_dot_parts_prev2", (B, 4 * H), dtype)
-    d_dot_parts_prev3 = scratch("d_dot_parts_prev3", (B, 4 * H), dtype)
+    R_i_ii_fi_oi_d_dot_i_pre = scratch("R_i_ii_fi_oi_d_dot_i_pre", (B, 4 * H), dtype)
+    R_f_if_ff_of_d_dot_f_pre = scratch("R_f_if_ff_of_d_dot_f_pre", (B, 4 * H), dtype)
+    R_o_io_fo_oo_d_dot_o_pre = scratch("R_o_io_fo_oo_d_dot_o_pre", (B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
     d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
@@ -1432,36 +1433,37 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_f_prev_rows[T % 2] = dstate["f"]
     d_dot_o_prev_rows[T % 2] = dstate["o"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_z_pre, z, c_rows, dot_c_rows, dot_z2, tanh_c2, dot_tanh_c2,
+        "hvp_backward_before", dot_z_pre, z, c_rows, dot_c_rows, dot_z, tanh_c, dot_tanh_c,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o_rows,
-        d_dot_o_prev_rows, d_o_prev_rows, dot_o_pre, dot_tanh_c2, d_dot_c_prev_rows, p_o, d_c_prev_rows,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c, d_y_prev_rows, dot_o_rows,
+        d_dot_o_prev_rows, d_o_prev_rows, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows,
         dot_p_o, d_dot_f_prev_rows, c_rows, d_f_prev_rows, dot_f_pre, f_rows, d_dot_i_prev_rows, z,
-        d_i_prev_rows, dot_i_pre, i_rows, dot_z2, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f,
-        dot_f_rows, d_parts_pre,
+        d_i_prev_rows, dot_i_pre, i_rows, dot_z, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f,
+        dot_f_rows, d_zifo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_parts_prev, d_dot_parts_prev2,
-        d_dot_parts_prev3, d_dot_y_prev_rows, d_dot_i_prev_rows, d_dot_f_prev_rows, d_dot_o_prev_rows,
+        "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, R_i_ii_fi_oi_d_dot_i_pre,
+        R_f_if_ff_of_d_dot_f_pre, R_o_io_fo_oo_d_dot_o_pre, d_dot_y_prev_rows, d_dot_i_prev_rows,
+        d_dot_f_prev_rows, d_dot_o_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_parts_pre, c_rows, d_p_i_i_pre,
+        "hvp_backward_after_sum", d_zifo_pre_and_dot, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
+        "hvp_backward_after_sum2", d_zifo_pre_and_dot, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_parts_pre, c_rows, d_p_f_f_pre,
+        "hvp_backward_after_sum3", d_zifo_pre_and_dot, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
+        "hvp_backward_after_sum4", d_zifo_pre_and_dot, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_parts_pre, c_rows, d_p_o_o_pre,
+        "hvp_backward_after_sum5", d_zifo_pre_and_dot, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
+        "hvp_backward_after_sum6", d_zifo_pre_and_dot, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x,
@@ -1482,40 +1484,40 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_p_o_dot_o_pre, d_p_i, d_p_f, d_p_o,
     )
 
-    parts11[:H] = W_z
-    parts11[H:2 * H] = dot_W_z
-    parts11[2 * H:3 * H] = W_i
-    parts11[3 * H:4 * H] = dot_W_i
-    parts11[4 * H:5 * H] = W_f
-    parts11[5 * H:6 * H] = dot_W_f
-    parts11[6 * H:7 * H] = W_o
-    parts11[7 * H:8 * H] = dot_W_o
-    parts32[:H] = R_z
-    parts32[H:2 * H] = dot_R_z
-    parts32[2 * H:3 * H] = R_i
-    parts32[3 * H:4 * H] = dot_R_i
-    parts32[4 * H:5 * H] = R_f
-    parts32[5 * H:6 * H] = dot_R_f
-    parts32[6 * H:7 * H] = R_o
-    parts32[7 * H:8 * H] = dot_R_o
-    parts52[:H] = R_ii
-    parts52[H:2 * H] = dot_R_ii
-    parts52[2 * H:3 * H] = R_if
-    parts52[3 * H:4 * H] = dot_R_if
-    parts52[4 * H:5 * H] = R_io
-    parts52[5 * H:6 * H] = dot_R_io
-    parts72[:H] = R_fi
-    parts72[H:2 * H] = dot_R_fi
-    parts72[2 * H:3 * H] = R_ff
-    parts72[3 * H:4 * H] = dot_R_ff
-    parts72[4 * H:5 * H] = R_fo
-    parts72[5 * H:6 * H] = dot_R_fo
-    parts92[:H] = R_oi
-    parts92[H:2 * H] = dot_R_oi
-    parts92[2 * H:3 * H] = R_of
-    parts92[3 * H:4 * H] = dot_R_of
-    parts92[4 * H:5 * H] = R_oo
-    parts92[5 * H:6 * H] = dot_R_oo
+    W_zifo_and_dot_T[:H] = W_z
+    W_zifo_and_dot_T[H:2 * H] = dot_W_z
+    W_zifo_and_dot_T[2 * H:3 * H] = W_i
+    W_zifo_and_dot_T[3 * H:4 * H] = dot_W_i
+    W_zifo_and_dot_T[4 * H:5 * H] = W_f
+    W_zifo_and_dot_T[5 * H:6 * H] = dot_W_f
+    W_zifo_and_dot_T[6 * H:7 * H] = W_o
+    W_zifo_and_dot_T[7 * H:8 * H] = dot_W_o
+    R_zifo_and_dot_T[:H] = R_z
+    R_zifo_and_dot_T[H:2 * H] = dot_R_z
+    R_zifo_and_dot_T[2 * H:3 * H] = R_i
+    R_zifo_and_dot_T[3 * H:4 * H] = dot_R_i
+    R_zifo_and_dot_T[4 * H:5 * H] = R_f
+    R_zifo_and_dot_T[5 * H:6 * H] = dot_R_f
+    R_zifo_and_dot_T[6 * H:7 * H] = R_o
+    R_zifo_and_dot_T[7 * H:8 * H] = dot_R_o
+    R_ii_if_io_and_dot_T[:H] = R_ii
+    R_ii_if_io_and_dot_T[H:2 * H] = dot_R_ii
+    R_ii_if_io_and_dot_T[2 * H:3 * H] = R_if
+    R_ii_if_io_and_dot_T[3 * H:4 * H] = dot_R_if
+    R_ii_if_io_and_dot_T[4 * H:5 * H] = R_io
+    R_ii_if_io_and_dot_T[5 * H:6 * H] = dot_R_io
+    R_fi_ff_fo_and_dot_T[:H] = R_fi
+    R_fi_ff_fo_and_dot_T[H:2 * H] = dot_R_fi
+    R_fi_ff_fo_and_dot_T[2 * H:3 * H] = R_ff
+    R_fi_ff_fo_and_dot_T[3 * H:4 * H] = dot_R_ff
+    R_fi_ff_fo_and_dot_T[4 * H:5 * H] = R_fo
+    R_fi_ff_fo_and_dot_T[5 * H:6 * H] = dot_R_fo
+    R_oi_of_oo_and_dot_T[:H] = R_oi
+    R_oi_of_oo_and_dot_T[H:2 * H] = dot_R_oi
+    R_oi_of_oo_and_dot_T[2 * H:3 * H] = R_of
+    R_oi_of_oo_and_dot_T[3 * H:4 * H] = dot_R_of
+    R_oi_of_oo_and_dot_T[4 * H:5 * H] = R_oo
+    R_oi_of_oo_and_dot_T[5 * H:6 * H] = dot_R_oo
     R_i_ii_fi_oi[..., :H] = R_i
     R_i_ii_fi_oi[..., H:2 * H] = R_ii
     R_i_ii_fi_oi[..., 2 * H:3 * H] = R_fi
@@ -1532,41 +1534,49 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_parts_pre[t], parts32, d_y_prev_rows[t % 2])
-        product(d_parts_pre[t][:, 2 * H:8 * H], parts52, d_i_prev_rows[t % 2])
-        product(d_parts_pre[t][:, 2 * H:8 * H], parts72, d_f_prev_rows[t % 2])
-        product(d_parts_pre[t][:, 2 * H:8 * H], parts92, d_o_prev_rows[t % 2])
+        product(d_zifo_pre_and_dot[t], R_zifo_and_dot_T, d_y_prev_rows[t % 2])
+        product(d_zifo_pre_and_dot[t][:, 2 * H:8 * H], R_ii_if_io_and_dot_T, d_i_prev_rows[t % 2])
+        product(d_zifo_pre_and_dot[t][:, 2 * H:8 * H], R_fi_ff_fo_and_dot_T, d_f_prev_rows[t % 2])
+        product(d_zifo_pre_and_dot[t][:, 2 * H:8 * H], R_oi_of_oo_and_dot_T, d_o_prev_rows[t % 2])
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
-        product(d_parts_pre[t][:, 3 * H:4 * H], R_i_ii_fi_oi, d_dot_parts_prev)
-        product(d_parts_pre[t][:, 5 * H:6 * H], R_f_if_ff_of, d_dot_parts_prev2)
-        product(d_parts_pre[t][:, 7 * H:8 * H], R_o_io_fo_oo, d_dot_parts_prev3)
+        product(d_zifo_pre_and_dot[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
+        product(d_zifo_pre_and_dot[t][:, 3 * H:4 * H], R_i_ii_fi_oi, R_i_ii_fi_oi_d_dot_i_pre)
+        product(d_zifo_pre_and_dot[t][:, 5 * H:6 * H], R_f_if_ff_of, R_f_if_ff_of_d_dot_f_pre)
+        product(d_zifo_pre_and_dot[t][:, 7 * H:8 * H], R_o_io_fo_oo, R_o_io_fo_oo_d_dot_o_pre)
         hvp_backward_step2(t)
 
-    product(d_parts_pre.reshape(-1, 8 * H), parts11, d_x.reshape(-1, I))
+    product(d_zifo_pre_and_dot.reshape(-1, 8 * H), W_zifo_and_dot_T, d_x.reshape(-1, I))
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+    product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+    product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_z_dot_R_z_y_y_prev,
     )
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
-    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
-    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
+    product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_i_dot_W_i_x_x,
+    )
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_R_i_R_i_y,
+    )
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_i_dot_R_i_y_y_prev,
     )
@@ -1575,40 +1585,60 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     hvp_backward_after_sum2()
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
-    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, i_rows[:-1].reshape(-1, H), d_R_ii_R_ii_i)
+    np.sum(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        i_rows[:-1].reshape(-1, H),
+        d_R_ii_R_ii_i,
+    )
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_i_rows[:-1].reshape(-1, H),
         d_R_ii_dot_R_ii_i_i_prev,
     )
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, f_rows[:-1].reshape(-1, H), d_R_fi_R_fi_f)
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        f_rows[:-1].reshape(-1, H),
+        d_R_fi_R_fi_f,
+    )
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_f_rows[:-1].reshape(-1, H),
         d_R_fi_dot_R_fi_f_f_prev,
     )
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, o_rows[:-1].reshape(-1, H), d_R_oi_R_oi_o)
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        o_rows[:-1].reshape(-1, H),
+        d_R_oi_R_oi_o,
+    )
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_o_rows[:-1].reshape(-1, H),
         d_R_oi_dot_R_oi_o_o_prev,
     )
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
+    product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_R_f_R_f_y,
+    )
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_f_dot_R_f_y_y_prev,
     )
@@ -1617,40 +1647,60 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     hvp_backward_after_sum4()
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
-    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, i_rows[:-1].reshape(-1, H), d_R_if_R_if_i)
+    np.sum(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        i_rows[:-1].reshape(-1, H),
+        d_R_if_R_if_i,
+    )
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_i_rows[:-1].reshape(-1, H),
         d_R_if_dot_R_if_i_i_prev,
     )
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, f_rows[:-1].reshape(-1, H), d_R_ff_R_ff_f)
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        f_rows[:-1].reshape(-1, H),
+        d_R_ff_R_ff_f,
+    )
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_f_rows[:-1].reshape(-1, H),
         d_R_ff_dot_R_ff_f_f_prev,
     )
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, o_rows[:-1].reshape(-1, H), d_R_of_R_of_o)
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        o_rows[:-1].reshape(-1, H),
+        d_R_of_R_of_o,
+    )
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_o_rows[:-1].reshape(-1, H),
         d_R_of_dot_R_of_o_o_prev,
     )
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
+    product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_R_o_R_o_y,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_o_dot_R_o_y_y_prev,
     )
@@ -1659,28 +1709,40 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     hvp_backward_after_sum6()
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
-    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, i_rows[:-1].reshape(-1, H), d_R_io_R_io_i)
+    np.sum(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        i_rows[:-1].reshape(-1, H),
+        d_R_io_R_io_i,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_i_rows[:-1].reshape(-1, H),
         d_R_io_dot_R_io_i_i_prev,
     )
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, f_rows[:-1].reshape(-1, H), d_R_fo_R_fo_f)
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        f_rows[:-1].reshape(-1, H),
+        d_R_fo_R_fo_f,
+    )
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_f_rows[:-1].reshape(-1, H),
         d_R_fo_dot_R_fo_f_f_prev,
     )
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, o_rows[:-1].reshape(-1, H), d_R_oo_R_oo_o)
+    product(
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        o_rows[:-1].reshape(-1, H),
+        d_R_oo_R_oo_o,
+    )
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_o_rows[:-1].reshape(-1, H),
         d_R_oo_dot_R_oo_o_o_prev,
     )

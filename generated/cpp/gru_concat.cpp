@@ -417,13 +417,13 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ W_rz_v2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rz_v_steps_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ r_h_x2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_h_x_steps_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -431,15 +431,15 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t r, z, r_h;
         states_backward_before_point(
-            compute_t(W_rz_v2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_rz_v_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_rz_v2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_rz_v_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             r, z, r_h);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        r_h_x2_at[(iT * B + iB) * (H + I) + iH] = storage_t(r_h);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z_steps_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_h_x_steps_at[(iT * B + iB) * (H + I) + iH] = storage_t(r_h);
     }
 }
 
@@ -454,9 +454,9 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_n_r_h_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_n_r_h_x_steps_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -464,10 +464,10 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t n_;
         states_backward_before2_point(
-            compute_t(W_n_r_h_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_n_r_h_x_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_n_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -490,8 +490,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[6]);
@@ -504,8 +504,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
@@ -527,7 +527,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
     const storage_t* __restrict__ d_r_h_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_rz_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -537,7 +537,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         states_backward_step2_point(
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rz_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
     }
@@ -555,9 +555,9 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
     const storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -567,9 +567,9 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
         states_backward_step3_point(
             compute_t(d_v_at[(t * B + iB) * (H + I) + iH]),
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -793,7 +793,7 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_r_h_x2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ r_h_x_and_dot_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -813,8 +813,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        dot_r_h_x2_at[iB * (2 * H + 2 * I) + iH] = storage_t(r_h);
-        dot_r_h_x2_at[iB * (2 * H + 2 * I) + H + I + iH] = storage_t(dot_r_h);
+        r_h_x_and_dot_at[iB * (2 * H + 2 * I) + iH] = storage_t(r_h);
+        r_h_x_and_dot_at[iB * (2 * H + 2 * I) + H + I + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -896,7 +896,7 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rz_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_rz_v_v_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[3]);
@@ -917,14 +917,14 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
-            compute_t(parts2_at[iB * (4 * H) + H + iH]),
+            compute_t(W_rz_v_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_W_rz_v_v_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[iB * (4 * H) + iH]),
+            compute_t(W_rz_v_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts2_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_rz_v_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_rz_v_v_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rz_v_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -961,7 +961,7 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_n_r_h_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_n_r_h_x_r_h_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[3]);
@@ -978,9 +978,9 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(W_n_r_h_x_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_n_r_h_x_r_h_x_at[iB * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(W_n_r_h_x_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -1013,8 +1013,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_steps_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1027,8 +1027,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(z_at[(iT * B + iB) * H + iH]),
             dot_r, dot_z);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z_steps_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -1065,14 +1065,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_z_steps_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_n_pre_and_dot_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_rz_pre_and_dot_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1085,17 +1085,17 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_steps_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1121,7 +1121,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_r_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_rz_pre_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1135,8 +1135,8 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -1155,14 +1155,14 @@ extern "C" void hvp_backward_step3(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
-    for (int64 iHI = 0; iHI < H + I; ++iHI)
+    for (int64 iH_I = 0; iH_I < H + I; ++iH_I)
     {
         compute_t d_dot_v;
         hvp_backward_step3_point(
-            compute_t(d_dot_v_dot_W_r_v_v_at[iB * (H + I) + iHI]),
-            compute_t(d_dot_v_dot_W_z_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_r_v_v_at[iB * (H + I) + iH_I]),
+            compute_t(d_dot_v_dot_W_z_v_v_at[iB * (H + I) + iH_I]),
             d_dot_v);
-        d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
+        d_dot_v_at[iB * (H + I) + iH_I] = storage_t(d_dot_v);
     }
 }
 
@@ -1183,11 +1183,11 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_r_h_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_r_h_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_z_steps_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -1200,11 +1200,11 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_x_at[iB * (H + I) + iH]),
-            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_v_at[iB * (H + I) + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -1262,20 +1262,20 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_n_at = static_cast<storage_t*>(at[8]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iHI = 0; iHI < H + I; ++iHI)
+    for (int64 iH_I = 0; iH_I < H + I; ++iH_I)
     {
         compute_t d_W_r, d_W_z, d_W_n;
         hvp_backward_finish_point(
-            compute_t(d_W_r_W_r_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_r_dot_W_r_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_z_W_z_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_z_dot_W_z_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_n_W_n_r_h_x_at[iH * (H + I) + iHI]),
-            compute_t(d_W_n_dot_W_n_r_h_x_r_h_x_at[iH * (H + I) + iHI]),
+            compute_t(d_W_r_W_r_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_r_dot_W_r_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_z_W_z_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_z_dot_W_z_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_n_W_n_r_h_x_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_n_dot_W_n_r_h_x_r_h_x_at[iH * (H + I) + iH_I]),
             d_W_r, d_W_z, d_W_n);
-        d_W_r_at[iH * (H + I) + iHI] = storage_t(d_W_r);
-        d_W_z_at[iH * (H + I) + iHI] = storage_t(d_W_z);
-        d_W_n_at[iH * (H + I) + iHI] = storage_t(d_W_n);
+        d_W_r_at[iH * (H + I) + iH_I] = storage_t(d_W_r);
+        d_W_z_at[iH * (H + I) + iH_I] = storage_t(d_W_z);
+        d_W_n_at[iH * (H + I) + iH_I] = storage_t(d_W_n);
     }
 }
 

@@ -207,7 +207,7 @@ def backward(params, tape, dy, dstate=None):
     W_z = np.ascontiguousarray(params["W_z"])
     W_n = np.ascontiguousarray(params["W_n"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_rz2 = scratch("W_rz2", (2 * H, H + I), dtype)
+    W_rz_T = scratch("W_rz_T", (2 * H, H + I), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
     d_r_h_x = scratch("d_r_h_x", (T, B, H + I), dtype)
@@ -232,8 +232,8 @@ def backward(params, tape, dy, dstate=None):
         "backward_after", d_v, d_r_h_x, d_x,
     )
 
-    W_rz2[:H] = W_r
-    W_rz2[H:2 * H] = W_z
+    W_rz_T[:H] = W_r
+    W_rz_T[H:2 * H] = W_z
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -241,7 +241,7 @@ def backward(params, tape, dy, dstate=None):
         product(d_n_pre[t], W_n, d_r_h_x[t])
         backward_step2(t)
         # through v = concat(h[t-1], x)
-        product(d_rz_pre[t], W_rz2, d_v[t])
+        product(d_rz_pre[t], W_rz_T, d_v[t])
         backward_step3(t)
 
     product(d_rz_pre.reshape(-1, 2 * H).T, v.reshape(-1, H + I), d_W_rz)
@@ -325,14 +325,14 @@ def backward_states(params, tape, cotangents, dstate):
     W_n = np.ascontiguousarray(params["W_n"])
     b_n = np.ascontiguousarray(params["b_n"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_rz2 = scratch("W_rz2", (2 * H, H + I), dtype)
-    v2 = scratch("v2", (T, B, H + I), dtype)
-    W_rz_v2 = scratch("W_rz_v2", (T, B, 2 * H), dtype)
-    r2 = scratch("r2", (T, B, H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    r_h_x2 = scratch("r_h_x2", (T, B, H + I), dtype)
-    W_n_r_h_x2 = scratch("W_n_r_h_x2", (T, B, H), dtype)
-    n2 = scratch("n2", (T, B, H), dtype)
+    W_rz_T = scratch("W_rz_T", (2 * H, H + I), dtype)
+    v_steps = scratch("v_steps", (T, B, H + I), dtype)
+    W_rz_v_steps = scratch("W_rz_v_steps", (T, B, 2 * H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    z_steps = scratch("z_steps", (T, B, H), dtype)
+    r_h_x_steps = scratch("r_h_x_steps", (T, B, H + I), dtype)
+    W_n_r_h_x_steps = scratch("W_n_r_h_x_steps", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
     d_r_h_x = scratch("d_r_h_x", (T, B, H + I), dtype)
@@ -345,33 +345,33 @@ def backward_states(params, tape, cotangents, dstate):
     d_b_n = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_before = kernel(
-        "states_backward_before", W_rz_v2, b_r, b_z, h_rows, r2, z2, r_h_x2,
+        "states_backward_before", W_rz_v_steps, b_r, b_z, h_rows, r, z_steps, r_h_x_steps,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", W_n_r_h_x2, b_n, n2,
+        "states_backward_before2", W_n_r_h_x_steps, b_n, n,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, z2, n2, h_rows, d_h, d_n_pre, d_rz_pre,
+        "states_backward_step", dy, d_h_prev_rows, z_steps, n, h_rows, d_h, d_n_pre, d_rz_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_r_h_x, h_rows, r2, d_rz_pre,
+        "states_backward_step2", d_r_h_x, h_rows, r, d_rz_pre,
     )
     states_backward_step3 = kernel(
-        "states_backward_step3", d_v, d_r_h_x, r2, d_h, z2, d_h_prev_rows,
+        "states_backward_step3", d_v, d_r_h_x, r, d_h, z_steps, d_h_prev_rows,
     )
     states_backward_after = kernel(
         "states_backward_after", d_v, d_r_h_x, d_x,
     )
 
-    W_rz2[:H] = W_r
-    W_rz2[H:2 * H] = W_z
-    v2[..., :H] = h_rows[:-1]
-    v2[..., H:H + I] = x
-    product(v2.reshape(-1, H + I), W_rz2.T, W_rz_v2.reshape(-1, 2 * H))
+    W_rz_T[:H] = W_r
+    W_rz_T[H:2 * H] = W_z
+    v_steps[..., :H] = h_rows[:-1]
+    v_steps[..., H:H + I] = x
+    product(v_steps.reshape(-1, H + I), W_rz_T.T, W_rz_v_steps.reshape(-1, 2 * H))
     states_backward_before()
-    r_h_x2[..., H:H + I] = x
+    r_h_x_steps[..., H:H + I] = x
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-    product(r_h_x2.reshape(-1, H + I), W_n.T, W_n_r_h_x2.reshape(-1, H))
+    product(r_h_x_steps.reshape(-1, H + I), W_n.T, W_n_r_h_x_steps.reshape(-1, H))
     states_backward_before2()
 
     for t in reversed(range(T)):
@@ -380,13 +380,13 @@ def backward_states(params, tape, cotangents, dstate):
         product(d_n_pre[t], W_n, d_r_h_x[t])
         states_backward_step2(t)
         # through v = concat(h[t-1], x)
-        product(d_rz_pre[t], W_rz2, d_v[t])
+        product(d_rz_pre[t], W_rz_T, d_v[t])
         states_backward_step3(t)
 
-    product(d_rz_pre.reshape(-1, 2 * H).T, v2.reshape(-1, H + I), d_W_rz)
+    product(d_rz_pre.reshape(-1, 2 * H).T, v_steps.reshape(-1, H + I), d_W_rz)
     np.sum(d_rz_pre.reshape(-1, 2 * H), axis=0, out=d_b_rz)
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-    product(d_n_pre.reshape(-1, H).T, r_h_x2.reshape(-1, H + I), d_W_n)
+    product(d_n_pre.reshape(-1, H).T, r_h_x_steps.reshape(-1, H + I), d_W_n)
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
     np.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_n)
     states_backward_after()
@@ -552,57 +552,57 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    dot_W_r2 = scratch("dot_W_r2", (2 * H + 2 * I, H), dtype)
-    dot_W_z2 = scratch("dot_W_z2", (2 * H + 2 * I, H), dtype)
-    dot_W_n2 = scratch("dot_W_n2", (2 * H + 2 * I, H), dtype)
+    dot_and_W_r = scratch("dot_and_W_r", (2 * H + 2 * I, H), dtype)
+    dot_and_W_z = scratch("dot_and_W_z", (2 * H + 2 * I, H), dtype)
+    dot_and_W_n = scratch("dot_and_W_n", (2 * H + 2 * I, H), dtype)
     W_rz = scratch("W_rz", (H + I, 2 * H), dtype)
     W_n_T = scratch("W_n_T", (H + I, H), dtype)
-    dot_v2 = scratch("dot_v2", (B, 2 * H + 2 * I), dtype)
+    v_and_dot = scratch("v_and_dot", (B, 2 * H + 2 * I), dtype)
     W_rz_v = scratch("W_rz_v", (B, 2 * H), dtype)
     dot_W_r_v = scratch("dot_W_r_v", (B, H), dtype)
     dot_W_z_v = scratch("dot_W_z_v", (B, H), dtype)
     z = scratch("z", (B, H), dtype)
     dot_z = scratch("dot_z", (B, H), dtype)
-    dot_r_h_x2 = scratch("dot_r_h_x2", (B, 2 * H + 2 * I), dtype)
+    r_h_x_and_dot = scratch("r_h_x_and_dot", (B, 2 * H + 2 * I), dtype)
     W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
     dot_W_n_r_h_x = scratch("dot_W_n_r_h_x", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_step = kernel(
         "jvp_step", W_rz_v, b_r, dot_W_r_v, dot_b_r, b_z, dot_W_z_v, dot_b_z, h_rows, dot_h_rows, z, dot_z,
-        dot_r_h_x2,
+        r_h_x_and_dot,
     )
     jvp_step2 = kernel(
         "jvp_step2", W_n_r_h_x, b_n, dot_W_n_r_h_x, dot_b_n, z, h_rows, dot_z, dot_h_rows,
     )
 
-    dot_W_r2[:H + I] = dot_W_r.T
-    dot_W_r2[H + I:2 * H + 2 * I] = W_r.T
-    dot_W_z2[:H + I] = dot_W_z.T
-    dot_W_z2[H + I:2 * H + 2 * I] = W_z.T
-    dot_W_n2[:H + I] = dot_W_n.T
-    dot_W_n2[H + I:2 * H + 2 * I] = W_n.T
+    dot_and_W_r[:H + I] = dot_W_r.T
+    dot_and_W_r[H + I:2 * H + 2 * I] = W_r.T
+    dot_and_W_z[:H + I] = dot_W_z.T
+    dot_and_W_z[H + I:2 * H + 2 * I] = W_z.T
+    dot_and_W_n[:H + I] = dot_W_n.T
+    dot_and_W_n[H + I:2 * H + 2 * I] = W_n.T
     W_rz[..., :H] = W_r.T
     W_rz[..., H:2 * H] = W_z.T
     W_n_T[...] = W_n.T
 
     for t in range(T):
-        dot_v2[..., :H] = h_rows[t]
-        dot_v2[..., H:H + I] = x[t]
-        dot_v2[..., H + I:2 * H + I] = dot_h_rows[t]
-        dot_v2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
-        product(dot_v2[:, :H + I], W_rz, W_rz_v)
+        v_and_dot[..., :H] = h_rows[t]
+        v_and_dot[..., H:H + I] = x[t]
+        v_and_dot[..., H + I:2 * H + I] = dot_h_rows[t]
+        v_and_dot[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+        product(v_and_dot[:, :H + I], W_rz, W_rz_v)
         # r = sigmoid(W_r @ v + b_r)
-        product(dot_v2, dot_W_r2, dot_W_r_v)
+        product(v_and_dot, dot_and_W_r, dot_W_r_v)
         # z = sigmoid(W_z @ v + b_z)
-        product(dot_v2, dot_W_z2, dot_W_z_v)
+        product(v_and_dot, dot_and_W_z, dot_W_z_v)
         jvp_step(t)
-        dot_r_h_x2[..., H:H + I] = x[t]
-        dot_r_h_x2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+        r_h_x_and_dot[..., H:H + I] = x[t]
+        r_h_x_and_dot[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(dot_r_h_x2[:, :H + I], W_n_T, W_n_r_h_x)
+        product(r_h_x_and_dot[:, :H + I], W_n_T, W_n_r_h_x)
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(dot_r_h_x2, dot_W_n2, dot_W_n_r_h_x)
+        product(r_h_x_and_dot, dot_and_W_n, dot_W_n_r_h_x)
         jvp_step2(t)
 
     last = {"h": h_rows[T].copy()}
@@ -640,13 +640,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (H + I, 4 * H), dtype)
+    W_rz_and_dot = scratch("W_rz_and_dot", (H + I, 4 * H), dtype)
     W_rz = scratch("W_rz", (H + I, 2 * H), dtype)
-    dot_W_n2 = scratch("dot_W_n2", (H + I, 2 * H), dtype)
-    W_n_T2 = scratch("W_n_T2", (H + I, H), dtype)
+    W_n_and_dot = scratch("W_n_and_dot", (H + I, 2 * H), dtype)
+    W_n_turned = scratch("W_n_turned", (H + I, H), dtype)
     v = scratch("v", (T, B, H + I), dtype)
     dot_v = scratch("dot_v", (T, B, H + I), dtype)
-    parts2 = scratch("parts2", (B, 4 * H), dtype)
+    W_rz_v_and_dot = scratch("W_rz_v_and_dot", (B, 4 * H), dtype)
     dot_W_rz_v_v = scratch("dot_W_rz_v_v", (B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
@@ -655,7 +655,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_z = scratch("dot_z", (B, H), dtype)
     r_h_x = scratch("r_h_x", (T, B, H + I), dtype)
     dot_r_h_x = scratch("dot_r_h_x", (T, B, H + I), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    W_n_r_h_x_and_dot = scratch("W_n_r_h_x_and_dot", (B, 2 * H), dtype)
     dot_W_n_r_h_x_r_h_x = scratch("dot_W_n_r_h_x_r_h_x", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
@@ -663,50 +663,50 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts2, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows, dot_r_pre,
-        r, dot_z_pre, z, dot_z, r_h_x, dot_r_h_x,
+        "hvp_forward_step", W_rz_v_and_dot, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows,
+        dot_r_pre, r, dot_z_pre, z, dot_z, r_h_x, dot_r_h_x,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", parts3, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows,
-        dot_n_pre, n, dot_n,
+        "hvp_forward_step2", W_n_r_h_x_and_dot, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z,
+        dot_h_rows, dot_n_pre, n, dot_n,
     )
 
-    parts[..., :H] = W_r.T
-    parts[..., H:2 * H] = dot_W_r.T
-    parts[..., 2 * H:3 * H] = W_z.T
-    parts[..., 3 * H:4 * H] = dot_W_z.T
-    W_rz[..., :H] = parts[..., :H]
-    W_rz[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    dot_W_n2[..., :H] = W_n.T
-    dot_W_n2[..., H:2 * H] = dot_W_n.T
-    W_n_T2[...] = W_n.T
+    W_rz_and_dot[..., :H] = W_r.T
+    W_rz_and_dot[..., H:2 * H] = dot_W_r.T
+    W_rz_and_dot[..., 2 * H:3 * H] = W_z.T
+    W_rz_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+    W_rz[..., :H] = W_rz_and_dot[..., :H]
+    W_rz[..., H:2 * H] = W_rz_and_dot[..., 2 * H:3 * H]
+    W_n_and_dot[..., :H] = W_n.T
+    W_n_and_dot[..., H:2 * H] = dot_W_n.T
+    W_n_turned[...] = W_n.T
 
     for t in range(T):
         v[t][..., :H] = h_rows[t]
         v[t][..., H:H + I] = x[t]
         dot_v[t][..., :H] = dot_h_rows[t]
         dot_v[t][..., H:H + I] = dot_x[t]
-        product(v[t], parts, parts2)
+        product(v[t], W_rz_and_dot, W_rz_v_and_dot)
         product(dot_v[t], W_rz, dot_W_rz_v_v)
         hvp_forward_step(t)
         r_h_x[t][..., H:H + I] = x[t]
         dot_r_h_x[t][..., H:H + I] = dot_x[t]
-        product(r_h_x[t], dot_W_n2, parts3)
+        product(r_h_x[t], W_n_and_dot, W_n_r_h_x_and_dot)
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(dot_r_h_x[t], W_n_T2, dot_W_n_r_h_x_r_h_x)
+        product(dot_r_h_x[t], W_n_turned, dot_W_n_r_h_x_r_h_x)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    dot_W_n22 = scratch("dot_W_n22", (2 * H, H + I), dtype)
-    parts4 = scratch("parts4", (4 * H, H + I), dtype)
-    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
-    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    W_n_and_dot_T = scratch("W_n_and_dot_T", (2 * H, H + I), dtype)
+    W_rz_and_dot_T = scratch("W_rz_and_dot_T", (4 * H, H + I), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_z_steps = scratch("dot_z_steps", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
+    d_n_pre_and_dot = scratch("d_n_pre_and_dot", (T, B, 2 * H), dtype)
     d_dot_r_h_x = scratch("d_dot_r_h_x", (B, H + I), dtype)
     d_r_h_x = scratch("d_r_h_x", (T, B, H + I), dtype)
-    d_r_dot_r_z_dot_z_pre = scratch("d_r_dot_r_z_dot_z_pre", (T, B, 4 * H), dtype)
+    d_rz_pre_and_dot = scratch("d_rz_pre_and_dot", (T, B, 4 * H), dtype)
     d_dot_v_dot_W_r_v_v = scratch("d_dot_v_dot_W_r_v_v", (B, H + I), dtype)
     d_dot_v_dot_W_z_v_v = scratch("d_dot_v_dot_W_z_v_v", (B, H + I), dtype)
     d_dot_v = scratch("d_dot_v", (B, H + I), dtype)
@@ -727,20 +727,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_r_pre, r, dot_z_pre, z, dot_r2, dot_z2,
+        "hvp_backward_before", dot_r_pre, r, dot_z_pre, z, dot_r, dot_z_steps,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z2, h_rows,
-        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z_steps, h_rows,
+        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_n_pre_and_dot, d_rz_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_r_h_x, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_r_dot_r_z_dot_z_pre,
+        "hvp_backward_step2", d_dot_r_h_x, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_rz_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", d_dot_v_dot_W_r_v_v, d_dot_v_dot_W_z_v_v, d_dot_v,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_v, d_r_h_x, r, d_dot_r_h_x, dot_r2, d_h_prev_rows, z, d_dot_h, dot_z2,
+        "hvp_backward_step4", d_v, d_r_h_x, r, d_dot_r_h_x, dot_r, d_h_prev_rows, z, d_dot_h, dot_z_steps,
         d_dot_v, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
@@ -751,60 +751,56 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_W_n_W_n_r_h_x, d_W_n_dot_W_n_r_h_x_r_h_x, d_W_r, d_W_z, d_W_n,
     )
 
-    dot_W_n22[:H] = W_n
-    dot_W_n22[H:2 * H] = dot_W_n
-    parts4[:H] = W_r
-    parts4[H:2 * H] = dot_W_r
-    parts4[2 * H:3 * H] = W_z
-    parts4[3 * H:4 * H] = dot_W_z
+    W_n_and_dot_T[:H] = W_n
+    W_n_and_dot_T[H:2 * H] = dot_W_n
+    W_rz_and_dot_T[:H] = W_r
+    W_rz_and_dot_T[H:2 * H] = dot_W_r
+    W_rz_and_dot_T[2 * H:3 * H] = W_z
+    W_rz_and_dot_T[3 * H:4 * H] = dot_W_z
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(d_dot_n_pre2[t][:, H:2 * H], W_n, d_dot_r_h_x)
+        product(d_n_pre_and_dot[t][:, H:2 * H], W_n, d_dot_r_h_x)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(d_dot_n_pre2[t], dot_W_n22, d_r_h_x[t])
+        product(d_n_pre_and_dot[t], W_n_and_dot_T, d_r_h_x[t])
         # through z = sigmoid(W_z @ v + b_z)
-        product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], W_z, d_dot_v_dot_W_z_v_v)
+        product(d_rz_pre_and_dot[t][:, 3 * H:4 * H], W_z, d_dot_v_dot_W_z_v_v)
         hvp_backward_step2(t)
         # through r = sigmoid(W_r @ v + b_r)
-        product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], W_r, d_dot_v_dot_W_r_v_v)
+        product(d_rz_pre_and_dot[t][:, H:2 * H], W_r, d_dot_v_dot_W_r_v_v)
         # through v = concat(h[t-1], x)
-        product(d_r_dot_r_z_dot_z_pre[t], parts4, d_v[t])
+        product(d_rz_pre_and_dot[t], W_rz_and_dot_T, d_v[t])
         hvp_backward_step3(t)
         hvp_backward_step4(t)
 
     # through r = sigmoid(W_r @ v + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
     # through r = sigmoid(W_r @ v + b_r)
-    product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-        dot_v.reshape(-1, H + I),
-        d_W_r_dot_W_r_v_v,
-    )
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_v.reshape(-1, H + I), d_W_r_dot_W_r_v_v)
     # through r = sigmoid(W_r @ v + b_r)
-    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+    np.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
     # through z = sigmoid(W_z @ v + b_z)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
     # through z = sigmoid(W_z @ v + b_z)
     product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_v.reshape(-1, H + I),
         d_W_z_dot_W_z_v_v,
     )
     # through z = sigmoid(W_z @ v + b_z)
-    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    np.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
     product(
-        d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_r_h_x.reshape(-1, H + I),
         d_W_n_dot_W_n_r_h_x_r_h_x,
     )
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-    np.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+    np.sum(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
     hvp_backward_after()
     hvp_backward_finish()
 

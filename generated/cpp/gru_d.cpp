@@ -350,7 +350,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ gamma_x_again_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -360,7 +360,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             gamma_x);
-        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        gamma_x_again_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
     }
 }
 
@@ -379,8 +379,8 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ r_s2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ s_steps_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ r_s_steps_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -392,8 +392,8 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             s, r_s);
-        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
-        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
+        s_steps_at[(iT * B + iB) * H + iH] = storage_t(s);
+        r_s_steps_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -418,7 +418,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s_steps_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -431,7 +431,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
-            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(s_steps_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
@@ -451,7 +451,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ s_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -461,7 +461,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         compute_t d_r_pre;
         backward_step2_point(
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(s_steps_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
@@ -519,7 +519,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_hat_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_x_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -529,7 +529,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
         backward_step4_point(
             compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_again_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_x_last_prev);
         d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
@@ -597,7 +597,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_x_again_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_m_V_rzn_m_at = static_cast<storage_t*>(at[7]);
@@ -620,7 +620,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(m_at[(iT * B + iB) * I + iI]),
             compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
-            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_again_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
@@ -889,9 +889,9 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ gamma_x_relu2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ x_hat_s2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ x_hat_s_steps_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -907,9 +907,9 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
             compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
             gamma_x_relu, gamma_x, x_hat);
-        gamma_x_relu2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x_relu);
-        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
-        x_hat_s2_at[(iT * B + iB) * (I + H) + iI] = storage_t(x_hat);
+        gamma_x_relu_at[(iT * B + iB) * I + iI] = storage_t(gamma_x_relu);
+        gamma_x_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        x_hat_s_steps_at[(iT * B + iB) * (I + H) + iI] = storage_t(x_hat);
     }
 }
 
@@ -928,12 +928,12 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ W_d_delta2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_d_delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ gamma_h_relu2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ x_hat_s2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ x_hat_s_steps_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -941,13 +941,13 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t gamma_h_relu, gamma_h, s;
         states_backward_before2_point(
-            compute_t(W_d_delta2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_d_delta_at[(iT * B + iB) * H + iH]),
             compute_t(b_d_at[iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             gamma_h_relu, gamma_h, s);
-        gamma_h_relu2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
-        gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
-        x_hat_s2_at[(iT * B + iB) * (I + H) + I + iH] = storage_t(s);
+        gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
+        gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        x_hat_s_steps_at[(iT * B + iB) * (I + H) + I + iH] = storage_t(s);
     }
 }
 
@@ -969,15 +969,15 @@ inline_point void states_backward_before3_point(
 extern "C" void states_backward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_U_r_s2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_rzn_m2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_hat_U_r_s_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_rzn_m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ W_z_x_hat_U_z_s2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_z_x_hat_U_z_s_steps_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ x_hat_s2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ r_s2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ x_hat_s_steps_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ r_s_steps_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -985,17 +985,17 @@ extern "C" void states_backward_before3(int64, const int64* sizes, void* const* 
     {
         compute_t r, z, r_s;
         states_backward_before3_point(
-            compute_t(W_r_x_hat_U_r_s2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_r_x_hat_U_r_s_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_z_x_hat_U_z_s2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_z_x_hat_U_z_s_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(x_hat_s2_at[(iT * B + iB) * (I + H) + I + iH]),
+            compute_t(x_hat_s_steps_at[(iT * B + iB) * (I + H) + I + iH]),
             r, z, r_s);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z_steps_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_s_steps_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -1011,11 +1011,11 @@ inline_point void states_backward_before4_point(
 extern "C" void states_backward_before4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_n_x_hat2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_s2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_rzn_m2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_n_x_hat_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_s_steps_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_rzn_m_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1023,12 +1023,12 @@ extern "C" void states_backward_before4(int64, const int64* sizes, void* const* 
     {
         compute_t n_;
         states_backward_before4_point(
-            compute_t(W_n_x_hat2_at[(iT * B + iB) * H + iH]),
-            compute_t(U_n_r_s2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_n_x_hat_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(U_n_r_s_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -1051,9 +1051,9 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ x_hat_s2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_hat_s_steps_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -1064,9 +1064,9 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
-            compute_t(x_hat_s2_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(x_hat_s_steps_at[(t * B + iB) * (I + H) + I + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
@@ -1086,8 +1086,8 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_hat_s2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ x_hat_s_steps_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1096,8 +1096,8 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         compute_t d_r_pre;
         states_backward_step2_point(
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(x_hat_s2_at[(t * B + iB) * (I + H) + I + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(x_hat_s_steps_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
@@ -1117,10 +1117,10 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_U_rz_s_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -1131,10 +1131,10 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
         states_backward_step3_point(
             compute_t(d_s_U_rz_s_at[iB * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_h2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             d_s, d_h_prev);
         d_s_at[(t * B + iB) * H + iH] = storage_t(d_s);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -1154,7 +1154,7 @@ extern "C" void states_backward_step4(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_hat_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1164,7 +1164,7 @@ extern "C" void states_backward_step4(const int64 t, const int64* sizes, void* c
         states_backward_step4_point(
             compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_x_last_prev);
         d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
@@ -1186,8 +1186,8 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ gamma_h_relu2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_gamma_h_pre_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1198,8 +1198,8 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         states_backward_after_point(
             compute_t(d_s_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_h2_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_h_relu2_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
             d_gamma_h_pre);
         d_gamma_h_pre_at[(iT * B + iB) * H + iH] = storage_t(d_gamma_h_pre);
     }
@@ -1232,8 +1232,8 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ gamma_x_relu2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_m_V_rzn_m_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[8]);
@@ -1255,8 +1255,8 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
             compute_t(m_at[(iT * B + iB) * I + iI]),
             compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
-            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
-            compute_t(gamma_x_relu2_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
@@ -1790,11 +1790,11 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_d_delta_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_d_delta_delta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ V_rzn_m_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_V_rzn_m_m_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[7]);
@@ -1808,16 +1808,16 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
         jvp_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_d_delta_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_d_delta_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_d_at[iH]),
             compute_t(dot_b_d_at[iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
         gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
@@ -1861,7 +1861,7 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_x_last_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_x_mean_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_x_hat2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ x_hat_and_dot_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iI = 0; iI < I; ++iI)
@@ -1879,8 +1879,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_x_last_rows_at[((t % 2) * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
             x_hat, dot_x_hat, x_last, dot_x_last);
-        dot_x_hat2_at[iB * (2 * I) + iI] = storage_t(x_hat);
-        dot_x_hat2_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
+        x_hat_and_dot_at[iB * (2 * I) + iI] = storage_t(x_hat);
+        x_hat_and_dot_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
         x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
         dot_x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(dot_x_last);
     }
@@ -1902,7 +1902,7 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ s_and_dot_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1914,8 +1914,8 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             s, dot_s);
-        dot_s2_at[iB * (2 * H) + iH] = storage_t(s);
-        dot_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
+        s_and_dot_at[iB * (2 * H) + iH] = storage_t(s);
+        s_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
     }
 }
 
@@ -1947,7 +1947,7 @@ extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_rzn_x_hat_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_rz_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_rzn_m_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_U_r_s_at = static_cast<storage_t*>(at[5]);
@@ -1958,10 +1958,10 @@ extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_U_z_s_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ s_and_dot_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_r_s2_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ r_s_and_dot_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1970,7 +1970,7 @@ extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
         jvp_step3_point(
             compute_t(W_rzn_x_hat_at[iB * (3 * H) + iH]),
             compute_t(U_rz_s_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
             compute_t(dot_U_r_s_at[iB * H + iH]),
@@ -1978,19 +1978,19 @@ extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_b_r_at[iH]),
             compute_t(W_rzn_x_hat_at[iB * (3 * H) + H + iH]),
             compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
             compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + H + iH]),
             z, dot_z, r_s, dot_r_s);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        dot_r_s2_at[iB * (2 * H) + iH] = storage_t(r_s);
-        dot_r_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
+        r_s_and_dot_at[iB * (2 * H) + iH] = storage_t(r_s);
+        r_s_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
     }
 }
 
@@ -2016,14 +2016,14 @@ extern "C" void jvp_step4(const int64 t, const int64* sizes, void* const* at)
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_rzn_x_hat_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_rzn_m_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_U_n_r_s_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ s_and_dot_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[12]);
@@ -2035,16 +2035,16 @@ extern "C" void jvp_step4(const int64 t, const int64* sizes, void* const* at)
         jvp_step4_point(
             compute_t(W_rzn_x_hat_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(U_n_r_s_at[iB * H + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
             compute_t(dot_U_n_r_s_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_z_at[iB * H + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -2130,11 +2130,11 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_d_delta_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_d_delta_delta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ V_rzn_m_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_V_rzn_m_m_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_gamma_h_relu_at = static_cast<storage_t*>(at[7]);
@@ -2150,16 +2150,16 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
         hvp_forward_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_d_delta_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_d_delta_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_d_at[iH]),
             compute_t(dot_b_d_at[iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
         gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
@@ -2256,9 +2256,9 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_rzn_x_hat_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_rzn_x_hat_x_hat_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ s_and_dot_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_W_z_x_hat_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[9]);
@@ -2272,15 +2272,15 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(parts5_at[iB * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + iH]),
-            compute_t(parts5_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + H + iH]),
-            compute_t(parts5_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + 2 * H + iH]),
             s, dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat);
-        dot_s2_at[iB * (2 * H) + iH] = storage_t(s);
-        dot_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
+        s_and_dot_at[iB * (2 * H) + iH] = storage_t(s);
+        s_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
         dot_W_r_x_hat_at[iB * H + iH] = storage_t(dot_W_r_x_hat);
         dot_W_z_x_hat_at[iB * H + iH] = storage_t(dot_W_z_x_hat);
         dot_W_n_x_hat_at[iB * H + iH] = storage_t(dot_W_n_x_hat);
@@ -2314,9 +2314,9 @@ inline_point void hvp_forward_step3_point(
 extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_hat_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_rz_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_rzn_m_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_U_r_s_at = static_cast<storage_t*>(at[5]);
@@ -2327,7 +2327,7 @@ extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_U_z_s_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ s_and_dot_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[16]);
@@ -2342,24 +2342,24 @@ extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s;
         hvp_forward_step3_point(
-            compute_t(parts5_at[iB * (6 * H) + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + iH]),
             compute_t(U_rz_s_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
             compute_t(dot_U_r_s_at[iB * H + iH]),
             compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts5_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
             compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + H + iH]),
             dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
@@ -2394,16 +2394,16 @@ inline_point void hvp_forward_step4_point(
 extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts6_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_s_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_n_r_s_r_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_rzn_x_hat_and_dot_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_rzn_m_and_dot_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ s_and_dot_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[12]);
@@ -2416,19 +2416,19 @@ extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step4_point(
-            compute_t(parts6_at[iB * (2 * H) + H + iH]),
+            compute_t(U_n_r_s_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_n_r_s_r_s_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts6_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_r_s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + H + iH]),
             dot_n_pre, n_, dot_n, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
@@ -2452,8 +2452,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_gamma_x_relu_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_gamma_x2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ gamma_x_again_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_gamma_x_again_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2464,8 +2464,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(dot_gamma_x_relu_at[(iT * B + iB) * I + iI]),
             gamma_x, dot_gamma_x);
-        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
-        dot_gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x);
+        gamma_x_again_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        dot_gamma_x_again_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x);
     }
 }
 
@@ -2492,11 +2492,11 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_gamma_h2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ gamma_h_again_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_gamma_h_again_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ s_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ r_s2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ r_s_steps_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2510,11 +2510,11 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             gamma_h, dot_gamma_h, s, dot_s, r_s);
-        gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
-        dot_gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
+        gamma_h_again_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        dot_gamma_h_again_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
         s_at[(iT * B + iB) * H + iH] = storage_t(s);
         dot_s_at[(iT * B + iB) * H + iH] = storage_t(dot_s);
-        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
+        r_s_steps_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -2557,8 +2557,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_n_pre_and_dot_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_rz_pre_and_dot_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -2578,10 +2578,10 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -2601,34 +2601,34 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ d_dot_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ UW_n_d_dot_n_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_rz_pre_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step2_point(
-            compute_t(d_dot_parts_at[iB * (H + I) + iH]),
+            compute_t(UW_n_d_dot_n_pre_at[iB * (H + I) + iH]),
             compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
             compute_t(dot_s_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void hvp_backward_step3_point(
     const compute_t d_dot_s_dot_U_r_s_s, const compute_t d_dot_s_dot_U_z_s_s, const compute_t d_dot_r_s,
-    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_parts,
+    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_U_rz_s_and_dot,
     const compute_t d_r_s, const compute_t dot_r, const compute_t d_h_next, const compute_t dot_z,
     const compute_t gamma_h, const compute_t dot_gamma_h, compute_t& d_dot_s, compute_t& d_s,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
@@ -2636,7 +2636,7 @@ inline_point void hvp_backward_step3_point(
     // through s = gamma_h * h[t-1]
     const compute_t s1 = 1 - z;
     d_dot_s = d_dot_s_dot_U_r_s_s + d_dot_s_dot_U_z_s_s + d_dot_r_s * r + d_dot_h * s1;
-    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_parts + d_h_next * s1;
+    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_U_rz_s_and_dot + d_h_next * s1;
     d_h_prev = gamma_h * d_s + dot_gamma_h * d_dot_s;
     d_dot_h_prev = gamma_h * d_dot_s;
 }
@@ -2644,19 +2644,19 @@ inline_point void hvp_backward_step3_point(
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ d_dot_parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ UW_r_d_dot_r_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ UW_z_d_dot_z_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ UW_n_d_dot_n_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_s_parts_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_s_U_rz_s_and_dot_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_gamma_h2_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_h_again_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_gamma_h_again_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[15]);
@@ -2666,19 +2666,19 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_s, d_s, d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_dot_parts2_at[iB * (H + I) + iH]),
-            compute_t(d_dot_parts3_at[iB * (H + I) + iH]),
-            compute_t(d_dot_parts_at[iB * (H + I) + iH]),
+            compute_t(UW_r_d_dot_r_pre_at[iB * (H + I) + iH]),
+            compute_t(UW_z_d_dot_z_pre_at[iB * (H + I) + iH]),
+            compute_t(UW_n_d_dot_n_pre_at[iB * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(d_s_parts_at[iB * H + iH]),
+            compute_t(d_s_U_rz_s_and_dot_at[iB * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_h2_at[(t * B + iB) * H + iH]),
-            compute_t(dot_gamma_h2_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_h_again_at[(t * B + iB) * H + iH]),
+            compute_t(dot_gamma_h_again_at[(t * B + iB) * H + iH]),
             d_dot_s, d_s, d_h_prev, d_dot_h_prev);
         d_dot_s_at[(t * B + iB) * H + iH] = storage_t(d_dot_s);
         d_s_at[(t * B + iB) * H + iH] = storage_t(d_s);
@@ -2689,14 +2689,15 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 
 inline_point void hvp_backward_step4_point(
     const compute_t d_dot_x_hat_dot_W_r_x_hat_x_hat, const compute_t d_dot_x_hat_dot_W_z_x_hat_x_hat,
-    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat_parts2,
-    const compute_t d_x_hat_parts, const compute_t m, const compute_t gamma_x, const compute_t dot_m,
-    const compute_t dot_gamma_x, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
-    compute_t& d_dot_x_hat, compute_t& d_x_hat, compute_t& d_x_last_prev, compute_t& d_dot_x_last_prev)
+    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat_W_n_x_hat_and_dot,
+    const compute_t d_x_hat_W_rz_x_hat_and_dot, const compute_t m, const compute_t gamma_x,
+    const compute_t dot_m, const compute_t dot_gamma_x, const compute_t d_x_last_next,
+    const compute_t d_dot_x_last_next, compute_t& d_dot_x_hat, compute_t& d_x_hat, compute_t& d_x_last_prev,
+    compute_t& d_dot_x_last_prev)
 {
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_dot_x_hat = d_dot_x_hat_dot_W_r_x_hat_x_hat + d_dot_x_hat_dot_W_z_x_hat_x_hat + d_dot_x_hat_dot_W_n_x_hat_x_hat;
-    d_x_hat = d_x_hat_parts2 + d_x_hat_parts;
+    d_x_hat = d_x_hat_W_n_x_hat_and_dot + d_x_hat_W_rz_x_hat_and_dot;
     const compute_t s1 = 1 - m;
     const compute_t s2 = gamma_x * s1;
     d_x_last_prev = (dot_gamma_x * s1 - gamma_x * dot_m) * d_dot_x_hat - dot_m * d_dot_x_last_next + d_x_last_next *
@@ -2707,15 +2708,15 @@ inline_point void hvp_backward_step4_point(
 extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ d_dot_parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_parts_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_hat_parts2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_x_hat_parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ UW_r_d_dot_r_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ UW_z_d_dot_z_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ UW_n_d_dot_n_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_hat_W_n_x_hat_and_dot_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_hat_W_rz_x_hat_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ gamma_x_again_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_gamma_x2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_gamma_x_again_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_x_hat_at = static_cast<storage_t*>(at[11]);
@@ -2726,15 +2727,15 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev;
         hvp_backward_step4_point(
-            compute_t(d_dot_parts2_at[iB * (H + I) + H + iI]),
-            compute_t(d_dot_parts3_at[iB * (H + I) + H + iI]),
-            compute_t(d_dot_parts_at[iB * (H + I) + H + iI]),
-            compute_t(d_x_hat_parts2_at[iB * I + iI]),
-            compute_t(d_x_hat_parts_at[iB * I + iI]),
+            compute_t(UW_r_d_dot_r_pre_at[iB * (H + I) + H + iI]),
+            compute_t(UW_z_d_dot_z_pre_at[iB * (H + I) + H + iI]),
+            compute_t(UW_n_d_dot_n_pre_at[iB * (H + I) + H + iI]),
+            compute_t(d_x_hat_W_n_x_hat_and_dot_at[iB * I + iI]),
+            compute_t(d_x_hat_W_rz_x_hat_and_dot_at[iB * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_again_at[(t * B + iB) * I + iI]),
             compute_t(dot_m_at[(t * B + iB) * I + iI]),
-            compute_t(dot_gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_again_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev);
@@ -2768,9 +2769,9 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_gamma_h_relu_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ gamma_h2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ gamma_h_again_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dot_gamma_h_pre2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_gamma_h_pre_and_dot_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2783,11 +2784,11 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_gamma_h_relu_at[(iT * B + iB) * H + iH]),
             compute_t(d_s_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_again_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
             d_dot_gamma_h_pre, d_gamma_h_pre);
-        d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
-        d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
+        d_gamma_h_pre_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
+        d_gamma_h_pre_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
     }
 }
 
@@ -2796,10 +2797,11 @@ inline_point void hvp_backward_after2_point(
     const compute_t dot_gamma_x_relu, const compute_t d_x_hat, const compute_t dot_m,
     const compute_t dot_x_last_prev, const compute_t dot_x_mean, const compute_t gamma_x,
     const compute_t gamma_x_relu, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
-    const compute_t d_m_parts2, const compute_t d_m_parts, const compute_t x, const compute_t dot_x,
-    const compute_t dot_gamma_x, const compute_t d_delta_parts, const compute_t w_x,
-    const compute_t dot_w_x, compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre, compute_t& d_x,
-    compute_t& d_m, compute_t& d_delta, compute_t& d_x_hat_by_x_mean, compute_t& d_dot_x_hat_by_x_mean)
+    const compute_t d_m_V_n_m_and_dot, const compute_t d_m_V_rz_m_and_dot, const compute_t x,
+    const compute_t dot_x, const compute_t dot_gamma_x, const compute_t d_delta_W_d_delta_and_dot,
+    const compute_t w_x, const compute_t dot_w_x, compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre,
+    compute_t& d_x, compute_t& d_m, compute_t& d_delta, compute_t& d_x_hat_by_x_mean,
+    compute_t& d_dot_x_hat_by_x_mean)
 {
     // through gamma_x = exp(-relu(w_x * delta + b_x))
     const compute_t s1 = 1 - m;
@@ -2818,8 +2820,8 @@ inline_point void hvp_backward_after2_point(
     const compute_t s6 = -s5;
     d_m = d_dot_x_hat * (dot_x - dot_x_last_prev * gamma_x - dot_x_mean * s6 - dot_gamma_x * s2) + (x - x_last_prev
         * gamma_x - x_mean * s6) * d_x_hat + (x - x_last_prev) * d_x_last_next + (dot_x - dot_x_last_prev) *
-        d_dot_x_last_next + d_m_parts2 + d_m_parts;
-    d_delta = d_delta_parts + w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre;
+        d_dot_x_last_next + d_m_V_n_m_and_dot + d_m_V_rz_m_and_dot;
+    d_delta = d_delta_W_d_delta_and_dot + w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre;
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_x_hat_by_x_mean = d_x_hat * s1 * s6;
     d_dot_x_hat_by_x_mean = d_dot_x_hat * (dot_m * s5 - dot_gamma_x * s1);
@@ -2837,16 +2839,16 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_x_last_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_x_mean_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ gamma_x2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ gamma_x_again_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ d_m_parts2_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ d_m_parts_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_m_V_n_m_and_dot_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_m_V_rz_m_and_dot_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_gamma_x2_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ d_delta_parts_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_gamma_x_again_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_delta_W_d_delta_and_dot_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[20]);
     storage_t* __restrict__ d_dot_gamma_x_pre_at = static_cast<storage_t*>(at[21]);
@@ -2872,16 +2874,16 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(dot_m_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
-            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_again_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
-            compute_t(d_m_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_m_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_m_V_n_m_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_m_V_rz_m_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_gamma_x2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_delta_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_again_at[(iT * B + iB) * I + iI]),
+            compute_t(d_delta_W_d_delta_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(w_x_at[iI]),
             compute_t(dot_w_x_at[iI]),
             d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean);
@@ -3064,20 +3066,20 @@ extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_n_at = static_cast<storage_t*>(at[8]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_r, d_U_z, d_U_n;
         hvp_backward_finish3_point(
-            compute_t(d_U_r_U_r_s_at[iH * H + iH2]),
-            compute_t(d_U_r_dot_U_r_s_s_at[iH * H + iH2]),
-            compute_t(d_U_z_U_z_s_at[iH * H + iH2]),
-            compute_t(d_U_z_dot_U_z_s_s_at[iH * H + iH2]),
-            compute_t(d_U_n_U_n_r_s_at[iH * H + iH2]),
-            compute_t(d_U_n_dot_U_n_r_s_r_s_at[iH * H + iH2]),
+            compute_t(d_U_r_U_r_s_at[iH * H + jH]),
+            compute_t(d_U_r_dot_U_r_s_s_at[iH * H + jH]),
+            compute_t(d_U_z_U_z_s_at[iH * H + jH]),
+            compute_t(d_U_z_dot_U_z_s_s_at[iH * H + jH]),
+            compute_t(d_U_n_U_n_r_s_at[iH * H + jH]),
+            compute_t(d_U_n_dot_U_n_r_s_r_s_at[iH * H + jH]),
             d_U_r, d_U_z, d_U_n);
-        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
-        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
-        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+        d_U_r_at[iH * H + jH] = storage_t(d_U_r);
+        d_U_z_at[iH * H + jH] = storage_t(d_U_z);
+        d_U_n_at[iH * H + jH] = storage_t(d_U_n);
     }
 }
 

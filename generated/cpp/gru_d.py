@@ -327,12 +327,12 @@ def backward(params, tape, dy, dstate=None):
     V_n = np.ascontiguousarray(params["V_n"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
-    V_rzn2 = scratch("V_rzn2", (3 * H, I), dtype)
-    U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
-    W_rzn2 = scratch("W_rzn2", (3 * H, I), dtype)
-    gamma_x2 = scratch("gamma_x2", (T, B, I), dtype)
-    s2 = scratch("s2", (T, B, H), dtype)
-    r_s2 = scratch("r_s2", (T, B, H), dtype)
+    V_rzn_T = scratch("V_rzn_T", (3 * H, I), dtype)
+    U_rz_T = scratch("U_rz_T", (2 * H, H), dtype)
+    W_rzn_T = scratch("W_rzn_T", (3 * H, I), dtype)
+    gamma_x_again = scratch("gamma_x_again", (T, B, I), dtype)
+    s_steps = scratch("s_steps", (T, B, H), dtype)
+    r_s_steps = scratch("r_s_steps", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
     d_r_s = scratch("d_r_s", (B, H), dtype)
@@ -360,42 +360,42 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_x_last_prev_rows[T] = dstate["x_last"]
     backward_before = kernel(
-        "backward_before", gamma_x_relu, gamma_x2,
+        "backward_before", gamma_x_relu, gamma_x_again,
     )
     backward_before2 = kernel(
-        "backward_before2", gamma_h, h_rows, r, s2, r_s2,
+        "backward_before2", gamma_h, h_rows, r, s_steps, r_s_steps,
     )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, z, n, s2, d_h, d_rzn_pre,
+        "backward_step", dy, d_h_prev_rows, z, n, s_steps, d_h, d_rzn_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_r_s, s2, r, d_rzn_pre,
+        "backward_step2", d_r_s, s_steps, r, d_rzn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", d_s_U_rz_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows,
     )
     backward_step4 = kernel(
-        "backward_step4", d_x_hat, m, gamma_x2, d_x_last_prev_rows,
+        "backward_step4", d_x_hat, m, gamma_x_again, d_x_last_prev_rows,
     )
     backward_after = kernel(
         "backward_after", d_s, h_rows, gamma_h, gamma_h_relu, d_gamma_h_pre,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x2, gamma_x_relu, d_x_last_prev_rows,
+        "backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x_again, gamma_x_relu, d_x_last_prev_rows,
         d_m_V_rzn_m, x, w_x, d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_gamma_x_pre, delta, d_w_x,
     )
 
-    V_rzn2[:H] = V_r
-    V_rzn2[H:2 * H] = V_z
-    V_rzn2[2 * H:3 * H] = V_n
-    U_rz2[:H] = U_r
-    U_rz2[H:2 * H] = U_z
-    W_rzn2[:H] = W_r
-    W_rzn2[H:2 * H] = W_z
-    W_rzn2[2 * H:3 * H] = W_n
+    V_rzn_T[:H] = V_r
+    V_rzn_T[H:2 * H] = V_z
+    V_rzn_T[2 * H:3 * H] = V_n
+    U_rz_T[:H] = U_r
+    U_rz_T[H:2 * H] = U_z
+    W_rzn_T[:H] = W_r
+    W_rzn_T[H:2 * H] = W_z
+    W_rzn_T[2 * H:3 * H] = W_n
     backward_before()
     backward_before2()
 
@@ -405,19 +405,19 @@ def backward(params, tape, dy, dstate=None):
         product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
         backward_step2(t)
         # through s = gamma_h * h[t-1]
-        product(d_rzn_pre[t][:, :2 * H], U_rz2, d_s_U_rz_s)
+        product(d_rzn_pre[t][:, :2 * H], U_rz_T, d_s_U_rz_s)
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        product(d_rzn_pre[t], W_rzn2, d_x_hat[t])
+        product(d_rzn_pre[t], W_rzn_T, d_x_hat[t])
         backward_step3(t)
         backward_step4(t)
 
-    product(d_rzn_pre.reshape(-1, 3 * H), V_rzn2, d_m_V_rzn_m.reshape(-1, I))
+    product(d_rzn_pre.reshape(-1, 3 * H), V_rzn_T, d_m_V_rzn_m.reshape(-1, I))
     product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat.reshape(-1, I), d_W_rzn)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, s2.reshape(-1, H), d_U_rz)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, s_steps.reshape(-1, H), d_U_rz)
     product(d_rzn_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_rzn)
     np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s2.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s_steps.reshape(-1, H), d_U_n)
     backward_after()
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
     product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
@@ -485,7 +485,7 @@ def forward_states(params, inputs, state, size, dtype):
     V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
     WU_r = scratch("WU_r", (I + H, H), dtype)
     WU_z = scratch("WU_z", (I + H, H), dtype)
-    W_n_T2 = scratch("W_n_T2", (I, H), dtype)
+    W_n_turned = scratch("W_n_turned", (I, H), dtype)
     U_n_T = scratch("U_n_T", (H, H), dtype)
     gamma_x = scratch("gamma_x", (T, B, I), dtype)
     W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
@@ -526,7 +526,7 @@ def forward_states(params, inputs, state, size, dtype):
     WU_r[I:I + H] = U_r.T
     WU_z[:I] = W_z.T
     WU_z[I:I + H] = U_z.T
-    W_n_T2[...] = W_n.T
+    W_n_turned[...] = W_n.T
     U_n_T[...] = U_n.T
     # gamma_h = exp(-relu(W_d @ delta + b_d))
     product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
@@ -537,7 +537,7 @@ def forward_states(params, inputs, state, size, dtype):
     for t in range(T):
         states_forward_step(t)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(x_hat_s[:, :I], W_n_T2, W_n_x_hat)
+        product(x_hat_s[:, :I], W_n_turned, W_n_x_hat)
         states_forward_step2(t)
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
         product(x_hat_s, WU_r, W_r_x_hat_U_r_s)
@@ -583,26 +583,26 @@ def backward_states(params, tape, cotangents, dstate):
     b_n = np.ascontiguousarray(params["b_n"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
-    WU_r2 = scratch("WU_r2", (I + H, H), dtype)
-    WU_z2 = scratch("WU_z2", (I + H, H), dtype)
-    V_rzn2 = scratch("V_rzn2", (I, 3 * H), dtype)
+    WU_r = scratch("WU_r", (I + H, H), dtype)
+    WU_z = scratch("WU_z", (I + H, H), dtype)
+    V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
     U_rz = scratch("U_rz", (2 * H, H), dtype)
     W_rzn = scratch("W_rzn", (3 * H, I), dtype)
-    gamma_x_relu2 = scratch("gamma_x_relu2", (T, B, I), dtype)
-    gamma_x2 = scratch("gamma_x2", (T, B, I), dtype)
-    W_d_delta2 = scratch("W_d_delta2", (T, B, H), dtype)
-    gamma_h_relu2 = scratch("gamma_h_relu2", (T, B, H), dtype)
-    gamma_h2 = scratch("gamma_h2", (T, B, H), dtype)
-    V_rzn_m2 = scratch("V_rzn_m2", (T, B, 3 * H), dtype)
-    x_hat_s2 = scratch("x_hat_s2", (T, B, I + H), dtype)
-    W_r_x_hat_U_r_s2 = scratch("W_r_x_hat_U_r_s2", (T, B, H), dtype)
-    r2 = scratch("r2", (T, B, H), dtype)
-    W_z_x_hat_U_z_s2 = scratch("W_z_x_hat_U_z_s2", (T, B, H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    W_n_x_hat2 = scratch("W_n_x_hat2", (T, B, H), dtype)
-    r_s2 = scratch("r_s2", (T, B, H), dtype)
-    U_n_r_s2 = scratch("U_n_r_s2", (T, B, H), dtype)
-    n2 = scratch("n2", (T, B, H), dtype)
+    gamma_x_relu = scratch("gamma_x_relu", (T, B, I), dtype)
+    gamma_x = scratch("gamma_x", (T, B, I), dtype)
+    W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
+    gamma_h_relu = scratch("gamma_h_relu", (T, B, H), dtype)
+    gamma_h = scratch("gamma_h", (T, B, H), dtype)
+    V_rzn_m = scratch("V_rzn_m", (T, B, 3 * H), dtype)
+    x_hat_s_steps = scratch("x_hat_s_steps", (T, B, I + H), dtype)
+    W_r_x_hat_U_r_s_steps = scratch("W_r_x_hat_U_r_s_steps", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    W_z_x_hat_U_z_s_steps = scratch("W_z_x_hat_U_z_s_steps", (T, B, H), dtype)
+    z_steps = scratch("z_steps", (T, B, H), dtype)
+    W_n_x_hat_steps = scratch("W_n_x_hat_steps", (T, B, H), dtype)
+    r_s_steps = scratch("r_s_steps", (T, B, H), dtype)
+    U_n_r_s_steps = scratch("U_n_r_s_steps", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
     d_r_s = scratch("d_r_s", (B, H), dtype)
@@ -630,36 +630,36 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_x_last_prev_rows[T] = dstate["x_last"]
     states_backward_before = kernel(
-        "states_backward_before", w_x, delta, b_x, m, x, x_last_rows, x_mean, gamma_x_relu2, gamma_x2,
-        x_hat_s2,
+        "states_backward_before", w_x, delta, b_x, m, x, x_last_rows, x_mean, gamma_x_relu, gamma_x,
+        x_hat_s_steps,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", W_d_delta2, b_d, h_rows, gamma_h_relu2, gamma_h2, x_hat_s2,
+        "states_backward_before2", W_d_delta, b_d, h_rows, gamma_h_relu, gamma_h, x_hat_s_steps,
     )
     states_backward_before3 = kernel(
-        "states_backward_before3", W_r_x_hat_U_r_s2, V_rzn_m2, b_r, W_z_x_hat_U_z_s2, b_z, x_hat_s2, r2, z2,
-        r_s2,
+        "states_backward_before3", W_r_x_hat_U_r_s_steps, V_rzn_m, b_r, W_z_x_hat_U_z_s_steps, b_z,
+        x_hat_s_steps, r, z_steps, r_s_steps,
     )
     states_backward_before4 = kernel(
-        "states_backward_before4", W_n_x_hat2, U_n_r_s2, V_rzn_m2, b_n, n2,
+        "states_backward_before4", W_n_x_hat_steps, U_n_r_s_steps, V_rzn_m, b_n, n,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, z2, n2, x_hat_s2, d_h, d_rzn_pre,
+        "states_backward_step", dy, d_h_prev_rows, z_steps, n, x_hat_s_steps, d_h, d_rzn_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_r_s, x_hat_s2, r2, d_rzn_pre,
+        "states_backward_step2", d_r_s, x_hat_s_steps, r, d_rzn_pre,
     )
     states_backward_step3 = kernel(
-        "states_backward_step3", d_s_U_rz_s, d_r_s, r2, d_h, z2, gamma_h2, d_s, d_h_prev_rows,
+        "states_backward_step3", d_s_U_rz_s, d_r_s, r, d_h, z_steps, gamma_h, d_s, d_h_prev_rows,
     )
     states_backward_step4 = kernel(
-        "states_backward_step4", d_x_hat, m, gamma_x2, d_x_last_prev_rows,
+        "states_backward_step4", d_x_hat, m, gamma_x, d_x_last_prev_rows,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_s, h_rows, gamma_h2, gamma_h_relu2, d_gamma_h_pre,
+        "states_backward_after", d_s, h_rows, gamma_h, gamma_h_relu, d_gamma_h_pre,
     )
     states_backward_after2 = kernel(
-        "states_backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x2, gamma_x_relu2,
+        "states_backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu,
         d_x_last_prev_rows, d_m_V_rzn_m, x, w_x, d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta,
         d_x_hat_by_x_mean,
     )
@@ -667,32 +667,32 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum", d_gamma_x_pre, delta, d_w_x,
     )
 
-    WU_r2[:I] = W_r.T
-    WU_r2[I:I + H] = U_r.T
-    WU_z2[:I] = W_z.T
-    WU_z2[I:I + H] = U_z.T
-    V_rzn2[..., :H] = V_r.T
-    V_rzn2[..., H:2 * H] = V_z.T
-    V_rzn2[..., 2 * H:3 * H] = V_n.T
+    WU_r[:I] = W_r.T
+    WU_r[I:I + H] = U_r.T
+    WU_z[:I] = W_z.T
+    WU_z[I:I + H] = U_z.T
+    V_rzn[..., :H] = V_r.T
+    V_rzn[..., H:2 * H] = V_z.T
+    V_rzn[..., 2 * H:3 * H] = V_n.T
     U_rz[:H] = U_r
     U_rz[H:2 * H] = U_z
     W_rzn[:H] = W_r
     W_rzn[H:2 * H] = W_z
     W_rzn[2 * H:3 * H] = W_n
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
-    product(delta.reshape(-1, I), W_d.T, W_d_delta2.reshape(-1, H))
-    product(m.reshape(-1, I), V_rzn2, V_rzn_m2.reshape(-1, 3 * H))
+    product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
+    product(m.reshape(-1, I), V_rzn, V_rzn_m.reshape(-1, 3 * H))
     states_backward_before()
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(x_hat_s2.reshape(-1, I + H)[:, :I], W_n.T, W_n_x_hat2.reshape(-1, H))
+    product(x_hat_s_steps.reshape(-1, I + H)[:, :I], W_n.T, W_n_x_hat_steps.reshape(-1, H))
     states_backward_before2()
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(x_hat_s2.reshape(-1, I + H), WU_r2, W_r_x_hat_U_r_s2.reshape(-1, H))
+    product(x_hat_s_steps.reshape(-1, I + H), WU_r, W_r_x_hat_U_r_s_steps.reshape(-1, H))
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    product(x_hat_s2.reshape(-1, I + H), WU_z2, W_z_x_hat_U_z_s2.reshape(-1, H))
+    product(x_hat_s_steps.reshape(-1, I + H), WU_z, W_z_x_hat_U_z_s_steps.reshape(-1, H))
     states_backward_before3()
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(r_s2.reshape(-1, H), U_n.T, U_n_r_s2.reshape(-1, H))
+    product(r_s_steps.reshape(-1, H), U_n.T, U_n_r_s_steps.reshape(-1, H))
     states_backward_before4()
 
     for t in reversed(range(T)):
@@ -707,13 +707,13 @@ def backward_states(params, tape, cotangents, dstate):
         states_backward_step3(t)
         states_backward_step4(t)
 
-    product(d_rzn_pre.reshape(-1, 3 * H), V_rzn2.T, d_m_V_rzn_m.reshape(-1, I))
-    product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat_s2.reshape(-1, I + H)[:, :I], d_W_rzn)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, x_hat_s2.reshape(-1, I + H)[:, I:I + H], d_U_rz)
+    product(d_rzn_pre.reshape(-1, 3 * H), V_rzn.T, d_m_V_rzn_m.reshape(-1, I))
+    product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat_s_steps.reshape(-1, I + H)[:, :I], d_W_rzn)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, x_hat_s_steps.reshape(-1, I + H)[:, I:I + H], d_U_rz)
     product(d_rzn_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_rzn)
     np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s2.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s_steps.reshape(-1, H), d_U_n)
     states_backward_after()
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
     product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
@@ -1030,31 +1030,31 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     x_last_rows = scratch("x_last_rows", (2, B, I), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_x_last_rows = scratch("dot_x_last_rows", (2, B, I), dtype)
-    dot_W_d2 = scratch("dot_W_d2", (I, 2 * H), dtype)
-    parts2 = scratch("parts2", (I, 6 * H), dtype)
+    W_d_and_dot = scratch("W_d_and_dot", (I, 2 * H), dtype)
+    V_rzn_and_dot = scratch("V_rzn_and_dot", (I, 6 * H), dtype)
     V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
-    dot_W_r2 = scratch("dot_W_r2", (2 * I, H), dtype)
-    dot_U_r2 = scratch("dot_U_r2", (2 * H, H), dtype)
-    dot_W_z2 = scratch("dot_W_z2", (2 * I, H), dtype)
-    dot_U_z2 = scratch("dot_U_z2", (2 * H, H), dtype)
-    dot_W_n2 = scratch("dot_W_n2", (2 * I, H), dtype)
-    dot_U_n2 = scratch("dot_U_n2", (2 * H, H), dtype)
+    dot_and_W_r = scratch("dot_and_W_r", (2 * I, H), dtype)
+    dot_and_U_r = scratch("dot_and_U_r", (2 * H, H), dtype)
+    dot_and_W_z = scratch("dot_and_W_z", (2 * I, H), dtype)
+    dot_and_U_z = scratch("dot_and_U_z", (2 * H, H), dtype)
+    dot_and_W_n = scratch("dot_and_W_n", (2 * I, H), dtype)
+    dot_and_U_n = scratch("dot_and_U_n", (2 * H, H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
     U_n_T = scratch("U_n_T", (H, H), dtype)
     gamma_x = scratch("gamma_x", (T, B, I), dtype)
     dot_gamma_x = scratch("dot_gamma_x", (T, B, I), dtype)
-    parts = scratch("parts", (T, B, 2 * H), dtype)
+    W_d_delta_and_dot = scratch("W_d_delta_and_dot", (T, B, 2 * H), dtype)
     dot_W_d_delta_delta = scratch("dot_W_d_delta_delta", (T, B, H), dtype)
     gamma_h = scratch("gamma_h", (T, B, H), dtype)
     dot_gamma_h = scratch("dot_gamma_h", (T, B, H), dtype)
-    parts3 = scratch("parts3", (T, B, 6 * H), dtype)
+    V_rzn_m_and_dot = scratch("V_rzn_m_and_dot", (T, B, 6 * H), dtype)
     dot_V_rzn_m_m = scratch("dot_V_rzn_m_m", (T, B, 3 * H), dtype)
     dot_V_r_m = scratch("dot_V_r_m", (T, B, H), dtype)
     dot_V_z_m = scratch("dot_V_z_m", (T, B, H), dtype)
     dot_V_n_m = scratch("dot_V_n_m", (T, B, H), dtype)
-    dot_x_hat2 = scratch("dot_x_hat2", (B, 2 * I), dtype)
-    dot_s2 = scratch("dot_s2", (B, 2 * H), dtype)
+    x_hat_and_dot = scratch("x_hat_and_dot", (B, 2 * I), dtype)
+    s_and_dot = scratch("s_and_dot", (B, 2 * H), dtype)
     W_rzn_x_hat = scratch("W_rzn_x_hat", (B, 3 * H), dtype)
     dot_W_r_x_hat = scratch("dot_W_r_x_hat", (B, H), dtype)
     U_rz_s = scratch("U_rz_s", (B, 2 * H), dtype)
@@ -1064,7 +1064,7 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     z = scratch("z", (B, H), dtype)
     dot_z = scratch("dot_z", (B, H), dtype)
     dot_W_n_x_hat = scratch("dot_W_n_x_hat", (B, H), dtype)
-    dot_r_s2 = scratch("dot_r_s2", (B, 2 * H), dtype)
+    r_s_and_dot = scratch("r_s_and_dot", (B, 2 * H), dtype)
     U_n_r_s = scratch("U_n_r_s", (B, H), dtype)
     dot_U_n_r_s = scratch("dot_U_n_r_s", (B, H), dtype)
     h_rows[0] = state["h"]
@@ -1075,82 +1075,82 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
         "jvp_before", w_x, delta, b_x, dot_w_x, dot_delta, dot_b_x, gamma_x, dot_gamma_x,
     )
     jvp_before2 = kernel(
-        "jvp_before2", parts, dot_W_d_delta_delta, b_d, dot_b_d, parts3, dot_V_rzn_m_m, gamma_h,
-        dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
+        "jvp_before2", W_d_delta_and_dot, dot_W_d_delta_delta, b_d, dot_b_d, V_rzn_m_and_dot, dot_V_rzn_m_m,
+        gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
     )
     jvp_step = kernel(
         "jvp_step", m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows,
-        dot_x_mean, dot_x_hat2,
+        dot_x_mean, x_hat_and_dot,
     )
     jvp_step2 = kernel(
-        "jvp_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, dot_s2,
+        "jvp_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_and_dot,
     )
     jvp_step3 = kernel(
-        "jvp_step3", W_rzn_x_hat, U_rz_s, parts3, b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z,
-        dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, dot_s2, z, dot_z, dot_r_s2,
+        "jvp_step3", W_rzn_x_hat, U_rz_s, V_rzn_m_and_dot, b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m,
+        dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, s_and_dot, z, dot_z, r_s_and_dot,
     )
     jvp_step4 = kernel(
-        "jvp_step4", W_rzn_x_hat, U_n_r_s, parts3, b_n, dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z,
-        dot_s2, dot_z, h_rows, dot_h_rows,
+        "jvp_step4", W_rzn_x_hat, U_n_r_s, V_rzn_m_and_dot, b_n, dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m,
+        dot_b_n, z, s_and_dot, dot_z, h_rows, dot_h_rows,
     )
 
-    dot_W_d2[..., :H] = W_d.T
-    dot_W_d2[..., H:2 * H] = dot_W_d.T
-    parts2[..., :H] = V_r.T
-    parts2[..., H:2 * H] = dot_V_r.T
-    parts2[..., 2 * H:3 * H] = V_z.T
-    parts2[..., 3 * H:4 * H] = dot_V_z.T
-    parts2[..., 4 * H:5 * H] = V_n.T
-    parts2[..., 5 * H:6 * H] = dot_V_n.T
-    V_rzn[..., :H] = parts2[..., :H]
-    V_rzn[..., H:2 * H] = parts2[..., 2 * H:3 * H]
-    V_rzn[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
-    dot_W_r2[:I] = dot_W_r.T
-    dot_W_r2[I:2 * I] = W_r.T
-    dot_U_r2[:H] = dot_U_r.T
-    dot_U_r2[H:2 * H] = U_r.T
-    dot_W_z2[:I] = dot_W_z.T
-    dot_W_z2[I:2 * I] = W_z.T
-    dot_U_z2[:H] = dot_U_z.T
-    dot_U_z2[H:2 * H] = U_z.T
-    dot_W_n2[:I] = dot_W_n.T
-    dot_W_n2[I:2 * I] = W_n.T
-    dot_U_n2[:H] = dot_U_n.T
-    dot_U_n2[H:2 * H] = U_n.T
+    W_d_and_dot[..., :H] = W_d.T
+    W_d_and_dot[..., H:2 * H] = dot_W_d.T
+    V_rzn_and_dot[..., :H] = V_r.T
+    V_rzn_and_dot[..., H:2 * H] = dot_V_r.T
+    V_rzn_and_dot[..., 2 * H:3 * H] = V_z.T
+    V_rzn_and_dot[..., 3 * H:4 * H] = dot_V_z.T
+    V_rzn_and_dot[..., 4 * H:5 * H] = V_n.T
+    V_rzn_and_dot[..., 5 * H:6 * H] = dot_V_n.T
+    V_rzn[..., :H] = V_rzn_and_dot[..., :H]
+    V_rzn[..., H:2 * H] = V_rzn_and_dot[..., 2 * H:3 * H]
+    V_rzn[..., 2 * H:3 * H] = V_rzn_and_dot[..., 4 * H:5 * H]
+    dot_and_W_r[:I] = dot_W_r.T
+    dot_and_W_r[I:2 * I] = W_r.T
+    dot_and_U_r[:H] = dot_U_r.T
+    dot_and_U_r[H:2 * H] = U_r.T
+    dot_and_W_z[:I] = dot_W_z.T
+    dot_and_W_z[I:2 * I] = W_z.T
+    dot_and_U_z[:H] = dot_U_z.T
+    dot_and_U_z[H:2 * H] = U_z.T
+    dot_and_W_n[:I] = dot_W_n.T
+    dot_and_W_n[I:2 * I] = W_n.T
+    dot_and_U_n[:H] = dot_U_n.T
+    dot_and_U_n[H:2 * H] = U_n.T
     W_rzn[..., :H] = W_r.T
     W_rzn[..., H:2 * H] = W_z.T
     W_rzn[..., 2 * H:3 * H] = W_n.T
     U_rz[..., :H] = U_r.T
     U_rz[..., H:2 * H] = U_z.T
     U_n_T[...] = U_n.T
-    product(delta.reshape(-1, I), dot_W_d2, parts.reshape(-1, 2 * H))
+    product(delta.reshape(-1, I), W_d_and_dot, W_d_delta_and_dot.reshape(-1, 2 * H))
     # gamma_h = exp(-relu(W_d @ delta + b_d))
     product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
-    product(m.reshape(-1, I), parts2, parts3.reshape(-1, 6 * H))
+    product(m.reshape(-1, I), V_rzn_and_dot, V_rzn_m_and_dot.reshape(-1, 6 * H))
     product(dot_m.reshape(-1, I), V_rzn, dot_V_rzn_m_m.reshape(-1, 3 * H))
     jvp_before()
     jvp_before2()
 
     for t in range(T):
         jvp_step(t)
-        product(dot_x_hat2[:, :I], W_rzn, W_rzn_x_hat)
+        product(x_hat_and_dot[:, :I], W_rzn, W_rzn_x_hat)
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(dot_x_hat2, dot_W_r2, dot_W_r_x_hat)
+        product(x_hat_and_dot, dot_and_W_r, dot_W_r_x_hat)
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(dot_x_hat2, dot_W_z2, dot_W_z_x_hat)
+        product(x_hat_and_dot, dot_and_W_z, dot_W_z_x_hat)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(dot_x_hat2, dot_W_n2, dot_W_n_x_hat)
+        product(x_hat_and_dot, dot_and_W_n, dot_W_n_x_hat)
         jvp_step2(t)
-        product(dot_s2[:, :H], U_rz, U_rz_s)
+        product(s_and_dot[:, :H], U_rz, U_rz_s)
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(dot_s2, dot_U_r2, dot_U_r_s)
+        product(s_and_dot, dot_and_U_r, dot_U_r_s)
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(dot_s2, dot_U_z2, dot_U_z_s)
+        product(s_and_dot, dot_and_U_z, dot_U_z_s)
         jvp_step3(t)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(dot_r_s2[:, :H], U_n_T, U_n_r_s)
+        product(r_s_and_dot[:, :H], U_n_T, U_n_r_s)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(dot_r_s2, dot_U_n2, dot_U_n_r_s)
+        product(r_s_and_dot, dot_and_U_n, dot_U_n_r_s)
         jvp_step4(t)
 
     last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T % 2].copy()}
@@ -1215,35 +1215,35 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     x_last_rows = scratch("x_last_rows", (T + 1, B, I), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_x_last_rows = scratch("dot_x_last_rows", (T + 1, B, I), dtype)
-    dot_W_d2 = scratch("dot_W_d2", (I, 2 * H), dtype)
-    parts2 = scratch("parts2", (I, 6 * H), dtype)
+    W_d_and_dot = scratch("W_d_and_dot", (I, 2 * H), dtype)
+    V_rzn_and_dot = scratch("V_rzn_and_dot", (I, 6 * H), dtype)
     V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
-    dot_U_r2 = scratch("dot_U_r2", (2 * H, H), dtype)
-    dot_U_z2 = scratch("dot_U_z2", (2 * H, H), dtype)
-    parts4 = scratch("parts4", (I, 6 * H), dtype)
+    dot_and_U_r = scratch("dot_and_U_r", (2 * H, H), dtype)
+    dot_and_U_z = scratch("dot_and_U_z", (2 * H, H), dtype)
+    W_rzn_and_dot = scratch("W_rzn_and_dot", (I, 6 * H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
-    dot_U_n2 = scratch("dot_U_n2", (H, 2 * H), dtype)
-    U_n_T2 = scratch("U_n_T2", (H, H), dtype)
+    U_n_and_dot = scratch("U_n_and_dot", (H, 2 * H), dtype)
+    U_n_turned = scratch("U_n_turned", (H, H), dtype)
     gamma_x_relu = scratch("gamma_x_relu", (T, B, I), dtype)
     dot_gamma_x_relu = scratch("dot_gamma_x_relu", (T, B, I), dtype)
     gamma_x = scratch("gamma_x", (T, B, I), dtype)
     dot_gamma_x = scratch("dot_gamma_x", (T, B, I), dtype)
-    parts = scratch("parts", (T, B, 2 * H), dtype)
+    W_d_delta_and_dot = scratch("W_d_delta_and_dot", (T, B, 2 * H), dtype)
     dot_W_d_delta_delta = scratch("dot_W_d_delta_delta", (T, B, H), dtype)
     gamma_h_relu = scratch("gamma_h_relu", (T, B, H), dtype)
     dot_gamma_h_relu = scratch("dot_gamma_h_relu", (T, B, H), dtype)
     gamma_h = scratch("gamma_h", (T, B, H), dtype)
     dot_gamma_h = scratch("dot_gamma_h", (T, B, H), dtype)
-    parts3 = scratch("parts3", (T, B, 6 * H), dtype)
+    V_rzn_m_and_dot = scratch("V_rzn_m_and_dot", (T, B, 6 * H), dtype)
     dot_V_rzn_m_m = scratch("dot_V_rzn_m_m", (T, B, 3 * H), dtype)
     dot_V_r_m = scratch("dot_V_r_m", (T, B, H), dtype)
     dot_V_z_m = scratch("dot_V_z_m", (T, B, H), dtype)
     dot_V_n_m = scratch("dot_V_n_m", (T, B, H), dtype)
     x_hat = scratch("x_hat", (T, B, I), dtype)
     dot_x_hat = scratch("dot_x_hat", (T, B, I), dtype)
-    dot_s2 = scratch("dot_s2", (B, 2 * H), dtype)
-    parts5 = scratch("parts5", (B, 6 * H), dtype)
+    s_and_dot = scratch("s_and_dot", (B, 2 * H), dtype)
+    W_rzn_x_hat_and_dot = scratch("W_rzn_x_hat_and_dot", (B, 6 * H), dtype)
     dot_W_rzn_x_hat_x_hat = scratch("dot_W_rzn_x_hat_x_hat", (B, 3 * H), dtype)
     dot_W_r_x_hat = scratch("dot_W_r_x_hat", (B, H), dtype)
     U_rz_s = scratch("U_rz_s", (B, 2 * H), dtype)
@@ -1259,7 +1259,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_W_n_x_hat = scratch("dot_W_n_x_hat", (B, H), dtype)
     r_s = scratch("r_s", (B, H), dtype)
     dot_r_s = scratch("dot_r_s", (T, B, H), dtype)
-    parts6 = scratch("parts6", (B, 2 * H), dtype)
+    U_n_r_s_and_dot = scratch("U_n_r_s_and_dot", (B, 2 * H), dtype)
     dot_U_n_r_s_r_s = scratch("dot_U_n_r_s_r_s", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
@@ -1273,123 +1273,123 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         gamma_x, dot_gamma_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", parts, dot_W_d_delta_delta, b_d, dot_b_d, parts3, dot_V_rzn_m_m,
-        gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
+        "hvp_forward_before2", W_d_delta_and_dot, dot_W_d_delta_delta, b_d, dot_b_d, V_rzn_m_and_dot,
+        dot_V_rzn_m_m, gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows,
         dot_x_mean, x_hat, dot_x_hat,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, parts5, dot_W_rzn_x_hat_x_hat,
-        dot_s2, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat,
+        "hvp_forward_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, W_rzn_x_hat_and_dot,
+        dot_W_rzn_x_hat_x_hat, s_and_dot, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat,
     )
     hvp_forward_step3 = kernel(
-        "hvp_forward_step3", parts5, U_rz_s, parts3, b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z,
-        dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, dot_s2, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s,
-        dot_r_s,
+        "hvp_forward_step3", W_rzn_x_hat_and_dot, U_rz_s, V_rzn_m_and_dot, b_r, dot_W_r_x_hat, dot_U_r_s,
+        dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, s_and_dot, dot_r_pre, r,
+        dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s,
     )
     hvp_forward_step4 = kernel(
-        "hvp_forward_step4", parts6, dot_U_n_r_s_r_s, parts5, parts3, b_n, dot_W_n_x_hat, dot_V_n_m,
-        dot_b_n, z, dot_s2, dot_z, dot_n_pre, n, dot_n, h_rows, dot_h_rows,
+        "hvp_forward_step4", U_n_r_s_and_dot, dot_U_n_r_s_r_s, W_rzn_x_hat_and_dot, V_rzn_m_and_dot, b_n,
+        dot_W_n_x_hat, dot_V_n_m, dot_b_n, z, s_and_dot, dot_z, dot_n_pre, n, dot_n, h_rows, dot_h_rows,
     )
 
-    dot_W_d2[..., :H] = W_d.T
-    dot_W_d2[..., H:2 * H] = dot_W_d.T
-    parts2[..., :H] = V_r.T
-    parts2[..., H:2 * H] = dot_V_r.T
-    parts2[..., 2 * H:3 * H] = V_z.T
-    parts2[..., 3 * H:4 * H] = dot_V_z.T
-    parts2[..., 4 * H:5 * H] = V_n.T
-    parts2[..., 5 * H:6 * H] = dot_V_n.T
-    V_rzn[..., :H] = parts2[..., :H]
-    V_rzn[..., H:2 * H] = parts2[..., 2 * H:3 * H]
-    V_rzn[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
-    dot_U_r2[:H] = dot_U_r.T
-    dot_U_r2[H:2 * H] = U_r.T
-    dot_U_z2[:H] = dot_U_z.T
-    dot_U_z2[H:2 * H] = U_z.T
-    parts4[..., :H] = W_r.T
-    parts4[..., H:2 * H] = dot_W_r.T
-    parts4[..., 2 * H:3 * H] = W_z.T
-    parts4[..., 3 * H:4 * H] = dot_W_z.T
-    parts4[..., 4 * H:5 * H] = W_n.T
-    parts4[..., 5 * H:6 * H] = dot_W_n.T
-    W_rzn[..., :H] = parts4[..., :H]
-    W_rzn[..., H:2 * H] = parts4[..., 2 * H:3 * H]
-    W_rzn[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
+    W_d_and_dot[..., :H] = W_d.T
+    W_d_and_dot[..., H:2 * H] = dot_W_d.T
+    V_rzn_and_dot[..., :H] = V_r.T
+    V_rzn_and_dot[..., H:2 * H] = dot_V_r.T
+    V_rzn_and_dot[..., 2 * H:3 * H] = V_z.T
+    V_rzn_and_dot[..., 3 * H:4 * H] = dot_V_z.T
+    V_rzn_and_dot[..., 4 * H:5 * H] = V_n.T
+    V_rzn_and_dot[..., 5 * H:6 * H] = dot_V_n.T
+    V_rzn[..., :H] = V_rzn_and_dot[..., :H]
+    V_rzn[..., H:2 * H] = V_rzn_and_dot[..., 2 * H:3 * H]
+    V_rzn[..., 2 * H:3 * H] = V_rzn_and_dot[..., 4 * H:5 * H]
+    dot_and_U_r[:H] = dot_U_r.T
+    dot_and_U_r[H:2 * H] = U_r.T
+    dot_and_U_z[:H] = dot_U_z.T
+    dot_and_U_z[H:2 * H] = U_z.T
+    W_rzn_and_dot[..., :H] = W_r.T
+    W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+    W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+    W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+    W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+    W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+    W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+    W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+    W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
     U_rz[..., :H] = U_r.T
     U_rz[..., H:2 * H] = U_z.T
-    dot_U_n2[..., :H] = U_n.T
-    dot_U_n2[..., H:2 * H] = dot_U_n.T
-    U_n_T2[...] = U_n.T
-    product(delta.reshape(-1, I), dot_W_d2, parts.reshape(-1, 2 * H))
+    U_n_and_dot[..., :H] = U_n.T
+    U_n_and_dot[..., H:2 * H] = dot_U_n.T
+    U_n_turned[...] = U_n.T
+    product(delta.reshape(-1, I), W_d_and_dot, W_d_delta_and_dot.reshape(-1, 2 * H))
     # gamma_h = exp(-relu(W_d @ delta + b_d))
     product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
-    product(m.reshape(-1, I), parts2, parts3.reshape(-1, 6 * H))
+    product(m.reshape(-1, I), V_rzn_and_dot, V_rzn_m_and_dot.reshape(-1, 6 * H))
     product(dot_m.reshape(-1, I), V_rzn, dot_V_rzn_m_m.reshape(-1, 3 * H))
     hvp_forward_before()
     hvp_forward_before2()
 
     for t in range(T):
         hvp_forward_step(t)
-        product(x_hat[t], parts4, parts5)
+        product(x_hat[t], W_rzn_and_dot, W_rzn_x_hat_and_dot)
         product(dot_x_hat[t], W_rzn, dot_W_rzn_x_hat_x_hat)
         hvp_forward_step2(t)
-        product(dot_s2[:, :H], U_rz, U_rz_s)
+        product(s_and_dot[:, :H], U_rz, U_rz_s)
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(dot_s2, dot_U_r2, dot_U_r_s)
+        product(s_and_dot, dot_and_U_r, dot_U_r_s)
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(dot_s2, dot_U_z2, dot_U_z_s)
+        product(s_and_dot, dot_and_U_z, dot_U_z_s)
         hvp_forward_step3(t)
-        product(r_s, dot_U_n2, parts6)
+        product(r_s, U_n_and_dot, U_n_r_s_and_dot)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(dot_r_s[t], U_n_T2, dot_U_n_r_s_r_s)
+        product(dot_r_s[t], U_n_turned, dot_U_n_r_s_r_s)
         hvp_forward_step4(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_x_last_prev_rows = scratch("d_dot_x_last_prev_rows", (T + 1, B, I), dtype)
-    parts7 = scratch("parts7", (4 * H, I), dtype)
-    dot_V_n2 = scratch("dot_V_n2", (2 * H, I), dtype)
-    dot_W_d22 = scratch("dot_W_d22", (2 * H, I), dtype)
-    dot_U_n22 = scratch("dot_U_n22", (2 * H, H), dtype)
-    parts8 = scratch("parts8", (4 * H, H), dtype)
-    parts9 = scratch("parts9", (4 * H, I), dtype)
-    dot_W_n2 = scratch("dot_W_n2", (2 * H, I), dtype)
+    V_rz_and_dot = scratch("V_rz_and_dot", (4 * H, I), dtype)
+    V_n_and_dot = scratch("V_n_and_dot", (2 * H, I), dtype)
+    W_d_and_dot_T = scratch("W_d_and_dot_T", (2 * H, I), dtype)
+    U_n_and_dot_T = scratch("U_n_and_dot_T", (2 * H, H), dtype)
+    U_rz_and_dot = scratch("U_rz_and_dot", (4 * H, H), dtype)
+    W_rz_and_dot = scratch("W_rz_and_dot", (4 * H, I), dtype)
+    W_n_and_dot = scratch("W_n_and_dot", (2 * H, I), dtype)
     UW_n = scratch("UW_n", (H, H + I), dtype)
     UW_r = scratch("UW_r", (H, H + I), dtype)
     UW_z = scratch("UW_z", (H, H + I), dtype)
-    gamma_x2 = scratch("gamma_x2", (T, B, I), dtype)
-    dot_gamma_x2 = scratch("dot_gamma_x2", (T, B, I), dtype)
-    gamma_h2 = scratch("gamma_h2", (T, B, H), dtype)
-    dot_gamma_h2 = scratch("dot_gamma_h2", (T, B, H), dtype)
+    gamma_x_again = scratch("gamma_x_again", (T, B, I), dtype)
+    dot_gamma_x_again = scratch("dot_gamma_x_again", (T, B, I), dtype)
+    gamma_h_again = scratch("gamma_h_again", (T, B, H), dtype)
+    dot_gamma_h_again = scratch("dot_gamma_h_again", (T, B, H), dtype)
     s = scratch("s", (T, B, H), dtype)
     dot_s = scratch("dot_s", (T, B, H), dtype)
-    r_s2 = scratch("r_s2", (T, B, H), dtype)
+    r_s_steps = scratch("r_s_steps", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
-    d_dot_parts = scratch("d_dot_parts", (B, H + I), dtype)
+    d_n_pre_and_dot = scratch("d_n_pre_and_dot", (T, B, 2 * H), dtype)
+    UW_n_d_dot_n_pre = scratch("UW_n_d_dot_n_pre", (B, H + I), dtype)
     d_r_s = scratch("d_r_s", (B, H), dtype)
-    d_r_dot_r_z_dot_z_pre = scratch("d_r_dot_r_z_dot_z_pre", (T, B, 4 * H), dtype)
-    d_dot_parts2 = scratch("d_dot_parts2", (B, H + I), dtype)
-    d_dot_parts3 = scratch("d_dot_parts3", (B, H + I), dtype)
+    d_rz_pre_and_dot = scratch("d_rz_pre_and_dot", (T, B, 4 * H), dtype)
+    UW_r_d_dot_r_pre = scratch("UW_r_d_dot_r_pre", (B, H + I), dtype)
+    UW_z_d_dot_z_pre = scratch("UW_z_d_dot_z_pre", (B, H + I), dtype)
     d_dot_s = scratch("d_dot_s", (T, B, H), dtype)
-    d_s_parts = scratch("d_s_parts", (B, H), dtype)
+    d_s_U_rz_s_and_dot = scratch("d_s_U_rz_s_and_dot", (B, H), dtype)
     d_s = scratch("d_s", (T, B, H), dtype)
     d_dot_x_hat = scratch("d_dot_x_hat", (T, B, I), dtype)
-    d_x_hat_parts = scratch("d_x_hat_parts", (B, I), dtype)
-    d_x_hat_parts2 = scratch("d_x_hat_parts2", (B, I), dtype)
+    d_x_hat_W_rz_x_hat_and_dot = scratch("d_x_hat_W_rz_x_hat_and_dot", (B, I), dtype)
+    d_x_hat_W_n_x_hat_and_dot = scratch("d_x_hat_W_n_x_hat_and_dot", (B, I), dtype)
     d_x_hat = scratch("d_x_hat", (T, B, I), dtype)
-    d_dot_gamma_h_pre2 = scratch("d_dot_gamma_h_pre2", (T, B, 2 * H), dtype)
+    d_gamma_h_pre_and_dot = scratch("d_gamma_h_pre_and_dot", (T, B, 2 * H), dtype)
     d_dot_gamma_x_pre = scratch("d_dot_gamma_x_pre", (T, B, I), dtype)
     d_gamma_x_pre = scratch("d_gamma_x_pre", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_m_parts = scratch("d_m_parts", (T, B, I), dtype)
-    d_m_parts2 = scratch("d_m_parts2", (T, B, I), dtype)
+    d_m_V_rz_m_and_dot = scratch("d_m_V_rz_m_and_dot", (T, B, I), dtype)
+    d_m_V_n_m_and_dot = scratch("d_m_V_n_m_and_dot", (T, B, I), dtype)
     d_m = np.empty((T, B, I), dtype)
-    d_delta_parts = scratch("d_delta_parts", (T, B, I), dtype)
+    d_delta_W_d_delta_and_dot = scratch("d_delta_W_d_delta_and_dot", (T, B, I), dtype)
     d_delta = np.empty((T, B, I), dtype)
     d_w_x_gamma_x_pre = scratch("d_w_x_gamma_x_pre", (I,), dtype)
     d_w_x_dot_gamma_x_pre = scratch("d_w_x_dot_gamma_x_pre", (I,), dtype)
@@ -1439,36 +1439,39 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_x_last_prev_rows[T] = dstate["x_last"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", gamma_x_relu, dot_gamma_x_relu, gamma_x2, dot_gamma_x2,
+        "hvp_backward_before", gamma_x_relu, dot_gamma_x_relu, gamma_x_again, dot_gamma_x_again,
     )
     hvp_backward_before2 = kernel(
-        "hvp_backward_before2", gamma_h_relu, dot_gamma_h_relu, h_rows, dot_h_rows, r, gamma_h2,
-        dot_gamma_h2, s, dot_s, r_s2,
+        "hvp_backward_before2", gamma_h_relu, dot_gamma_h_relu, h_rows, dot_h_rows, r, gamma_h_again,
+        dot_gamma_h_again, s, dot_s, r_s_steps,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s, dot_z_pre,
-        dot_s, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
+        dot_s, dot_n, d_dot_h, d_n_pre_and_dot, d_rz_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_parts, s, dot_r_pre, r, d_r_s, dot_s, d_r_dot_r_z_dot_z_pre,
+        "hvp_backward_step2", UW_n_d_dot_n_pre, s, dot_r_pre, r, d_r_s, dot_s, d_rz_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_dot_parts2, d_dot_parts3, d_dot_parts, r, d_dot_h, z, d_s_parts, d_r_s,
-        dot_r, d_h_prev_rows, dot_z, gamma_h2, dot_gamma_h2, d_dot_s, d_s, d_dot_h_prev_rows,
+        "hvp_backward_step3", UW_r_d_dot_r_pre, UW_z_d_dot_z_pre, UW_n_d_dot_n_pre, r, d_dot_h, z,
+        d_s_U_rz_s_and_dot, d_r_s, dot_r, d_h_prev_rows, dot_z, gamma_h_again, dot_gamma_h_again, d_dot_s,
+        d_s, d_dot_h_prev_rows,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_dot_parts2, d_dot_parts3, d_dot_parts, d_x_hat_parts2, d_x_hat_parts, m,
-        gamma_x2, dot_m, dot_gamma_x2, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat, d_x_hat,
+        "hvp_backward_step4", UW_r_d_dot_r_pre, UW_z_d_dot_z_pre, UW_n_d_dot_n_pre,
+        d_x_hat_W_n_x_hat_and_dot, d_x_hat_W_rz_x_hat_and_dot, m, gamma_x_again, dot_m, dot_gamma_x_again,
+        d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat, d_x_hat,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h2, gamma_h_relu,
-        d_dot_gamma_h_pre2,
+        "hvp_backward_after", d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h_again,
+        gamma_h_relu, d_gamma_h_pre_and_dot,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_dot_x_hat, m, x_last_rows, x_mean, dot_gamma_x_relu, d_x_hat, dot_m,
-        dot_x_last_rows, dot_x_mean, gamma_x2, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows,
-        d_m_parts2, d_m_parts, x, dot_x, dot_gamma_x2, d_delta_parts, w_x, dot_w_x, d_dot_gamma_x_pre,
-        d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
+        dot_x_last_rows, dot_x_mean, gamma_x_again, gamma_x_relu, d_x_last_prev_rows,
+        d_dot_x_last_prev_rows, d_m_V_n_m_and_dot, d_m_V_rz_m_and_dot, x, dot_x, dot_gamma_x_again,
+        d_delta_W_d_delta_and_dot, w_x, dot_w_x, d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta,
+        d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_gamma_x_pre, delta, d_w_x_gamma_x_pre,
@@ -1492,26 +1495,26 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_U_n_U_n_r_s, d_U_n_dot_U_n_r_s_r_s, d_U_r, d_U_z, d_U_n,
     )
 
-    parts7[:H] = V_r
-    parts7[H:2 * H] = dot_V_r
-    parts7[2 * H:3 * H] = V_z
-    parts7[3 * H:4 * H] = dot_V_z
-    dot_V_n2[:H] = V_n
-    dot_V_n2[H:2 * H] = dot_V_n
-    dot_W_d22[:H] = W_d
-    dot_W_d22[H:2 * H] = dot_W_d
-    dot_U_n22[:H] = U_n
-    dot_U_n22[H:2 * H] = dot_U_n
-    parts8[:H] = U_r
-    parts8[H:2 * H] = dot_U_r
-    parts8[2 * H:3 * H] = U_z
-    parts8[3 * H:4 * H] = dot_U_z
-    parts9[:H] = W_r
-    parts9[H:2 * H] = dot_W_r
-    parts9[2 * H:3 * H] = W_z
-    parts9[3 * H:4 * H] = dot_W_z
-    dot_W_n2[:H] = W_n
-    dot_W_n2[H:2 * H] = dot_W_n
+    V_rz_and_dot[:H] = V_r
+    V_rz_and_dot[H:2 * H] = dot_V_r
+    V_rz_and_dot[2 * H:3 * H] = V_z
+    V_rz_and_dot[3 * H:4 * H] = dot_V_z
+    V_n_and_dot[:H] = V_n
+    V_n_and_dot[H:2 * H] = dot_V_n
+    W_d_and_dot_T[:H] = W_d
+    W_d_and_dot_T[H:2 * H] = dot_W_d
+    U_n_and_dot_T[:H] = U_n
+    U_n_and_dot_T[H:2 * H] = dot_U_n
+    U_rz_and_dot[:H] = U_r
+    U_rz_and_dot[H:2 * H] = dot_U_r
+    U_rz_and_dot[2 * H:3 * H] = U_z
+    U_rz_and_dot[3 * H:4 * H] = dot_U_z
+    W_rz_and_dot[:H] = W_r
+    W_rz_and_dot[H:2 * H] = dot_W_r
+    W_rz_and_dot[2 * H:3 * H] = W_z
+    W_rz_and_dot[3 * H:4 * H] = dot_W_z
+    W_n_and_dot[:H] = W_n
+    W_n_and_dot[H:2 * H] = dot_W_n
     UW_n[..., :H] = U_n
     UW_n[..., H:H + I] = W_n
     UW_r[..., :H] = U_r
@@ -1523,101 +1526,93 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_dot_n_pre2[t][:, H:2 * H], UW_n, d_dot_parts)
+        product(d_n_pre_and_dot[t][:, H:2 * H], UW_n, UW_n_d_dot_n_pre)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(d_dot_n_pre2[t], dot_U_n22, d_r_s)
-        product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], UW_z, d_dot_parts3)
+        product(d_n_pre_and_dot[t], U_n_and_dot_T, d_r_s)
+        product(d_rz_pre_and_dot[t][:, 3 * H:4 * H], UW_z, UW_z_d_dot_z_pre)
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        product(d_dot_n_pre2[t], dot_W_n2, d_x_hat_parts2)
+        product(d_n_pre_and_dot[t], W_n_and_dot, d_x_hat_W_n_x_hat_and_dot)
         hvp_backward_step2(t)
-        product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], UW_r, d_dot_parts2)
+        product(d_rz_pre_and_dot[t][:, H:2 * H], UW_r, UW_r_d_dot_r_pre)
         # through s = gamma_h * h[t-1]
-        product(d_r_dot_r_z_dot_z_pre[t], parts8, d_s_parts)
+        product(d_rz_pre_and_dot[t], U_rz_and_dot, d_s_U_rz_s_and_dot)
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        product(d_r_dot_r_z_dot_z_pre[t], parts9, d_x_hat_parts)
+        product(d_rz_pre_and_dot[t], W_rz_and_dot, d_x_hat_W_rz_x_hat_and_dot)
         hvp_backward_step3(t)
         hvp_backward_step4(t)
 
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts7, d_m_parts.reshape(-1, I))
-    product(d_dot_n_pre2.reshape(-1, 2 * H), dot_V_n2, d_m_parts2.reshape(-1, I))
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H), V_rz_and_dot, d_m_V_rz_m_and_dot.reshape(-1, I))
+    product(d_n_pre_and_dot.reshape(-1, 2 * H), V_n_and_dot, d_m_V_n_m_and_dot.reshape(-1, I))
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_r_W_r_x_hat)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_r_W_r_x_hat)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
     product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_x_hat.reshape(-1, I),
         d_W_r_dot_W_r_x_hat_x_hat,
     )
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, s.reshape(-1, H), d_U_r_U_r_s)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, s.reshape(-1, H), d_U_r_U_r_s)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_s.reshape(-1, H), d_U_r_dot_U_r_s_s)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_s.reshape(-1, H), d_U_r_dot_U_r_s_s)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, m.reshape(-1, I), d_V_r_V_r_m)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, m.reshape(-1, I), d_V_r_V_r_m)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_m.reshape(-1, I), d_V_r_dot_V_r_m_m)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_m.reshape(-1, I), d_V_r_dot_V_r_m_m)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+    np.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x_hat.reshape(-1, I), d_W_z_W_z_x_hat)
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
     product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-        x_hat.reshape(-1, I),
-        d_W_z_W_z_x_hat,
-    )
-    # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_x_hat.reshape(-1, I),
         d_W_z_dot_W_z_x_hat_x_hat,
     )
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, s.reshape(-1, H), d_U_z_U_z_s)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, s.reshape(-1, H), d_U_z_U_z_s)
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_s.reshape(-1, H),
-        d_U_z_dot_U_z_s_s,
-    )
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_s.reshape(-1, H), d_U_z_dot_U_z_s_s)
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, m.reshape(-1, I), d_V_z_V_z_m)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, m.reshape(-1, I), d_V_z_V_z_m)
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_m.reshape(-1, I),
-        d_V_z_dot_V_z_m_m,
-    )
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_m.reshape(-1, I), d_V_z_dot_V_z_m_m)
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    np.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_n_W_n_x_hat)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_n_W_n_x_hat)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
     product(
-        d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_x_hat.reshape(-1, I),
         d_W_n_dot_W_n_x_hat_x_hat,
     )
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_s2.reshape(-1, H), d_U_n_U_n_r_s)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, r_s_steps.reshape(-1, H), d_U_n_U_n_r_s)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_s.reshape(-1, H), d_U_n_dot_U_n_r_s_r_s)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_s.reshape(-1, H), d_U_n_dot_U_n_r_s_r_s)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, m.reshape(-1, I), d_V_n_V_n_m)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, m.reshape(-1, I), d_V_n_V_n_m)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_m.reshape(-1, I), d_V_n_dot_V_n_m_m)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_m.reshape(-1, I), d_V_n_dot_V_n_m_m)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    np.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+    np.sum(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
     hvp_backward_after()
-    product(d_dot_gamma_h_pre2.reshape(-1, 2 * H), dot_W_d22, d_delta_parts.reshape(-1, I))
+    product(
+        d_gamma_h_pre_and_dot.reshape(-1, 2 * H),
+        W_d_and_dot_T,
+        d_delta_W_d_delta_and_dot.reshape(-1, I),
+    )
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
-    product(d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, :H].T, delta.reshape(-1, I), d_W_d_W_d_delta)
+    product(d_gamma_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, delta.reshape(-1, I), d_W_d_W_d_delta)
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
     product(
-        d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_gamma_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_delta.reshape(-1, I),
         d_W_d_dot_W_d_delta_delta,
     )
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
-    np.sum(d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_d)
+    np.sum(d_gamma_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_d)
     hvp_backward_after2()
     # through gamma_x = exp(-relu(w_x * delta + b_x))
     hvp_backward_after_sum()

@@ -211,7 +211,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ r_h2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ r_h_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -222,7 +222,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             r_h);
-        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        r_h_steps_at[(iT * B + iB) * H + iH] = storage_t(r_h);
     }
 }
 
@@ -430,14 +430,14 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_rzn_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_rz_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ r_h2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ r_h_steps_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -445,17 +445,17 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t r, z, r_h;
         states_backward_before_point(
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             r, z, r_h);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z_steps_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_h_steps_at[(iT * B + iB) * H + iH] = storage_t(r_h);
     }
 }
 
@@ -470,10 +470,10 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_rzn_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -481,11 +481,11 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t n_;
         states_backward_before2_point(
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_n_r_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_n_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -509,8 +509,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[6]);
@@ -522,8 +522,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
@@ -545,7 +545,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -555,7 +555,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         states_backward_step2_point(
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
@@ -573,9 +573,9 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_rz_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -585,9 +585,9 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
         states_backward_step3_point(
             compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -779,7 +779,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
@@ -791,11 +791,11 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -832,9 +832,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_rz_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -845,24 +845,24 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_r_h2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ r_h_and_dot_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -871,8 +871,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
-        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_and_dot_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -895,7 +895,7 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
@@ -911,7 +911,7 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
@@ -947,7 +947,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
@@ -959,11 +959,11 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -1000,9 +1000,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_rz_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -1016,24 +1016,24 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_r_h2_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ r_h_and_dot_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1045,8 +1045,8 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
-        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_and_dot_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -1070,7 +1070,7 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
@@ -1089,7 +1089,7 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
@@ -1126,7 +1126,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_r_h_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1141,7 +1141,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             dot_r, r_h, dot_r_h);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
         r_h_at[(iT * B + iB) * H + iH] = storage_t(r_h);
         dot_r_h_at[(iT * B + iB) * H + iH] = storage_t(dot_r_h);
     }
@@ -1186,8 +1186,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_n_pre_and_dot_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_rz_pre_and_dot_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1207,10 +1207,10 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1236,7 +1236,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_rz_pre_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1250,29 +1250,29 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void hvp_backward_step3_point(
-    const compute_t d_h_prev_parts, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
-    const compute_t dot_r, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
-    const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
+    const compute_t d_h_prev_U_rz_h_and_dot, const compute_t d_r_h, const compute_t r,
+    const compute_t d_dot_r_h, const compute_t dot_r, const compute_t d_h_next, const compute_t z,
+    const compute_t d_dot_h, const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_z_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_r_h * r + d_dot_r_h * dot_r + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_U_rz_h_and_dot + d_r_h * r + d_dot_r_h * dot_r + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = r * d_dot_r_h + z * d_dot_h + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev;
 }
 
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_rz_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_r_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
@@ -1286,11 +1286,11 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rz_h_and_dot_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_at[iB * H + iH]),
-            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -1304,16 +1304,16 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+    const compute_t d_x_W_n_x_and_dot, const compute_t d_x_W_rz_x_and_dot, compute_t& d_x)
 {
-    d_x = d_x_parts2 + d_x_parts;
+    d_x = d_x_W_n_x_and_dot + d_x_W_rz_x_and_dot;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_n_x_and_dot_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_rz_x_and_dot_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1322,8 +1322,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_n_x_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_rz_x_and_dot_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -1394,20 +1394,20 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_n_at = static_cast<storage_t*>(at[8]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_r, d_U_z, d_U_n;
         hvp_backward_finish2_point(
-            compute_t(d_U_r_U_r_h_at[iH * H + iH2]),
-            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_z_U_z_h_at[iH * H + iH2]),
-            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_n_U_n_r_h_at[iH * H + iH2]),
-            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + iH2]),
+            compute_t(d_U_r_U_r_h_at[iH * H + jH]),
+            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_z_U_z_h_at[iH * H + jH]),
+            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_n_U_n_r_h_at[iH * H + jH]),
+            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + jH]),
             d_U_r, d_U_z, d_U_n);
-        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
-        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
-        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+        d_U_r_at[iH * H + jH] = storage_t(d_U_r);
+        d_U_z_at[iH * H + jH] = storage_t(d_U_z);
+        d_U_n_at[iH * H + jH] = storage_t(d_U_n);
     }
 }
 

@@ -220,9 +220,9 @@ def backward(params, tape, dy, dstate=None):
     W_n = np.ascontiguousarray(params["W_n"])
     U_n = np.ascontiguousarray(params["U_n"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_rzn2 = scratch("W_rzn2", (3 * H, I), dtype)
-    U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
-    r_h2 = scratch("r_h2", (T, B, H), dtype)
+    W_rzn_T = scratch("W_rzn_T", (3 * H, I), dtype)
+    U_rz_T = scratch("U_rz_T", (2 * H, H), dtype)
+    r_h_steps = scratch("r_h_steps", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
     d_r_h = scratch("d_r_h", (B, H), dtype)
@@ -234,7 +234,7 @@ def backward(params, tape, dy, dstate=None):
     d_U_n = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_before = kernel(
-        "backward_before", r, h_rows, r_h2,
+        "backward_before", r, h_rows, r_h_steps,
     )
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, z, n, h_rows, d_h, d_rzn_pre,
@@ -246,11 +246,11 @@ def backward(params, tape, dy, dstate=None):
         "backward_step3", d_h_prev_U_rz_h, d_r_h, r, d_h, z, d_h_prev_rows,
     )
 
-    W_rzn2[:H] = W_r
-    W_rzn2[H:2 * H] = W_z
-    W_rzn2[2 * H:3 * H] = W_n
-    U_rz2[:H] = U_r
-    U_rz2[H:2 * H] = U_z
+    W_rzn_T[:H] = W_r
+    W_rzn_T[H:2 * H] = W_z
+    W_rzn_T[2 * H:3 * H] = W_n
+    U_rz_T[:H] = U_r
+    U_rz_T[H:2 * H] = U_z
     backward_before()
 
     for t in reversed(range(T)):
@@ -258,15 +258,15 @@ def backward(params, tape, dy, dstate=None):
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
         backward_step2(t)
-        product(d_rzn_pre[t][:, :2 * H], U_rz2, d_h_prev_U_rz_h)
+        product(d_rzn_pre[t][:, :2 * H], U_rz_T, d_h_prev_U_rz_h)
         backward_step3(t)
 
-    product(d_rzn_pre.reshape(-1, 3 * H), W_rzn2, d_x.reshape(-1, I))
+    product(d_rzn_pre.reshape(-1, 3 * H), W_rzn_T, d_x.reshape(-1, I))
     product(d_rzn_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_rzn)
     product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
     np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h_steps.reshape(-1, H), d_U_n)
 
     dparams = {
         "W_r": d_W_rzn[:H],
@@ -352,15 +352,15 @@ def backward_states(params, tape, cotangents, dstate):
     U_n = np.ascontiguousarray(params["U_n"])
     b_n = np.ascontiguousarray(params["b_n"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_rzn2 = scratch("W_rzn2", (I, 3 * H), dtype)
-    U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
-    W_rzn_x2 = scratch("W_rzn_x2", (T, B, 3 * H), dtype)
-    U_rz_h2 = scratch("U_rz_h2", (T, B, 2 * H), dtype)
-    r2 = scratch("r2", (T, B, H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    r_h2 = scratch("r_h2", (T, B, H), dtype)
-    U_n_r_h2 = scratch("U_n_r_h2", (T, B, H), dtype)
-    n2 = scratch("n2", (T, B, H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    U_rz_T = scratch("U_rz_T", (2 * H, H), dtype)
+    W_rzn_x = scratch("W_rzn_x", (T, B, 3 * H), dtype)
+    U_rz_h_steps = scratch("U_rz_h_steps", (T, B, 2 * H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    z_steps = scratch("z_steps", (T, B, H), dtype)
+    r_h_steps = scratch("r_h_steps", (T, B, H), dtype)
+    U_n_r_h_steps = scratch("U_n_r_h_steps", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
     d_r_h = scratch("d_r_h", (B, H), dtype)
@@ -372,31 +372,31 @@ def backward_states(params, tape, cotangents, dstate):
     d_U_n = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_before = kernel(
-        "states_backward_before", W_rzn_x2, U_rz_h2, b_r, b_z, h_rows, r2, z2, r_h2,
+        "states_backward_before", W_rzn_x, U_rz_h_steps, b_r, b_z, h_rows, r, z_steps, r_h_steps,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", W_rzn_x2, U_n_r_h2, b_n, n2,
+        "states_backward_before2", W_rzn_x, U_n_r_h_steps, b_n, n,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, z2, n2, h_rows, d_h, d_rzn_pre,
+        "states_backward_step", dy, d_h_prev_rows, z_steps, n, h_rows, d_h, d_rzn_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_r_h, h_rows, r2, d_rzn_pre,
+        "states_backward_step2", d_r_h, h_rows, r, d_rzn_pre,
     )
     states_backward_step3 = kernel(
-        "states_backward_step3", d_h_prev_U_rz_h, d_r_h, r2, d_h, z2, d_h_prev_rows,
+        "states_backward_step3", d_h_prev_U_rz_h, d_r_h, r, d_h, z_steps, d_h_prev_rows,
     )
 
-    W_rzn2[..., :H] = W_r.T
-    W_rzn2[..., H:2 * H] = W_z.T
-    W_rzn2[..., 2 * H:3 * H] = W_n.T
-    U_rz2[:H] = U_r
-    U_rz2[H:2 * H] = U_z
-    product(x.reshape(-1, I), W_rzn2, W_rzn_x2.reshape(-1, 3 * H))
-    product(h_rows[:-1].reshape(-1, H), U_rz2.T, U_rz_h2.reshape(-1, 2 * H))
+    W_rzn[..., :H] = W_r.T
+    W_rzn[..., H:2 * H] = W_z.T
+    W_rzn[..., 2 * H:3 * H] = W_n.T
+    U_rz_T[:H] = U_r
+    U_rz_T[H:2 * H] = U_z
+    product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
+    product(h_rows[:-1].reshape(-1, H), U_rz_T.T, U_rz_h_steps.reshape(-1, 2 * H))
     states_backward_before()
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(r_h2.reshape(-1, H), U_n.T, U_n_r_h2.reshape(-1, H))
+    product(r_h_steps.reshape(-1, H), U_n.T, U_n_r_h_steps.reshape(-1, H))
     states_backward_before2()
 
     for t in reversed(range(T)):
@@ -404,15 +404,15 @@ def backward_states(params, tape, cotangents, dstate):
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
         states_backward_step2(t)
-        product(d_rzn_pre[t][:, :2 * H], U_rz2, d_h_prev_U_rz_h)
+        product(d_rzn_pre[t][:, :2 * H], U_rz_T, d_h_prev_U_rz_h)
         states_backward_step3(t)
 
-    product(d_rzn_pre.reshape(-1, 3 * H), W_rzn2.T, d_x.reshape(-1, I))
+    product(d_rzn_pre.reshape(-1, 3 * H), W_rzn.T, d_x.reshape(-1, I))
     product(d_rzn_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_rzn)
     product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
     np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h_steps.reshape(-1, H), d_U_n)
 
     dparams = {
         "W_r": d_W_rzn[:H],
@@ -598,67 +598,68 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_rzn_and_dot = scratch("W_rzn_and_dot", (I, 6 * H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
-    dot_U_n2 = scratch("dot_U_n2", (2 * H, H), dtype)
-    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    dot_and_U_n = scratch("dot_and_U_n", (2 * H, H), dtype)
+    U_rz_and_dot = scratch("U_rz_and_dot", (H, 4 * H), dtype)
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
     U_n_T = scratch("U_n_T", (H, H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_rzn_x_and_dot = scratch("W_rzn_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_rzn_x_x = scratch("dot_W_rzn_x_x", (T, B, 3 * H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    U_rz_h_and_dot = scratch("U_rz_h_and_dot", (B, 4 * H), dtype)
     dot_U_rz_h_h_prev = scratch("dot_U_rz_h_h_prev", (B, 2 * H), dtype)
     z = scratch("z", (B, H), dtype)
     dot_z = scratch("dot_z", (B, H), dtype)
-    dot_r_h2 = scratch("dot_r_h2", (B, 2 * H), dtype)
+    r_h_and_dot = scratch("r_h_and_dot", (B, 2 * H), dtype)
     U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        "jvp_before", W_rzn_x_and_dot, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z,
-        h_rows, dot_h_rows, z, dot_z, dot_r_h2,
+        "jvp_step", U_rz_h_and_dot, dot_U_rz_h_h_prev, W_rzn_x_and_dot, b_r, dot_W_r_x, dot_b_r, b_z,
+        dot_W_z_x, dot_b_z, h_rows, dot_h_rows, z, dot_z, r_h_and_dot,
     )
     jvp_step2 = kernel(
-        "jvp_step2", parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows,
+        "jvp_step2", W_rzn_x_and_dot, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z,
+        dot_h_rows,
     )
 
-    parts[..., :H] = W_r.T
-    parts[..., H:2 * H] = dot_W_r.T
-    parts[..., 2 * H:3 * H] = W_z.T
-    parts[..., 3 * H:4 * H] = dot_W_z.T
-    parts[..., 4 * H:5 * H] = W_n.T
-    parts[..., 5 * H:6 * H] = dot_W_n.T
-    W_rzn[..., :H] = parts[..., :H]
-    W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    dot_U_n2[:H] = dot_U_n.T
-    dot_U_n2[H:2 * H] = U_n.T
-    parts3[..., :H] = U_r.T
-    parts3[..., H:2 * H] = dot_U_r.T
-    parts3[..., 2 * H:3 * H] = U_z.T
-    parts3[..., 3 * H:4 * H] = dot_U_z.T
-    U_rz[..., :H] = parts3[..., :H]
-    U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    W_rzn_and_dot[..., :H] = W_r.T
+    W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+    W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+    W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+    W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+    W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+    W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+    W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+    W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
+    dot_and_U_n[:H] = dot_U_n.T
+    dot_and_U_n[H:2 * H] = U_n.T
+    U_rz_and_dot[..., :H] = U_r.T
+    U_rz_and_dot[..., H:2 * H] = dot_U_r.T
+    U_rz_and_dot[..., 2 * H:3 * H] = U_z.T
+    U_rz_and_dot[..., 3 * H:4 * H] = dot_U_z.T
+    U_rz[..., :H] = U_rz_and_dot[..., :H]
+    U_rz[..., H:2 * H] = U_rz_and_dot[..., 2 * H:3 * H]
     U_n_T[...] = U_n.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(x.reshape(-1, I), W_rzn_and_dot, W_rzn_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_rz_and_dot, U_rz_h_and_dot)
         product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
         jvp_step(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(dot_r_h2[:, :H], U_n_T, U_n_r_h)
+        product(r_h_and_dot[:, :H], U_n_T, U_n_r_h)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
+        product(r_h_and_dot, dot_and_U_n, dot_U_n_r_h)
         jvp_step2(t)
 
     last = {"h": h_rows[T].copy()}
@@ -702,25 +703,25 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_rzn_and_dot = scratch("W_rzn_and_dot", (I, 6 * H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
-    dot_U_n2 = scratch("dot_U_n2", (2 * H, H), dtype)
-    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    dot_and_U_n = scratch("dot_and_U_n", (2 * H, H), dtype)
+    U_rz_and_dot = scratch("U_rz_and_dot", (H, 4 * H), dtype)
     U_rz = scratch("U_rz", (H, 2 * H), dtype)
-    U_n_T2 = scratch("U_n_T2", (H, H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    U_n_turned = scratch("U_n_turned", (H, H), dtype)
+    W_rzn_x_and_dot = scratch("W_rzn_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_rzn_x_x = scratch("dot_W_rzn_x_x", (T, B, 3 * H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    U_rz_h_and_dot = scratch("U_rz_h_and_dot", (B, 4 * H), dtype)
     dot_U_rz_h_h_prev = scratch("dot_U_rz_h_h_prev", (B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
-    dot_r_h2 = scratch("dot_r_h2", (B, 2 * H), dtype)
+    r_h_and_dot = scratch("r_h_and_dot", (B, 2 * H), dtype)
     U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
@@ -729,68 +730,68 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        "hvp_forward_before", W_rzn_x_and_dot, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z, dot_z, dot_r_h2,
+        "hvp_forward_step", U_rz_h_and_dot, dot_U_rz_h_h_prev, W_rzn_x_and_dot, b_r, dot_W_r_x, dot_b_r,
+        b_z, dot_W_z_x, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z, dot_z, r_h_and_dot,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z,
-        dot_h_rows, dot_n_pre, n, dot_n,
+        "hvp_forward_step2", W_rzn_x_and_dot, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows,
+        dot_z, dot_h_rows, dot_n_pre, n, dot_n,
     )
 
-    parts[..., :H] = W_r.T
-    parts[..., H:2 * H] = dot_W_r.T
-    parts[..., 2 * H:3 * H] = W_z.T
-    parts[..., 3 * H:4 * H] = dot_W_z.T
-    parts[..., 4 * H:5 * H] = W_n.T
-    parts[..., 5 * H:6 * H] = dot_W_n.T
-    W_rzn[..., :H] = parts[..., :H]
-    W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    dot_U_n2[:H] = dot_U_n.T
-    dot_U_n2[H:2 * H] = U_n.T
-    parts3[..., :H] = U_r.T
-    parts3[..., H:2 * H] = dot_U_r.T
-    parts3[..., 2 * H:3 * H] = U_z.T
-    parts3[..., 3 * H:4 * H] = dot_U_z.T
-    U_rz[..., :H] = parts3[..., :H]
-    U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_n_T2[...] = U_n.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    W_rzn_and_dot[..., :H] = W_r.T
+    W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+    W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+    W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+    W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+    W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+    W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+    W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+    W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
+    dot_and_U_n[:H] = dot_U_n.T
+    dot_and_U_n[H:2 * H] = U_n.T
+    U_rz_and_dot[..., :H] = U_r.T
+    U_rz_and_dot[..., H:2 * H] = dot_U_r.T
+    U_rz_and_dot[..., 2 * H:3 * H] = U_z.T
+    U_rz_and_dot[..., 3 * H:4 * H] = dot_U_z.T
+    U_rz[..., :H] = U_rz_and_dot[..., :H]
+    U_rz[..., H:2 * H] = U_rz_and_dot[..., 2 * H:3 * H]
+    U_n_turned[...] = U_n.T
+    product(x.reshape(-1, I), W_rzn_and_dot, W_rzn_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_rz_and_dot, U_rz_h_and_dot)
         product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
         hvp_forward_step(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(dot_r_h2[:, :H], U_n_T2, U_n_r_h)
+        product(r_h_and_dot[:, :H], U_n_turned, U_n_r_h)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
+        product(r_h_and_dot, dot_and_U_n, dot_U_n_r_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (4 * H, I), dtype)
-    dot_W_n2 = scratch("dot_W_n2", (2 * H, I), dtype)
-    dot_U_n22 = scratch("dot_U_n22", (2 * H, H), dtype)
-    parts32 = scratch("parts32", (4 * H, H), dtype)
-    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
+    W_rz_and_dot = scratch("W_rz_and_dot", (4 * H, I), dtype)
+    W_n_and_dot = scratch("W_n_and_dot", (2 * H, I), dtype)
+    U_n_and_dot = scratch("U_n_and_dot", (2 * H, H), dtype)
+    U_rz_and_dot_T = scratch("U_rz_and_dot_T", (4 * H, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
     r_h = scratch("r_h", (T, B, H), dtype)
     dot_r_h = scratch("dot_r_h", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
+    d_n_pre_and_dot = scratch("d_n_pre_and_dot", (T, B, 2 * H), dtype)
     d_dot_r_h = scratch("d_dot_r_h", (B, H), dtype)
     d_r_h = scratch("d_r_h", (B, H), dtype)
-    d_r_dot_r_z_dot_z_pre = scratch("d_r_dot_r_z_dot_z_pre", (T, B, 4 * H), dtype)
-    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_rz_pre_and_dot = scratch("d_rz_pre_and_dot", (T, B, 4 * H), dtype)
+    d_h_prev_U_rz_h_and_dot = scratch("d_h_prev_U_rz_h_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_U_r_h_h_prev = scratch("d_dot_h_prev_dot_U_r_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_z_h_h_prev = scratch("d_dot_h_prev_dot_U_z_h_h_prev", (B, H), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
-    d_x_parts2 = scratch("d_x_parts2", (T, B, I), dtype)
+    d_x_W_rz_x_and_dot = scratch("d_x_W_rz_x_and_dot", (T, B, I), dtype)
+    d_x_W_n_x_and_dot = scratch("d_x_W_n_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_r_W_r_x = scratch("d_W_r_W_r_x", (H, I), dtype)
     d_W_r_dot_W_r_x_x = scratch("d_W_r_dot_W_r_x_x", (H, I), dtype)
@@ -816,21 +817,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_r_pre, r, h_rows, dot_h_rows, dot_r2, r_h, dot_r_h,
+        "hvp_backward_before", dot_r_pre, r, h_rows, dot_h_rows, dot_r, r_h, dot_r_h,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows,
-        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
+        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_n_pre_and_dot, d_rz_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_r_h, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_dot_r_z_dot_z_pre,
+        "hvp_backward_step2", d_dot_r_h, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_rz_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r2, d_h_prev_rows, z, d_dot_h, dot_z,
-        d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_rows,
+        "hvp_backward_step3", d_h_prev_U_rz_h_and_dot, d_r_h, r, d_dot_r_h, dot_r, d_h_prev_rows, z,
+        d_dot_h, dot_z, d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_x_parts2, d_x_parts, d_x,
+        "hvp_backward_after", d_x_W_n_x_and_dot, d_x_W_rz_x_and_dot, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_n_W_n_x,
@@ -841,82 +842,74 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_n_U_n_r_h, d_U_n_dot_U_n_r_h_r_h, d_U_r, d_U_z, d_U_n,
     )
 
-    parts5[:H] = W_r
-    parts5[H:2 * H] = dot_W_r
-    parts5[2 * H:3 * H] = W_z
-    parts5[3 * H:4 * H] = dot_W_z
-    dot_W_n2[:H] = W_n
-    dot_W_n2[H:2 * H] = dot_W_n
-    dot_U_n22[:H] = U_n
-    dot_U_n22[H:2 * H] = dot_U_n
-    parts32[:H] = U_r
-    parts32[H:2 * H] = dot_U_r
-    parts32[2 * H:3 * H] = U_z
-    parts32[3 * H:4 * H] = dot_U_z
+    W_rz_and_dot[:H] = W_r
+    W_rz_and_dot[H:2 * H] = dot_W_r
+    W_rz_and_dot[2 * H:3 * H] = W_z
+    W_rz_and_dot[3 * H:4 * H] = dot_W_z
+    W_n_and_dot[:H] = W_n
+    W_n_and_dot[H:2 * H] = dot_W_n
+    U_n_and_dot[:H] = U_n
+    U_n_and_dot[H:2 * H] = dot_U_n
+    U_rz_and_dot_T[:H] = U_r
+    U_rz_and_dot_T[H:2 * H] = dot_U_r
+    U_rz_and_dot_T[2 * H:3 * H] = U_z
+    U_rz_and_dot_T[3 * H:4 * H] = dot_U_z
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_dot_n_pre2[t][:, H:2 * H], U_n, d_dot_r_h)
+        product(d_n_pre_and_dot[t][:, H:2 * H], U_n, d_dot_r_h)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_dot_n_pre2[t], dot_U_n22, d_r_h)
+        product(d_n_pre_and_dot[t], U_n_and_dot, d_r_h)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
+        product(d_rz_pre_and_dot[t][:, 3 * H:4 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
         hvp_backward_step2(t)
-        product(d_r_dot_r_z_dot_z_pre[t], parts32, d_h_prev_parts)
+        product(d_rz_pre_and_dot[t], U_rz_and_dot_T, d_h_prev_U_rz_h_and_dot)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
+        product(d_rz_pre_and_dot[t][:, H:2 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
         hvp_backward_step3(t)
 
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
-    product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_n2, d_x_parts2.reshape(-1, I))
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H), W_rz_and_dot, d_x_W_rz_x_and_dot.reshape(-1, I))
+    product(d_n_pre_and_dot.reshape(-1, 2 * H), W_n_and_dot, d_x_W_n_x_and_dot.reshape(-1, I))
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_r_dot_U_r_h_h_prev,
     )
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+    np.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_z_dot_W_z_x_x,
-    )
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_z_U_z_h)
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_z_U_z_h,
-    )
-    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    product(
-        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_z_dot_U_z_h_h_prev,
     )
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    np.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_h.reshape(-1, H), d_U_n_U_n_r_h)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, r_h.reshape(-1, H), d_U_n_U_n_r_h)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_h.reshape(-1, H), d_U_n_dot_U_n_r_h_r_h)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_h.reshape(-1, H), d_U_n_dot_U_n_r_h_r_h)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    np.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+    np.sum(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
     hvp_backward_after()
     hvp_backward_finish()
     hvp_backward_finish2()

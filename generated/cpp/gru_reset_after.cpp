@@ -208,7 +208,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ U_n_h_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_hn_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_n_pre_to_U_n_h_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -225,10 +225,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(b_hn_at[iH]),
             d_h, d_n_pre, d_U_n_h, d_z_pre, d_r_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -263,7 +263,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_n_pre_to_U_n_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_hn_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -272,7 +272,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + iH])
+            total += compute_t(d_n_pre_to_U_n_h_at[(iT * B + iB) * (4 * H) + iH])
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         d_b_hn_at[iH] = storage_t(total);
     }
@@ -351,15 +351,15 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_rzn_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_rzn_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rzn_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_hn_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -367,20 +367,20 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t r, z, n_;
         states_backward_before_point(
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(U_rzn_h_steps_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rzn_h_steps_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_steps_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_hn_at[iH]),
             r, z, n_);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -409,14 +409,14 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ U_rzn_h2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ U_rzn_h_steps_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_hn_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_n_pre_to_U_n_h_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -425,18 +425,18 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(U_rzn_h2_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_steps_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_hn_at[iH]),
             d_h, d_n_pre, d_U_n_h, d_z_pre, d_r_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -451,7 +451,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_rzn_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -461,7 +461,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         states_backward_step2_point(
             compute_t(d_h_prev_U_rzn_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -471,8 +471,8 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
 extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_n_pre_to_U_n_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_hn_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -480,8 +480,8 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + iH])
-                * compute_t(r2_at[(iT * B + iB) * H + iH]);
+            total += compute_t(d_n_pre_to_U_n_h_at[(iT * B + iB) * (4 * H) + iH])
+                * compute_t(r_at[(iT * B + iB) * H + iH]);
         d_b_hn_at[iH] = storage_t(total);
     }
 }
@@ -618,7 +618,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
@@ -630,11 +630,11 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -681,9 +681,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rzn_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_rzn_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -703,25 +703,25 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
@@ -754,7 +754,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
@@ -766,11 +766,11 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -820,9 +820,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rzn_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_rzn_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -851,24 +851,24 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_r_pre, r, dot_z_pre, z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
@@ -908,8 +908,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -922,8 +922,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(z_at[(iT * B + iB) * H + iH]),
             dot_r, dot_z);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -974,9 +974,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[11]);
@@ -987,7 +987,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_U_n_h_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_b_hn_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_n_pre_to_U_n_h_and_dot_at = static_cast<storage_t*>(at[19]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1000,9 +1000,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
@@ -1014,24 +1014,24 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_b_hn_at[iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_U_n_h, d_U_n_h, d_dot_z_pre, d_z_pre, d_dot_r_pre, d_r_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_n_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_U_n_h);
-        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_U_n_h);
-        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_r_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_r_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_n_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_U_n_h);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_U_n_h);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_r_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
-    const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
+    const compute_t d_h_prev_U_rzn_h_and_dot, const compute_t d_h_next, const compute_t z,
+    const compute_t d_dot_h, const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_z_h_h_prev, const compute_t d_dot_h_prev_dot_U_n_h_h_prev,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_U_rzn_h_and_dot + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev +
         d_dot_h_prev_dot_U_n_h_h_prev;
 }
@@ -1039,11 +1039,11 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_rzn_h_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_n_h_h_prev_at = static_cast<storage_t*>(at[7]);
@@ -1054,11 +1054,11 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rzn_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_n_h_h_prev_at[iB * H + iH]),
@@ -1072,7 +1072,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_n_pre_to_U_n_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_hn_n_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1081,7 +1081,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + iH])
+            total += compute_t(d_n_pre_to_U_n_h_and_dot_at[(iT * B + iB) * (8 * H) + iH])
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         d_b_hn_n_pre_at[iH] = storage_t(total);
     }
@@ -1091,8 +1091,8 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_n_pre_to_U_n_h_and_dot_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_hn_dot_n_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1100,8 +1100,8 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + H + iH])
-                * compute_t(dot_r2_at[(iT * B + iB) * H + iH]);
+            total += compute_t(d_n_pre_to_U_n_h_and_dot_at[(iT * B + iB) * (8 * H) + H + iH])
+                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
         d_b_hn_dot_n_pre_at[iH] = storage_t(total);
     }
 }
@@ -1171,20 +1171,20 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_n_at = static_cast<storage_t*>(at[8]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_r, d_U_z, d_U_n;
         hvp_backward_finish2_point(
-            compute_t(d_U_r_U_r_h_at[iH * H + iH2]),
-            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_z_U_z_h_at[iH * H + iH2]),
-            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_n_U_n_h_at[iH * H + iH2]),
-            compute_t(d_U_n_dot_U_n_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_r_U_r_h_at[iH * H + jH]),
+            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_z_U_z_h_at[iH * H + jH]),
+            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_n_U_n_h_at[iH * H + jH]),
+            compute_t(d_U_n_dot_U_n_h_h_prev_at[iH * H + jH]),
             d_U_r, d_U_z, d_U_n);
-        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
-        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
-        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+        d_U_r_at[iH * H + jH] = storage_t(d_U_r);
+        d_U_z_at[iH * H + jH] = storage_t(d_U_z);
+        d_U_n_at[iH * H + jH] = storage_t(d_U_n);
     }
 }
 

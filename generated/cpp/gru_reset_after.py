@@ -223,9 +223,9 @@ def backward(params, tape, dy, dstate=None):
     b_hn = np.ascontiguousarray(params["b_hn"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     W_nrz = scratch("W_nrz", (3 * H, I), dtype)
-    U_rzn2 = scratch("U_rzn2", (3 * H, H), dtype)
+    U_rzn_T = scratch("U_rzn_T", (3 * H, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
+    d_n_pre_to_U_n_h = scratch("d_n_pre_to_U_n_h", (T, B, 4 * H), dtype)
     d_h_prev_U_rzn_h = scratch("d_h_prev_U_rzn_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_nrz = np.empty((3 * H, I), dtype)
@@ -234,31 +234,31 @@ def backward(params, tape, dy, dstate=None):
     d_b_hn = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, z, n, r, h_rows, U_n_h, b_hn, d_h, d_parts,
+        "backward_step", dy, d_h_prev_rows, z, n, r, h_rows, U_n_h, b_hn, d_h, d_n_pre_to_U_n_h,
     )
     backward_step2 = kernel(
         "backward_step2", d_h_prev_U_rzn_h, d_h, z, d_h_prev_rows,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_parts, r, d_b_hn,
+        "backward_after_sum", d_n_pre_to_U_n_h, r, d_b_hn,
     )
 
     W_nrz[:H] = W_n
     W_nrz[H:2 * H] = W_r
     W_nrz[2 * H:3 * H] = W_z
-    U_rzn2[:H] = U_r
-    U_rzn2[H:2 * H] = U_z
-    U_rzn2[2 * H:3 * H] = U_n
+    U_rzn_T[:H] = U_r
+    U_rzn_T[H:2 * H] = U_z
+    U_rzn_T[2 * H:3 * H] = U_n
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_parts[t][:, H:4 * H], U_rzn2, d_h_prev_U_rzn_h)
+        product(d_n_pre_to_U_n_h[t][:, H:4 * H], U_rzn_T, d_h_prev_U_rzn_h)
         backward_step2(t)
 
-    product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
-    product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
-    product(d_parts.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
-    np.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
+    product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
+    product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
+    product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
+    np.sum(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
     # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
     backward_after_sum()
 
@@ -339,16 +339,16 @@ def backward_states(params, tape, cotangents, dstate):
     U_n = np.ascontiguousarray(params["U_n"])
     b_hn = np.ascontiguousarray(params["b_hn"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_rzn2 = scratch("W_rzn2", (I, 3 * H), dtype)
-    U_rzn2 = scratch("U_rzn2", (3 * H, H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    U_rzn_T = scratch("U_rzn_T", (3 * H, H), dtype)
     W_nrz = scratch("W_nrz", (3 * H, I), dtype)
-    W_rzn_x2 = scratch("W_rzn_x2", (T, B, 3 * H), dtype)
-    U_rzn_h2 = scratch("U_rzn_h2", (T, B, 3 * H), dtype)
-    r2 = scratch("r2", (T, B, H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    n2 = scratch("n2", (T, B, H), dtype)
+    W_rzn_x = scratch("W_rzn_x", (T, B, 3 * H), dtype)
+    U_rzn_h_steps = scratch("U_rzn_h_steps", (T, B, 3 * H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
+    d_n_pre_to_U_n_h = scratch("d_n_pre_to_U_n_h", (T, B, 4 * H), dtype)
     d_h_prev_U_rzn_h = scratch("d_h_prev_U_rzn_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_nrz = np.empty((3 * H, I), dtype)
@@ -357,40 +357,41 @@ def backward_states(params, tape, cotangents, dstate):
     d_b_hn = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_before = kernel(
-        "states_backward_before", W_rzn_x2, U_rzn_h2, b_r, b_z, b_n, b_hn, r2, z2, n2,
+        "states_backward_before", W_rzn_x, U_rzn_h_steps, b_r, b_z, b_n, b_hn, r, z, n,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, z2, n2, r2, h_rows, U_rzn_h2, b_hn, d_h, d_parts,
+        "states_backward_step", dy, d_h_prev_rows, z, n, r, h_rows, U_rzn_h_steps, b_hn, d_h,
+        d_n_pre_to_U_n_h,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_h_prev_U_rzn_h, d_h, z2, d_h_prev_rows,
+        "states_backward_step2", d_h_prev_U_rzn_h, d_h, z, d_h_prev_rows,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_parts, r2, d_b_hn,
+        "states_backward_after_sum", d_n_pre_to_U_n_h, r, d_b_hn,
     )
 
-    W_rzn2[..., :H] = W_r.T
-    W_rzn2[..., H:2 * H] = W_z.T
-    W_rzn2[..., 2 * H:3 * H] = W_n.T
-    U_rzn2[:H] = U_r
-    U_rzn2[H:2 * H] = U_z
-    U_rzn2[2 * H:3 * H] = U_n
-    W_nrz[:H] = W_rzn2[:, 2 * H:3 * H].T
-    W_nrz[H:2 * H] = W_rzn2[:, :H].T
-    W_nrz[2 * H:3 * H] = W_rzn2[:, H:2 * H].T
-    product(x.reshape(-1, I), W_rzn2, W_rzn_x2.reshape(-1, 3 * H))
-    product(h_rows[:-1].reshape(-1, H), U_rzn2.T, U_rzn_h2.reshape(-1, 3 * H))
+    W_rzn[..., :H] = W_r.T
+    W_rzn[..., H:2 * H] = W_z.T
+    W_rzn[..., 2 * H:3 * H] = W_n.T
+    U_rzn_T[:H] = U_r
+    U_rzn_T[H:2 * H] = U_z
+    U_rzn_T[2 * H:3 * H] = U_n
+    W_nrz[:H] = W_rzn[:, 2 * H:3 * H].T
+    W_nrz[H:2 * H] = W_rzn[:, :H].T
+    W_nrz[2 * H:3 * H] = W_rzn[:, H:2 * H].T
+    product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
+    product(h_rows[:-1].reshape(-1, H), U_rzn_T.T, U_rzn_h_steps.reshape(-1, 3 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_parts[t][:, H:4 * H], U_rzn2, d_h_prev_U_rzn_h)
+        product(d_n_pre_to_U_n_h[t][:, H:4 * H], U_rzn_T, d_h_prev_U_rzn_h)
         states_backward_step2(t)
 
-    product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
-    product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
-    product(d_parts.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
-    np.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
+    product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
+    product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
+    product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
+    np.sum(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
     # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
     states_backward_after_sum()
 
@@ -567,51 +568,51 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_hn = np.ascontiguousarray(dot_params["b_hn"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_rzn_and_dot = scratch("W_rzn_and_dot", (I, 6 * H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
-    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    U_rzn_and_dot = scratch("U_rzn_and_dot", (H, 6 * H), dtype)
     U_rzn = scratch("U_rzn", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_rzn_x_and_dot = scratch("W_rzn_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_rzn_x_x = scratch("dot_W_rzn_x_x", (T, B, 3 * H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    U_rzn_h_and_dot = scratch("U_rzn_h_and_dot", (B, 6 * H), dtype)
     dot_U_rzn_h_h_prev = scratch("dot_U_rzn_h_h_prev", (B, 3 * H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        "jvp_before", W_rzn_x_and_dot, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_U_rzn_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z,
-        b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows,
+        "jvp_step", U_rzn_h_and_dot, dot_U_rzn_h_h_prev, W_rzn_x_and_dot, b_r, dot_W_r_x, dot_b_r, b_z,
+        dot_W_z_x, dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_r.T
-    parts[..., H:2 * H] = dot_W_r.T
-    parts[..., 2 * H:3 * H] = W_z.T
-    parts[..., 3 * H:4 * H] = dot_W_z.T
-    parts[..., 4 * H:5 * H] = W_n.T
-    parts[..., 5 * H:6 * H] = dot_W_n.T
-    W_rzn[..., :H] = parts[..., :H]
-    W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    parts3[..., :H] = U_r.T
-    parts3[..., H:2 * H] = dot_U_r.T
-    parts3[..., 2 * H:3 * H] = U_z.T
-    parts3[..., 3 * H:4 * H] = dot_U_z.T
-    parts3[..., 4 * H:5 * H] = U_n.T
-    parts3[..., 5 * H:6 * H] = dot_U_n.T
-    U_rzn[..., :H] = parts3[..., :H]
-    U_rzn[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_rzn[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    W_rzn_and_dot[..., :H] = W_r.T
+    W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+    W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+    W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+    W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+    W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+    W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+    W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+    W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
+    U_rzn_and_dot[..., :H] = U_r.T
+    U_rzn_and_dot[..., H:2 * H] = dot_U_r.T
+    U_rzn_and_dot[..., 2 * H:3 * H] = U_z.T
+    U_rzn_and_dot[..., 3 * H:4 * H] = dot_U_z.T
+    U_rzn_and_dot[..., 4 * H:5 * H] = U_n.T
+    U_rzn_and_dot[..., 5 * H:6 * H] = dot_U_n.T
+    U_rzn[..., :H] = U_rzn_and_dot[..., :H]
+    U_rzn[..., H:2 * H] = U_rzn_and_dot[..., 2 * H:3 * H]
+    U_rzn[..., 2 * H:3 * H] = U_rzn_and_dot[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), W_rzn_and_dot, W_rzn_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_rzn_and_dot, U_rzn_h_and_dot)
         product(dot_h_rows[t], U_rzn, dot_U_rzn_h_h_prev)
         jvp_step(t)
 
@@ -658,16 +659,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_hn = np.ascontiguousarray(dot_params["b_hn"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_rzn_and_dot = scratch("W_rzn_and_dot", (I, 6 * H), dtype)
     W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
-    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    U_rzn_and_dot = scratch("U_rzn_and_dot", (H, 6 * H), dtype)
     U_rzn = scratch("U_rzn", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_rzn_x_and_dot = scratch("W_rzn_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_rzn_x_x = scratch("dot_W_rzn_x_x", (T, B, 3 * H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    U_rzn_h_and_dot = scratch("U_rzn_h_and_dot", (B, 6 * H), dtype)
     dot_U_rzn_h_h_prev = scratch("dot_U_rzn_h_h_prev", (B, 3 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
@@ -681,50 +682,50 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        "hvp_forward_before", W_rzn_x_and_dot, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_U_rzn_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z,
-        U_n_h, dot_U_n_h, dot_n_pre, n, dot_n,
+        "hvp_forward_step", U_rzn_h_and_dot, dot_U_rzn_h_h_prev, W_rzn_x_and_dot, b_r, dot_W_r_x, dot_b_r,
+        b_z, dot_W_z_x, dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r,
+        dot_z_pre, z, U_n_h, dot_U_n_h, dot_n_pre, n, dot_n,
     )
 
-    parts[..., :H] = W_r.T
-    parts[..., H:2 * H] = dot_W_r.T
-    parts[..., 2 * H:3 * H] = W_z.T
-    parts[..., 3 * H:4 * H] = dot_W_z.T
-    parts[..., 4 * H:5 * H] = W_n.T
-    parts[..., 5 * H:6 * H] = dot_W_n.T
-    W_rzn[..., :H] = parts[..., :H]
-    W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    parts3[..., :H] = U_r.T
-    parts3[..., H:2 * H] = dot_U_r.T
-    parts3[..., 2 * H:3 * H] = U_z.T
-    parts3[..., 3 * H:4 * H] = dot_U_z.T
-    parts3[..., 4 * H:5 * H] = U_n.T
-    parts3[..., 5 * H:6 * H] = dot_U_n.T
-    U_rzn[..., :H] = parts3[..., :H]
-    U_rzn[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_rzn[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    W_rzn_and_dot[..., :H] = W_r.T
+    W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+    W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+    W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+    W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+    W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+    W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+    W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+    W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
+    U_rzn_and_dot[..., :H] = U_r.T
+    U_rzn_and_dot[..., H:2 * H] = dot_U_r.T
+    U_rzn_and_dot[..., 2 * H:3 * H] = U_z.T
+    U_rzn_and_dot[..., 3 * H:4 * H] = dot_U_z.T
+    U_rzn_and_dot[..., 4 * H:5 * H] = U_n.T
+    U_rzn_and_dot[..., 5 * H:6 * H] = dot_U_n.T
+    U_rzn[..., :H] = U_rzn_and_dot[..., :H]
+    U_rzn[..., H:2 * H] = U_rzn_and_dot[..., 2 * H:3 * H]
+    U_rzn[..., 2 * H:3 * H] = U_rzn_and_dot[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), W_rzn_and_dot, W_rzn_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_rzn_and_dot, U_rzn_h_and_dot)
         product(dot_h_rows[t], U_rzn, dot_U_rzn_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (6 * H, I), dtype)
-    parts32 = scratch("parts32", (6 * H, H), dtype)
-    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
-    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    W_nrz_and_dot = scratch("W_nrz_and_dot", (6 * H, I), dtype)
+    U_rzn_and_dot_T = scratch("U_rzn_and_dot_T", (6 * H, H), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 8 * H), dtype)
-    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_n_pre_to_U_n_h_and_dot = scratch("d_n_pre_to_U_n_h_and_dot", (T, B, 8 * H), dtype)
+    d_h_prev_U_rzn_h_and_dot = scratch("d_h_prev_U_rzn_h_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_U_r_h_h_prev = scratch("d_dot_h_prev_dot_U_r_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_z_h_h_prev = scratch("d_dot_h_prev_dot_U_z_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_n_h_h_prev = scratch("d_dot_h_prev_dot_U_n_h_h_prev", (B, H), dtype)
@@ -756,22 +757,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_r_pre, r, dot_z_pre, z, dot_r2, dot_z2,
+        "hvp_backward_before", dot_r_pre, r, dot_z_pre, z, dot_r, dot_z,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z2, r, dot_r2,
-        h_rows, dot_z_pre, dot_n, dot_h_rows, U_n_h, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h, d_parts,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, r, dot_r, h_rows,
+        dot_z_pre, dot_n, dot_h_rows, U_n_h, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h,
+        d_n_pre_to_U_n_h_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, z, d_dot_h, dot_z2,
+        "hvp_backward_step2", d_h_prev_U_rzn_h_and_dot, d_h_prev_rows, z, d_dot_h, dot_z,
         d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_dot_U_n_h_h_prev,
         d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_parts, r, d_b_hn_n_pre,
+        "hvp_backward_after_sum", d_n_pre_to_U_n_h_and_dot, r, d_b_hn_n_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_parts, dot_r2, d_b_hn_dot_n_pre,
+        "hvp_backward_after_sum2", d_n_pre_to_U_n_h_and_dot, dot_r, d_b_hn_dot_n_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_n_W_n_x,
@@ -785,71 +787,95 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_b_hn_n_pre, d_b_hn_dot_n_pre, d_b_hn,
     )
 
-    parts5[:H] = W_n
-    parts5[H:2 * H] = dot_W_n
-    parts5[2 * H:3 * H] = W_r
-    parts5[3 * H:4 * H] = dot_W_r
-    parts5[4 * H:5 * H] = W_z
-    parts5[5 * H:6 * H] = dot_W_z
-    parts32[:H] = U_r
-    parts32[H:2 * H] = dot_U_r
-    parts32[2 * H:3 * H] = U_z
-    parts32[3 * H:4 * H] = dot_U_z
-    parts32[4 * H:5 * H] = U_n
-    parts32[5 * H:6 * H] = dot_U_n
+    W_nrz_and_dot[:H] = W_n
+    W_nrz_and_dot[H:2 * H] = dot_W_n
+    W_nrz_and_dot[2 * H:3 * H] = W_r
+    W_nrz_and_dot[3 * H:4 * H] = dot_W_r
+    W_nrz_and_dot[4 * H:5 * H] = W_z
+    W_nrz_and_dot[5 * H:6 * H] = dot_W_z
+    U_rzn_and_dot_T[:H] = U_r
+    U_rzn_and_dot_T[H:2 * H] = dot_U_r
+    U_rzn_and_dot_T[2 * H:3 * H] = U_z
+    U_rzn_and_dot_T[3 * H:4 * H] = dot_U_z
+    U_rzn_and_dot_T[4 * H:5 * H] = U_n
+    U_rzn_and_dot_T[5 * H:6 * H] = dot_U_n
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_parts[t][:, 2 * H:8 * H], parts32, d_h_prev_parts)
+        product(d_n_pre_to_U_n_h_and_dot[t][:, 2 * H:8 * H], U_rzn_and_dot_T, d_h_prev_U_rzn_h_and_dot)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_parts[t][:, 3 * H:4 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
+        product(d_n_pre_to_U_n_h_and_dot[t][:, 3 * H:4 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_parts[t][:, 5 * H:6 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
+        product(d_n_pre_to_U_n_h_and_dot[t][:, 5 * H:6 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(d_parts[t][:, 7 * H:8 * H], U_n, d_dot_h_prev_dot_U_n_h_h_prev)
+        product(d_n_pre_to_U_n_h_and_dot[t][:, 7 * H:8 * H], U_n, d_dot_h_prev_dot_U_n_h_h_prev)
         hvp_backward_step2(t)
 
-    product(d_parts.reshape(-1, 8 * H)[:, :6 * H], parts5, d_x.reshape(-1, I))
+    product(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, :6 * H], W_nrz_and_dot, d_x.reshape(-1, I))
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_r_W_r_x)
-    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
-    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+    product(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_r_W_r_x)
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     product(
-        d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_r_dot_W_r_x_x,
+    )
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_r_U_r_h,
+    )
+    # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+    product(
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_r_dot_U_r_h_h_prev,
     )
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    np.sum(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_r)
+    np.sum(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_r)
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
-    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    product(d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
-    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_z_U_z_h)
+    product(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     product(
-        d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_z_dot_W_z_x_x,
+    )
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_z_U_z_h,
+    )
+    # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+    product(
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_z_dot_U_z_h_h_prev,
     )
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    np.sum(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
+    np.sum(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
     # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-    product(d_parts.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
-    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-    product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
-    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-    np.sum(d_parts.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_n)
-    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-    product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_n_U_n_h)
+    product(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
     # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
     product(
-        d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_n_dot_W_n_x_x,
+    )
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    np.sum(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_n)
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    product(
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_n_U_n_h,
+    )
+    # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    product(
+        d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_n_dot_U_n_h_h_prev,
     )

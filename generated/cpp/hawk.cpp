@@ -642,7 +642,7 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ Lambda_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_softplus2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[1]);
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -650,7 +650,7 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
         states_backward_once_point(
             compute_t(Lambda_at[iH]),
             a_softplus);
-        a_softplus2_at[iH] = storage_t(a_softplus);
+        a_softplus_at[iH] = storage_t(a_softplus);
     }
 }
 
@@ -682,18 +682,18 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_ai_u2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ai_u_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a_softplus2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u_W_y_x2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ h_sqrt2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ gelu_W_y_x2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ gelu_W_y_x_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_W_y_x_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -702,21 +702,21 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t r, i, a, h_sqrt, gelu_W_y_x, d_W_y_x;
         states_backward_before_point(
-            compute_t(W_ai_u2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_ai_u2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
-            compute_t(a_softplus2_at[iH]),
-            compute_t(u_W_y_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(a_softplus_at[iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             r, i, a, h_sqrt, gelu_W_y_x, d_W_y_x);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
-        h_sqrt2_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
-        gelu_W_y_x2_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
         d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
     }
 }
@@ -735,8 +735,8 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gelu_W_y_x2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ gelu_W_y_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[4]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -748,8 +748,8 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         states_backward_sequence_point(
             d_h_next,
             compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(gelu_W_y_x2_at[(t * B + iB) * H + iH]),
-            compute_t(a2_at[(t * B + iB) * H + iH]),
+            compute_t(gelu_W_y_x_at[(t * B + iB) * H + iH]),
+            compute_t(a_at[(t * B + iB) * H + iH]),
             d_h, d_h_prev);
         d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -779,13 +779,13 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ u_W_y_x2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ h_sqrt2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_softplus2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_ri_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -796,14 +796,14 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_a_pre, d_i_pre, d_r_pre;
         states_backward_after_point(
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(i2_at[(iT * B + iB) * H + iH]),
-            compute_t(u_W_y_x2_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(a2_at[(iT * B + iB) * H + iH]),
-            compute_t(h_sqrt2_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(a_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(8),
-            compute_t(a_softplus2_at[iH]),
-            compute_t(r2_at[(iT * B + iB) * H + iH]),
+            compute_t(a_softplus_at[iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
             d_a_pre, d_i_pre, d_r_pre);
         d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
         d_ri_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_i_pre);
@@ -816,7 +816,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_softplus_a_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -825,7 +825,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_a_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(r2_at[(iT * B + iB) * H + iH]);
+                * compute_t(r_at[(iT * B + iB) * H + iH]);
         d_a_softplus_a_pre_at[iH] = storage_t(total);
     }
 }
@@ -843,8 +843,8 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_u_W_ai_u_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_sqrt2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -855,8 +855,8 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
         states_backward_after2_point(
             compute_t(d_u_W_ai_u_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(h_sqrt2_at[(iT * B + iB) * H + iH]),
-            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
             d_u);
         d_u_at[(iT * B + iB) * H + iH] = storage_t(d_u);
     }
@@ -900,7 +900,7 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ d_a_softplus_a_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_softplus2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_Lambda_at = static_cast<storage_t*>(at[2]);
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -909,7 +909,7 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
         states_backward_finish_point(
             compute_t(d_a_softplus_a_pre_at[iH]),
             compute_t(8),
-            compute_t(a_softplus2_at[iH]),
+            compute_t(a_softplus_at[iH]),
             d_Lambda);
         d_Lambda_at[iH] = storage_t(d_Lambda);
     }
@@ -1268,13 +1268,13 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_W_y_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_u_W_y_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ W_ai_u_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_u2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ u_and_dot_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ a_at = static_cast<storage_t*>(at[9]);
@@ -1288,7 +1288,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(u_W_y_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
@@ -1296,11 +1296,11 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(u_W_y_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(u_W_y_x_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x);
-        dot_u2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
+        u_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
         a_at[(iT * B + iB) * H + iH] = storage_t(a);
@@ -1388,12 +1388,12 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u_W_y_x_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_u2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ u_and_dot_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1407,12 +1407,12 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
             h_prev,
             compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(u_W_y_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(dot_a_at[(t * B + iB) * H + iH]),
             dot_h_prev,
             compute_t(dot_h_sqrt_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_u2_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_and_dot_at[(t * B + iB) * (2 * H) + H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -1520,7 +1520,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_u_W_u_W_y_x_W_y_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_u_W_y_x_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ai_u_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[5]);
@@ -1542,9 +1542,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
         hvp_forward_before_point(
             compute_t(dot_u_W_u_W_y_x_W_y_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ai_u_and_dot_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ai_u_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
@@ -1588,7 +1588,7 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ai_u_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ai_u_u_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_b_a_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
@@ -1611,11 +1611,11 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
         hvp_forward_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ai_u_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_b_a_at[iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ai_u_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_b_i_at[iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
@@ -1719,8 +1719,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_W_y_x_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_a2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_a_again_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_W_y_x_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_W_y_x_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1740,8 +1740,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_y_x_at[(iT * B + iB) * H + iH]),
             dot_r, dot_a, d_dot_W_y_x, d_W_y_x);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
-        dot_a2_at[(iT * B + iB) * H + iH] = storage_t(dot_a);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_a_again_at[(iT * B + iB) * H + iH] = storage_t(dot_a);
         d_dot_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_y_x);
         d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
     }
@@ -1768,7 +1768,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_gelu_W_y_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_a2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_a_again_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[8]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -1786,7 +1786,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             d_h_next,
             compute_t(dot_gelu_W_y_x_at[(t * B + iB) * H + iH]),
             compute_t(a_at[(t * B + iB) * H + iH]),
-            compute_t(dot_a2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_a_again_at[(t * B + iB) * H + iH]),
             d_dot_h, d_h, d_h_prev, d_dot_h_prev);
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
         d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
@@ -1841,7 +1841,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_a2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
@@ -1858,7 +1858,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_a_softplus_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_a_pre_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_r_dot_r_i_dot_i_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_ri_pre_and_dot_at = static_cast<storage_t*>(at[20]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1869,7 +1869,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(dot_a2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_again_at[(iT * B + iB) * H + iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
@@ -1888,10 +1888,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             d_dot_a_pre, d_a_pre, d_dot_i_pre, d_i_pre, d_dot_r_pre, d_r_pre);
         d_dot_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_a_pre);
         d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
-        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_ri_pre_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_ri_pre_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_ri_pre_and_dot_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_ri_pre_and_dot_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -1938,7 +1938,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_a_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_softplus_dot_a_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1947,20 +1947,20 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_a_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_r2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
         d_a_softplus_dot_a_pre_at[iH] = storage_t(total);
     }
 }
 
 inline_point void hvp_backward_after2_point(
     const compute_t d_dot_u_dot_W_a_u_u, const compute_t d_dot_u_dot_W_i_u_u, const compute_t d_dot_h,
-    const compute_t h_sqrt, const compute_t i, const compute_t d_u_parts, const compute_t d_h,
+    const compute_t h_sqrt, const compute_t i, const compute_t d_u_W_ai_u_and_dot, const compute_t d_h,
     const compute_t dot_h_sqrt, const compute_t dot_i, compute_t& d_dot_u, compute_t& d_u)
 {
     // through u = W_u @ x
     const compute_t s1 = h_sqrt * i;
     d_dot_u = d_dot_u_dot_W_a_u_u + d_dot_u_dot_W_i_u_u + d_dot_h * s1;
-    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_parts + d_h * s1;
+    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_W_ai_u_and_dot + d_h * s1;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
@@ -1971,11 +1971,11 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_u_parts_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_u_W_ai_u_and_dot_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_u2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_u_and_dot_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1988,27 +1988,27 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
-            compute_t(d_u_parts_at[(iT * B + iB) * H + iH]),
+            compute_t(d_u_W_ai_u_and_dot_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(dot_i_at[(iT * B + iB) * H + iH]),
             d_dot_u, d_u);
-        d_dot_u2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
-        d_dot_u2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
+        d_u_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
+        d_u_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
     }
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_dot_u_W_u2, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y,
+    const compute_t d_x_u_and_dot, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y,
     compute_t& d_x)
 {
-    d_x = d_x_dot_u_W_u2 + d_x_W_y_x + d_x_dot_W_y_x_W_y;
+    d_x = d_x_u_and_dot + d_x_W_y_x + d_x_dot_W_y_x_W_y;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_dot_u_W_u2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_u_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_y_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_W_y_x_W_y_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -2019,7 +2019,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_dot_u_W_u2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_u_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_y_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_y_x_W_y_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -2117,17 +2117,17 @@ extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_i_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W_a, d_W_i;
         hvp_backward_finish3_point(
-            compute_t(d_W_a_W_a_u_at[iH * H + iH2]),
-            compute_t(d_W_a_dot_W_a_u_u_at[iH * H + iH2]),
-            compute_t(d_W_i_W_i_u_at[iH * H + iH2]),
-            compute_t(d_W_i_dot_W_i_u_u_at[iH * H + iH2]),
+            compute_t(d_W_a_W_a_u_at[iH * H + jH]),
+            compute_t(d_W_a_dot_W_a_u_u_at[iH * H + jH]),
+            compute_t(d_W_i_W_i_u_at[iH * H + jH]),
+            compute_t(d_W_i_dot_W_i_u_u_at[iH * H + jH]),
             d_W_a, d_W_i);
-        d_W_a_at[iH * H + iH2] = storage_t(d_W_a);
-        d_W_i_at[iH * H + iH2] = storage_t(d_W_i);
+        d_W_a_at[iH * H + jH] = storage_t(d_W_a);
+        d_W_i_at[iH * H + jH] = storage_t(d_W_i);
     }
 }
 

@@ -227,7 +227,7 @@ def backward(params, tape, dy, dstate=None):
     W_i = np.ascontiguousarray(params["W_i"])
     W_y = np.ascontiguousarray(params["W_y"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_ai2 = scratch("W_ai2", (2 * H, H), dtype)
+    W_ai_T = scratch("W_ai_T", (2 * H, H), dtype)
     d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
     d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
     d_h = scratch("d_h", (T, B, H), dtype)
@@ -266,8 +266,8 @@ def backward(params, tape, dy, dstate=None):
         "backward_finish", d_a_softplus_a_pre, a_softplus, d_Lambda,
     )
 
-    W_ai2[:H] = W_a
-    W_ai2[H:2 * H] = W_i
+    W_ai_T[:H] = W_a
+    W_ai_T[H:2 * H] = W_i
     backward_before()
     # through y = h * gelu(W_y @ x)
     product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
@@ -280,7 +280,7 @@ def backward(params, tape, dy, dstate=None):
     # through a = exp(-c * softplus(-Lambda) * r)
     backward_after_sum()
     # through u = W_u @ x
-    product(d_ri_pre.reshape(-1, 2 * H), W_ai2, d_u_W_ai_u.reshape(-1, H))
+    product(d_ri_pre.reshape(-1, 2 * H), W_ai_T, d_u_W_ai_u.reshape(-1, H))
     product(d_ri_pre.reshape(-1, 2 * H).T, u_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_ai)
     np.sum(d_ri_pre.reshape(-1, 2 * H), axis=0, out=d_b_ai)
     backward_after2()
@@ -375,16 +375,16 @@ def backward_states(params, tape, cotangents, dstate):
     Lambda = np.ascontiguousarray(params["Lambda"])
     W_y = np.ascontiguousarray(params["W_y"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    a_softplus2 = scratch("a_softplus2", (H,), dtype)
-    W_uy2 = scratch("W_uy2", (I, 2 * H), dtype)
-    W_ai2 = scratch("W_ai2", (H, 2 * H), dtype)
-    u_W_y_x2 = scratch("u_W_y_x2", (T, B, 2 * H), dtype)
-    W_ai_u2 = scratch("W_ai_u2", (T, B, 2 * H), dtype)
-    r2 = scratch("r2", (T, B, H), dtype)
-    i2 = scratch("i2", (T, B, H), dtype)
-    a2 = scratch("a2", (T, B, H), dtype)
-    h_sqrt2 = scratch("h_sqrt2", (T, B, H), dtype)
-    gelu_W_y_x2 = scratch("gelu_W_y_x2", (T, B, H), dtype)
+    a_softplus = scratch("a_softplus", (H,), dtype)
+    W_uy = scratch("W_uy", (I, 2 * H), dtype)
+    W_ai = scratch("W_ai", (H, 2 * H), dtype)
+    u_W_y_x = scratch("u_W_y_x", (T, B, 2 * H), dtype)
+    W_ai_u = scratch("W_ai_u", (T, B, 2 * H), dtype)
+    r = scratch("r", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    a = scratch("a", (T, B, H), dtype)
+    h_sqrt = scratch("h_sqrt", (T, B, H), dtype)
+    gelu_W_y_x = scratch("gelu_W_y_x", (T, B, H), dtype)
     d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
     d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
     d_h = scratch("d_h", (T, B, H), dtype)
@@ -402,38 +402,38 @@ def backward_states(params, tape, cotangents, dstate):
     d_Lambda = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_once = kernel(
-        "states_backward_once", Lambda, a_softplus2,
+        "states_backward_once", Lambda, a_softplus,
     )
     states_backward_before = kernel(
-        "states_backward_before", W_ai_u2, b_a, b_i, a_softplus2, u_W_y_x2, dy, h_rows, r2, i2, a2, h_sqrt2,
-        gelu_W_y_x2, d_W_y_x,
+        "states_backward_before", W_ai_u, b_a, b_i, a_softplus, u_W_y_x, dy, h_rows, r, i, a, h_sqrt,
+        gelu_W_y_x, d_W_y_x,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", d_h_prev_rows, dy, gelu_W_y_x2, a2, d_h,
+        "states_backward_sequence", d_h_prev_rows, dy, gelu_W_y_x, a, d_h,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_h, i2, u_W_y_x2, a2, h_sqrt2, h_rows, a_softplus2, r2, d_a_pre, d_ri_pre,
+        "states_backward_after", d_h, i, u_W_y_x, a, h_sqrt, h_rows, a_softplus, r, d_a_pre, d_ri_pre,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_a_pre, r2, d_a_softplus_a_pre,
+        "states_backward_after_sum", d_a_pre, r, d_a_softplus_a_pre,
     )
     states_backward_after2 = kernel(
-        "states_backward_after2", d_u_W_ai_u, d_h, h_sqrt2, i2, d_u,
+        "states_backward_after2", d_u_W_ai_u, d_h, h_sqrt, i, d_u,
     )
     states_backward_after3 = kernel(
         "states_backward_after3", d_x_u, d_x_W_y_x, d_x,
     )
     states_backward_finish = kernel(
-        "states_backward_finish", d_a_softplus_a_pre, a_softplus2, d_Lambda,
+        "states_backward_finish", d_a_softplus_a_pre, a_softplus, d_Lambda,
     )
 
-    W_uy2[..., :H] = W_u.T
-    W_uy2[..., H:2 * H] = W_y.T
-    W_ai2[..., :H] = W_a.T
-    W_ai2[..., H:2 * H] = W_i.T
+    W_uy[..., :H] = W_u.T
+    W_uy[..., H:2 * H] = W_y.T
+    W_ai[..., :H] = W_a.T
+    W_ai[..., H:2 * H] = W_i.T
     states_backward_once()
-    product(x.reshape(-1, I), W_uy2, u_W_y_x2.reshape(-1, 2 * H))
-    product(u_W_y_x2.reshape(-1, 2 * H)[:, :H], W_ai2, W_ai_u2.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+    product(u_W_y_x.reshape(-1, 2 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
     states_backward_before()
     # through y = h * gelu(W_y @ x)
     product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
@@ -446,8 +446,8 @@ def backward_states(params, tape, cotangents, dstate):
     # through a = exp(-c * softplus(-Lambda) * r)
     states_backward_after_sum()
     # through u = W_u @ x
-    product(d_ri_pre.reshape(-1, 2 * H), W_ai2.T, d_u_W_ai_u.reshape(-1, H))
-    product(d_ri_pre.reshape(-1, 2 * H).T, u_W_y_x2.reshape(-1, 2 * H)[:, :H], d_W_ai)
+    product(d_ri_pre.reshape(-1, 2 * H), W_ai.T, d_u_W_ai_u.reshape(-1, H))
+    product(d_ri_pre.reshape(-1, 2 * H).T, u_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_ai)
     np.sum(d_ri_pre.reshape(-1, 2 * H), axis=0, out=d_b_ai)
     states_backward_after2()
     # through u = W_u @ x
@@ -645,14 +645,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     a_softplus = scratch("a_softplus", (H,), dtype)
     dot_a_softplus = scratch("dot_a_softplus", (H,), dtype)
-    dot_W_a2 = scratch("dot_W_a2", (2 * H, H), dtype)
-    dot_W_i2 = scratch("dot_W_i2", (2 * H, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    dot_and_W_a = scratch("dot_and_W_a", (2 * H, H), dtype)
+    dot_and_W_i = scratch("dot_and_W_i", (2 * H, H), dtype)
+    W_uy_and_dot = scratch("W_uy_and_dot", (I, 4 * H), dtype)
     W_uy = scratch("W_uy", (I, 2 * H), dtype)
     W_ai = scratch("W_ai", (H, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    u_W_y_x_and_dot = scratch("u_W_y_x_and_dot", (T, B, 4 * H), dtype)
     dot_u_W_y_x_x = scratch("dot_u_W_y_x_x", (T, B, 2 * H), dtype)
-    dot_u2 = scratch("dot_u2", (T, B, 2 * H), dtype)
+    u_and_dot = scratch("u_and_dot", (T, B, 2 * H), dtype)
     W_ai_u = scratch("W_ai_u", (T, B, 2 * H), dtype)
     dot_W_a_u = scratch("dot_W_a_u", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
@@ -673,42 +673,43 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", Lambda, dot_Lambda, a_softplus, dot_a_softplus,
     )
     jvp_before = kernel(
-        "jvp_before", parts2, dot_u_W_y_x_x, W_ai_u, b_a, b_i, a_softplus, dot_u2, r, i, a, h_sqrt,
-        gelu_W_y_x, dot_gelu_W_y_x,
+        "jvp_before", u_W_y_x_and_dot, dot_u_W_y_x_x, W_ai_u, b_a, b_i, a_softplus, u_and_dot, r, i, a,
+        h_sqrt, gelu_W_y_x, dot_gelu_W_y_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", dot_W_a_u, dot_b_a, r, dot_W_i_u, dot_b_i, i, dot_a_softplus, a_softplus, a, h_sqrt,
         dot_i, dot_a, dot_h_sqrt,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", a, h_rows, h_sqrt, i, parts2, dot_a, dot_h_rows, dot_h_sqrt, dot_i, dot_u2,
+        "jvp_sequence", a, h_rows, h_sqrt, i, u_W_y_x_and_dot, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+        u_and_dot,
     )
     jvp_after = kernel(
         "jvp_after", h_rows, gelu_W_y_x, dot_h_rows, dot_gelu_W_y_x, y, dot_y,
     )
 
-    dot_W_a2[:H] = dot_W_a.T
-    dot_W_a2[H:2 * H] = W_a.T
-    dot_W_i2[:H] = dot_W_i.T
-    dot_W_i2[H:2 * H] = W_i.T
-    parts[..., :H] = W_u.T
-    parts[..., H:2 * H] = dot_W_u.T
-    parts[..., 2 * H:3 * H] = W_y.T
-    parts[..., 3 * H:4 * H] = dot_W_y.T
-    W_uy[..., :H] = parts[..., :H]
-    W_uy[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    dot_and_W_a[:H] = dot_W_a.T
+    dot_and_W_a[H:2 * H] = W_a.T
+    dot_and_W_i[:H] = dot_W_i.T
+    dot_and_W_i[H:2 * H] = W_i.T
+    W_uy_and_dot[..., :H] = W_u.T
+    W_uy_and_dot[..., H:2 * H] = dot_W_u.T
+    W_uy_and_dot[..., 2 * H:3 * H] = W_y.T
+    W_uy_and_dot[..., 3 * H:4 * H] = dot_W_y.T
+    W_uy[..., :H] = W_uy_and_dot[..., :H]
+    W_uy[..., H:2 * H] = W_uy_and_dot[..., 2 * H:3 * H]
     W_ai[..., :H] = W_a.T
     W_ai[..., H:2 * H] = W_i.T
     jvp_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(x.reshape(-1, I), W_uy_and_dot, u_W_y_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_uy, dot_u_W_y_x_x.reshape(-1, 2 * H))
-    product(parts2.reshape(-1, 4 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
+    product(u_W_y_x_and_dot.reshape(-1, 4 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
     jvp_before()
-    dot_u2[..., :H] = parts2[..., :H]
+    u_and_dot[..., :H] = u_W_y_x_and_dot[..., :H]
     # r = sigmoid(W_a @ u + b_a)
-    product(dot_u2.reshape(-1, 2 * H), dot_W_a2, dot_W_a_u.reshape(-1, H))
+    product(u_and_dot.reshape(-1, 2 * H), dot_and_W_a, dot_W_a_u.reshape(-1, H))
     # i = sigmoid(W_i @ u + b_i)
-    product(dot_u2.reshape(-1, 2 * H), dot_W_i2, dot_W_i_u.reshape(-1, H))
+    product(u_and_dot.reshape(-1, 2 * H), dot_and_W_i, dot_W_i_u.reshape(-1, H))
     jvp_before2()
 
     jvp_sequence()
@@ -756,13 +757,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_a_softplus = scratch("dot_a_softplus", (H,), dtype)
     W_uy = scratch("W_uy", (I, 2 * H), dtype)
     dot_W_uy = scratch("dot_W_uy", (I, 2 * H), dtype)
-    parts = scratch("parts", (H, 4 * H), dtype)
+    W_ai_and_dot = scratch("W_ai_and_dot", (H, 4 * H), dtype)
     W_ai = scratch("W_ai", (H, 2 * H), dtype)
     u_W_y_x = scratch("u_W_y_x", (T, B, 2 * H), dtype)
     dot_u_W_u_W_y_x_W_y = scratch("dot_u_W_u_W_y_x_W_y", (T, B, 2 * H), dtype)
     dot_u_W_y_x_x = scratch("dot_u_W_y_x_x", (T, B, 2 * H), dtype)
     dot_u = scratch("dot_u", (T, B, H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    W_ai_u_and_dot = scratch("W_ai_u_and_dot", (T, B, 4 * H), dtype)
     dot_W_ai_u_u = scratch("dot_W_ai_u_u", (T, B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
@@ -783,12 +784,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", Lambda, dot_Lambda, a_softplus, dot_a_softplus,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", dot_u_W_u_W_y_x_W_y, dot_u_W_y_x_x, parts2, b_a, b_i, a_softplus, u_W_y_x,
-        dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x,
+        "hvp_forward_before", dot_u_W_u_W_y_x_W_y, dot_u_W_y_x_x, W_ai_u_and_dot, b_a, b_i, a_softplus,
+        u_W_y_x, dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", parts2, dot_W_ai_u_u, dot_b_a, r, dot_b_i, i, dot_a_softplus, a_softplus, a,
-        h_sqrt, dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
+        "hvp_forward_before2", W_ai_u_and_dot, dot_W_ai_u_u, dot_b_a, r, dot_b_i, i, dot_a_softplus,
+        a_softplus, a, h_sqrt, dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", a, h_rows, h_sqrt, i, u_W_y_x, dot_a, dot_h_rows, dot_h_sqrt, dot_i, dot_u,
@@ -798,17 +799,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_uy[..., H:2 * H] = W_y.T
     dot_W_uy[..., :H] = dot_W_u.T
     dot_W_uy[..., H:2 * H] = dot_W_y.T
-    parts[..., :H] = W_a.T
-    parts[..., H:2 * H] = dot_W_a.T
-    parts[..., 2 * H:3 * H] = W_i.T
-    parts[..., 3 * H:4 * H] = dot_W_i.T
-    W_ai[..., :H] = parts[..., :H]
-    W_ai[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ai_and_dot[..., :H] = W_a.T
+    W_ai_and_dot[..., H:2 * H] = dot_W_a.T
+    W_ai_and_dot[..., 2 * H:3 * H] = W_i.T
+    W_ai_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+    W_ai[..., :H] = W_ai_and_dot[..., :H]
+    W_ai[..., H:2 * H] = W_ai_and_dot[..., 2 * H:3 * H]
     hvp_forward_once()
     product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
     product(x.reshape(-1, I), dot_W_uy, dot_u_W_u_W_y_x_W_y.reshape(-1, 2 * H))
     product(dot_x.reshape(-1, I), W_uy, dot_u_W_y_x_x.reshape(-1, 2 * H))
-    product(u_W_y_x.reshape(-1, 2 * H)[:, :H], parts, parts2.reshape(-1, 4 * H))
+    product(u_W_y_x.reshape(-1, 2 * H)[:, :H], W_ai_and_dot, W_ai_u_and_dot.reshape(-1, 4 * H))
     hvp_forward_before()
     product(dot_u.reshape(-1, H), W_ai, dot_W_ai_u_u.reshape(-1, 2 * H))
     hvp_forward_before2()
@@ -817,10 +818,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dy = np.ascontiguousarray(cotangents["y"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    parts3 = scratch("parts3", (4 * H, H), dtype)
-    dot_W_u2 = scratch("dot_W_u2", (2 * H, I), dtype)
-    dot_r2 = scratch("dot_r2", (T, B, H), dtype)
-    dot_a2 = scratch("dot_a2", (T, B, H), dtype)
+    W_ai_and_dot_T = scratch("W_ai_and_dot_T", (4 * H, H), dtype)
+    W_u_and_dot = scratch("W_u_and_dot", (2 * H, I), dtype)
+    dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_a_again = scratch("dot_a_again", (T, B, H), dtype)
     d_dot_W_y_x = scratch("d_dot_W_y_x", (T, B, H), dtype)
     d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
     d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
@@ -832,12 +833,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_a_softplus_dot_a_pre = scratch("d_dot_a_softplus_dot_a_pre", (H,), dtype)
     d_a_softplus_a_pre = scratch("d_a_softplus_a_pre", (H,), dtype)
     d_a_softplus_dot_a_pre = scratch("d_a_softplus_dot_a_pre", (H,), dtype)
-    d_r_dot_r_i_dot_i_pre = scratch("d_r_dot_r_i_dot_i_pre", (T, B, 4 * H), dtype)
+    d_ri_pre_and_dot = scratch("d_ri_pre_and_dot", (T, B, 4 * H), dtype)
     d_dot_u_dot_W_a_u_u = scratch("d_dot_u_dot_W_a_u_u", (T, B, H), dtype)
     d_dot_u_dot_W_i_u_u = scratch("d_dot_u_dot_W_i_u_u", (T, B, H), dtype)
-    d_dot_u2 = scratch("d_dot_u2", (T, B, 2 * H), dtype)
-    d_u_parts = scratch("d_u_parts", (T, B, H), dtype)
-    d_x_dot_u_W_u2 = scratch("d_x_dot_u_W_u2", (T, B, I), dtype)
+    d_u_and_dot = scratch("d_u_and_dot", (T, B, 2 * H), dtype)
+    d_u_W_ai_u_and_dot = scratch("d_u_W_ai_u_and_dot", (T, B, H), dtype)
+    d_x_u_and_dot = scratch("d_x_u_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_u_u = scratch("d_W_u_u", (H, I), dtype)
     d_W_u_dot_u_x = scratch("d_W_u_dot_u_x", (H, I), dtype)
@@ -858,16 +859,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
         "hvp_backward_before", dot_r_pre, r, dot_a_pre, a, dy, h_rows, dot_h_rows, u_W_y_x, dot_W_y_x,
-        dot_r2, dot_a2, d_dot_W_y_x, d_W_y_x,
+        dot_r, dot_a_again, d_dot_W_y_x, d_W_y_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_h_prev_rows, dy, gelu_W_y_x, d_h_prev_rows, dot_gelu_W_y_x, a,
-        dot_a2, d_dot_h, d_h,
+        dot_a_again, d_dot_h, d_h,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_h, i, u_W_y_x, dot_a2, a, h_sqrt, d_h, dot_i, dot_u, h_rows, dot_a_pre,
-        dot_h_rows, dot_i_pre, dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre, d_a_pre,
-        d_r_dot_r_i_dot_i_pre,
+        "hvp_backward_after", d_dot_h, i, u_W_y_x, dot_a_again, a, h_sqrt, d_h, dot_i, dot_u, h_rows,
+        dot_a_pre, dot_h_rows, dot_i_pre, dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre,
+        d_a_pre, d_ri_pre_and_dot,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_a_pre, r, d_dot_a_softplus_dot_a_pre,
@@ -876,14 +877,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum2", d_a_pre, r, d_a_softplus_a_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_a_pre, dot_r2, d_a_softplus_dot_a_pre,
+        "hvp_backward_after_sum3", d_dot_a_pre, dot_r, d_a_softplus_dot_a_pre,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_dot_u_dot_W_a_u_u, d_dot_u_dot_W_i_u_u, d_dot_h, h_sqrt, i, d_u_parts, d_h,
-        dot_h_sqrt, dot_i, d_dot_u2,
+        "hvp_backward_after2", d_dot_u_dot_W_a_u_u, d_dot_u_dot_W_i_u_u, d_dot_h, h_sqrt, i,
+        d_u_W_ai_u_and_dot, d_h, dot_h_sqrt, dot_i, d_u_and_dot,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_dot_u_W_u2, d_x_W_y_x, d_x_dot_W_y_x_W_y, d_x,
+        "hvp_backward_after3", d_x_u_and_dot, d_x_W_y_x, d_x_dot_W_y_x_W_y, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_dot_a_softplus_dot_a_pre, dot_Lambda, a_softplus, d_a_softplus_a_pre,
@@ -896,12 +897,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_W_a_W_a_u, d_W_a_dot_W_a_u_u, d_W_i_W_i_u, d_W_i_dot_W_i_u_u, d_W_a, d_W_i,
     )
 
-    parts3[:H] = W_a
-    parts3[H:2 * H] = dot_W_a
-    parts3[2 * H:3 * H] = W_i
-    parts3[3 * H:4 * H] = dot_W_i
-    dot_W_u2[:H] = W_u
-    dot_W_u2[H:2 * H] = dot_W_u
+    W_ai_and_dot_T[:H] = W_a
+    W_ai_and_dot_T[H:2 * H] = dot_W_a
+    W_ai_and_dot_T[2 * H:3 * H] = W_i
+    W_ai_and_dot_T[3 * H:4 * H] = dot_W_i
+    W_u_and_dot[:H] = W_u
+    W_u_and_dot[H:2 * H] = dot_W_u
     hvp_backward_before()
     # through y = h * gelu(W_y @ x)
     product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
@@ -922,45 +923,33 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through a = exp(-c * softplus(-Lambda) * r)
     hvp_backward_after_sum3()
     # through r = sigmoid(W_a @ u + b_a)
-    product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H], W_a, d_dot_u_dot_W_a_u_u.reshape(-1, H))
+    product(d_ri_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H], W_a, d_dot_u_dot_W_a_u_u.reshape(-1, H))
     # through i = sigmoid(W_i @ u + b_i)
-    product(
-        d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
-        W_i,
-        d_dot_u_dot_W_i_u_u.reshape(-1, H),
-    )
+    product(d_ri_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H], W_i, d_dot_u_dot_W_i_u_u.reshape(-1, H))
     # through u = W_u @ x
-    product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H), parts3, d_u_parts.reshape(-1, H))
+    product(d_ri_pre_and_dot.reshape(-1, 4 * H), W_ai_and_dot_T, d_u_W_ai_u_and_dot.reshape(-1, H))
     # through r = sigmoid(W_a @ u + b_a)
-    product(
-        d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, :H].T,
-        u_W_y_x.reshape(-1, 2 * H)[:, :H],
-        d_W_a_W_a_u,
-    )
+    product(d_ri_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, u_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_a_W_a_u)
     # through r = sigmoid(W_a @ u + b_a)
-    product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_u.reshape(-1, H), d_W_a_dot_W_a_u_u)
+    product(d_ri_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_u.reshape(-1, H), d_W_a_dot_W_a_u_u)
     # through r = sigmoid(W_a @ u + b_a)
-    np.sum(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_a)
+    np.sum(d_ri_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_a)
     # through i = sigmoid(W_i @ u + b_i)
     product(
-        d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        d_ri_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
         u_W_y_x.reshape(-1, 2 * H)[:, :H],
         d_W_i_W_i_u,
     )
     # through i = sigmoid(W_i @ u + b_i)
-    product(
-        d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_u.reshape(-1, H),
-        d_W_i_dot_W_i_u_u,
-    )
+    product(d_ri_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_u.reshape(-1, H), d_W_i_dot_W_i_u_u)
     # through i = sigmoid(W_i @ u + b_i)
-    np.sum(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    np.sum(d_ri_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
     hvp_backward_after2()
-    product(d_dot_u2.reshape(-1, 2 * H), dot_W_u2, d_x_dot_u_W_u2.reshape(-1, I))
+    product(d_u_and_dot.reshape(-1, 2 * H), W_u_and_dot, d_x_u_and_dot.reshape(-1, I))
     # through u = W_u @ x
-    product(d_dot_u2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_u_u)
+    product(d_u_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_u_u)
     # through u = W_u @ x
-    product(d_dot_u2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_u_dot_u_x)
+    product(d_u_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_u_dot_u_x)
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

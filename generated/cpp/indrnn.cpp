@@ -387,7 +387,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -397,7 +397,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         jvp_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -419,7 +419,7 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
@@ -440,7 +440,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
         const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
         jvp_sequence_point(
-            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             u,
             h_prev,
             b,
@@ -468,7 +468,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -478,7 +478,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -500,7 +500,7 @@ inline_point void hvp_forward_sequence_point(
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
@@ -521,7 +521,7 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
         const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
         hvp_forward_sequence_point(
-            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             u,
             h_prev,
             b,
@@ -558,7 +558,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -577,8 +577,8 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             u,
             dot_u,
             d_dot_h_pre, d_h_pre, d_h_prev, d_dot_h_prev);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -588,7 +588,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_u_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -597,7 +597,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_dot_h_pre2_at[(iT * B + iB) * (2 * H) + iH])
+            total += compute_t(d_h_pre_and_dot_at[(iT * B + iB) * (2 * H) + iH])
                 * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
         d_u_h_pre_at[iH] = storage_t(total);
     }
@@ -607,7 +607,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_u_dot_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -616,7 +616,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_dot_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH])
+            total += compute_t(d_h_pre_and_dot_at[(iT * B + iB) * (2 * H) + H + iH])
                 * compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]);
         d_u_dot_h_pre_at[iH] = storage_t(total);
     }

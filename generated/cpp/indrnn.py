@@ -358,22 +358,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b = np.ascontiguousarray(dot_params["b"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
-    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (I, 2 * H), dtype)
+    W_x_and_dot = scratch("W_x_and_dot", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
+        "jvp_before", W_x_and_dot, dot_W_x_x, dot_W_x,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", W_x_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+        "jvp_sequence", W_x_and_dot, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
     )
 
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
     # h = relu(W @ x + u * h[t-1] + b)
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     jvp_before()
@@ -409,22 +409,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b = np.ascontiguousarray(dot_params["b"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
-    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (I, 2 * H), dtype)
+    W_x_and_dot = scratch("W_x_and_dot", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
+        "hvp_forward_before", W_x_and_dot, dot_W_x_x, dot_W_x,
     )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", W_x_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+        "hvp_forward_sequence", W_x_and_dot, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
     )
 
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
     # h = relu(W @ x + u * h[t-1] + b)
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     hvp_forward_before()
@@ -433,8 +433,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    dot_W22 = scratch("dot_W22", (2 * H, I), dtype)
-    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
+    W_and_dot_T = scratch("W_and_dot_T", (2 * H, I), dtype)
+    d_h_pre_and_dot = scratch("d_h_pre_and_dot", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_W_x = scratch("d_W_W_x", (H, I), dtype)
     d_W_dot_W_x_x = scratch("d_W_dot_W_x_x", (H, I), dtype)
@@ -446,13 +446,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, u, dot_u, d_dot_h_pre2,
+        "hvp_backward_sequence", dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, u, dot_u, d_h_pre_and_dot,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_h_pre2, h_rows, d_u_h_pre,
+        "hvp_backward_after_sum", d_h_pre_and_dot, h_rows, d_u_h_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_h_pre2, dot_h_rows, d_u_dot_h_pre,
+        "hvp_backward_after_sum2", d_h_pre_and_dot, dot_h_rows, d_u_dot_h_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_W_x, d_W_dot_W_x_x, d_W,
@@ -461,22 +461,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_u_h_pre, d_u_dot_h_pre, d_u,
     )
 
-    dot_W22[:H] = W
-    dot_W22[H:2 * H] = dot_W
+    W_and_dot_T[:H] = W
+    W_and_dot_T[H:2 * H] = dot_W
 
     hvp_backward_sequence()
 
-    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
+    product(d_h_pre_and_dot.reshape(-1, 2 * H), W_and_dot_T, d_x.reshape(-1, I))
     # through h = relu(W @ x + u * h[t-1] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
     # through h = relu(W @ x + u * h[t-1] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
     # through h = relu(W @ x + u * h[t-1] + b)
     hvp_backward_after_sum()
     # through h = relu(W @ x + u * h[t-1] + b)
     hvp_backward_after_sum2()
     # through h = relu(W @ x + u * h[t-1] + b)
-    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -305,13 +305,13 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_fc_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_fc_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_fc_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_fc_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ sigmoid_s2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_sigmoid2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_sigmoid_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -319,17 +319,17 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t g, sigmoid_s, h_sigmoid;
         states_backward_before_point(
-            compute_t(W_fc_x2_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(U_fc_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_fc_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_fc_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_fc_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_fc_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(1),
             g, sigmoid_s, h_sigmoid);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        sigmoid_s2_at[(iT * B + iB) * H + iH] = storage_t(sigmoid_s);
-        h_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(h_sigmoid);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        sigmoid_s_at[(iT * B + iB) * H + iH] = storage_t(sigmoid_s);
+        h_sigmoid_at[(iT * B + iB) * H + iH] = storage_t(h_sigmoid);
     }
 }
 
@@ -355,10 +355,10 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_sigmoid2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_sigmoid_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ sigmoid_s2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_s_g_pre_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -369,10 +369,10 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
-            compute_t(h_sigmoid2_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(h_sigmoid_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(sigmoid_s2_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             d_h, d_g_pre, d_s);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_s_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
@@ -391,7 +391,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_fc_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ sigmoid_s2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -401,7 +401,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         states_backward_step2_point(
             compute_t(d_h_prev_U_fc_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(sigmoid_s2_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -520,7 +520,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fc_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_fc_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[3]);
@@ -531,9 +531,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_c_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_fc_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_fc_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_c_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -572,9 +572,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_fc_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_fc_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_fc_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
@@ -589,17 +589,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_fc_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_fc_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
@@ -629,7 +629,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fc_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_fc_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[3]);
@@ -640,9 +640,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_c_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_fc_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_fc_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_c_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -683,9 +683,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_fc_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_fc_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_fc_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
@@ -707,17 +707,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_fc_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_fc_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
@@ -749,7 +749,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -760,7 +760,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_g_pre_at[(iT * B + iB) * H + iH]),
             compute_t(g_at[(iT * B + iB) * H + iH]),
             dot_g);
-        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
     }
 }
 
@@ -804,14 +804,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_sigmoid_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_h_sigmoid_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_s_g_pre_and_dot_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -824,7 +824,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_s_at[(t * B + iB) * H + iH]),
             compute_t(h_sigmoid_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
@@ -832,26 +832,26 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_h_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_s, d_s);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
+        d_s_g_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_s_g_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_s_g_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
+        d_s_g_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t sigmoid_s,
+    const compute_t d_h_prev_U_fc_h_and_dot, const compute_t d_h_next, const compute_t sigmoid_s,
     const compute_t d_dot_h, const compute_t dot_sigmoid_s, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_c_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
+    d_h_prev = d_h_prev_U_fc_h_and_dot + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
     d_dot_h_prev = sigmoid_s * d_dot_h + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_c_h_h_prev;
 }
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_fc_h_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
@@ -865,7 +865,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_fc_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -930,17 +930,17 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_c_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_f, d_U_c;
         hvp_backward_finish2_point(
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_c_U_c_h_at[iH * H + iH2]),
-            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_c_U_c_h_at[iH * H + jH]),
+            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + jH]),
             d_U_f, d_U_c);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_c_at[iH * H + iH2] = storage_t(d_U_c);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_c_at[iH * H + jH] = storage_t(d_U_c);
     }
 }
 

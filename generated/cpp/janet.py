@@ -196,8 +196,8 @@ def backward(params, tape, dy, dstate=None):
     W_c = np.ascontiguousarray(params["W_c"])
     U_c = np.ascontiguousarray(params["U_c"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_fc2 = scratch("W_fc2", (2 * H, I), dtype)
-    U_fc2 = scratch("U_fc2", (2 * H, H), dtype)
+    W_fc_T = scratch("W_fc_T", (2 * H, I), dtype)
+    U_fc_T = scratch("U_fc_T", (2 * H, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_s_g_pre = scratch("d_s_g_pre", (T, B, 2 * H), dtype)
     d_h_prev_U_fc_h = scratch("d_h_prev_U_fc_h", (B, H), dtype)
@@ -213,17 +213,17 @@ def backward(params, tape, dy, dstate=None):
         "backward_step2", d_h_prev_U_fc_h, d_h, sigmoid_s, d_h_prev_rows,
     )
 
-    W_fc2[:H] = W_f
-    W_fc2[H:2 * H] = W_c
-    U_fc2[:H] = U_f
-    U_fc2[H:2 * H] = U_c
+    W_fc_T[:H] = W_f
+    W_fc_T[H:2 * H] = W_c
+    U_fc_T[:H] = U_f
+    U_fc_T[H:2 * H] = U_c
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_s_g_pre[t], U_fc2, d_h_prev_U_fc_h)
+        product(d_s_g_pre[t], U_fc_T, d_h_prev_U_fc_h)
         backward_step2(t)
 
-    product(d_s_g_pre.reshape(-1, 2 * H), W_fc2, d_x.reshape(-1, I))
+    product(d_s_g_pre.reshape(-1, 2 * H), W_fc_T, d_x.reshape(-1, I))
     product(d_s_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fc)
     product(d_s_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_fc)
     np.sum(d_s_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_fc)
@@ -291,13 +291,13 @@ def backward_states(params, tape, cotangents, dstate):
     U_c = np.ascontiguousarray(params["U_c"])
     b_c = np.ascontiguousarray(params["b_c"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_fc2 = scratch("W_fc2", (I, 2 * H), dtype)
-    U_fc2 = scratch("U_fc2", (2 * H, H), dtype)
-    W_fc_x2 = scratch("W_fc_x2", (T, B, 2 * H), dtype)
-    U_fc_h2 = scratch("U_fc_h2", (T, B, 2 * H), dtype)
-    g2 = scratch("g2", (T, B, H), dtype)
-    sigmoid_s2 = scratch("sigmoid_s2", (T, B, H), dtype)
-    h_sigmoid2 = scratch("h_sigmoid2", (T, B, H), dtype)
+    W_fc = scratch("W_fc", (I, 2 * H), dtype)
+    U_fc_T = scratch("U_fc_T", (2 * H, H), dtype)
+    W_fc_x = scratch("W_fc_x", (T, B, 2 * H), dtype)
+    U_fc_h_steps = scratch("U_fc_h_steps", (T, B, 2 * H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    sigmoid_s = scratch("sigmoid_s", (T, B, H), dtype)
+    h_sigmoid = scratch("h_sigmoid", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_s_g_pre = scratch("d_s_g_pre", (T, B, 2 * H), dtype)
     d_h_prev_U_fc_h = scratch("d_h_prev_U_fc_h", (B, H), dtype)
@@ -307,29 +307,29 @@ def backward_states(params, tape, cotangents, dstate):
     d_b_fc = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_before = kernel(
-        "states_backward_before", W_fc_x2, U_fc_h2, b_f, b_c, g2, sigmoid_s2, h_sigmoid2,
+        "states_backward_before", W_fc_x, U_fc_h_steps, b_f, b_c, g, sigmoid_s, h_sigmoid,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, g2, h_sigmoid2, h_rows, sigmoid_s2, d_h, d_s_g_pre,
+        "states_backward_step", dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_g_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_h_prev_U_fc_h, d_h, sigmoid_s2, d_h_prev_rows,
+        "states_backward_step2", d_h_prev_U_fc_h, d_h, sigmoid_s, d_h_prev_rows,
     )
 
-    W_fc2[..., :H] = W_f.T
-    W_fc2[..., H:2 * H] = W_c.T
-    U_fc2[:H] = U_f
-    U_fc2[H:2 * H] = U_c
-    product(x.reshape(-1, I), W_fc2, W_fc_x2.reshape(-1, 2 * H))
-    product(h_rows[:-1].reshape(-1, H), U_fc2.T, U_fc_h2.reshape(-1, 2 * H))
+    W_fc[..., :H] = W_f.T
+    W_fc[..., H:2 * H] = W_c.T
+    U_fc_T[:H] = U_f
+    U_fc_T[H:2 * H] = U_c
+    product(x.reshape(-1, I), W_fc, W_fc_x.reshape(-1, 2 * H))
+    product(h_rows[:-1].reshape(-1, H), U_fc_T.T, U_fc_h_steps.reshape(-1, 2 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_s_g_pre[t], U_fc2, d_h_prev_U_fc_h)
+        product(d_s_g_pre[t], U_fc_T, d_h_prev_U_fc_h)
         states_backward_step2(t)
 
-    product(d_s_g_pre.reshape(-1, 2 * H), W_fc2.T, d_x.reshape(-1, I))
+    product(d_s_g_pre.reshape(-1, 2 * H), W_fc.T, d_x.reshape(-1, I))
     product(d_s_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fc)
     product(d_s_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_fc)
     np.sum(d_s_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_fc)
@@ -479,44 +479,44 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_c = np.ascontiguousarray(dot_params["b_c"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    W_fc_and_dot = scratch("W_fc_and_dot", (I, 4 * H), dtype)
     W_fc = scratch("W_fc", (I, 2 * H), dtype)
-    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_fc_and_dot = scratch("U_fc_and_dot", (H, 4 * H), dtype)
     U_fc = scratch("U_fc", (H, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    W_fc_x_and_dot = scratch("W_fc_x_and_dot", (T, B, 4 * H), dtype)
     dot_W_fc_x_x = scratch("dot_W_fc_x_x", (T, B, 2 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    U_fc_h_and_dot = scratch("U_fc_h_and_dot", (B, 4 * H), dtype)
     dot_U_fc_h_h_prev = scratch("dot_U_fc_h_h_prev", (B, 2 * H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
+        "jvp_before", W_fc_x_and_dot, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c,
-        h_rows, dot_h_rows,
+        "jvp_step", U_fc_h_and_dot, dot_U_fc_h_h_prev, W_fc_x_and_dot, b_f, dot_W_f_x, dot_b_f, b_c,
+        dot_W_c_x, dot_b_c, h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_f.T
-    parts[..., H:2 * H] = dot_W_f.T
-    parts[..., 2 * H:3 * H] = W_c.T
-    parts[..., 3 * H:4 * H] = dot_W_c.T
-    W_fc[..., :H] = parts[..., :H]
-    W_fc[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    parts3[..., :H] = U_f.T
-    parts3[..., H:2 * H] = dot_U_f.T
-    parts3[..., 2 * H:3 * H] = U_c.T
-    parts3[..., 3 * H:4 * H] = dot_U_c.T
-    U_fc[..., :H] = parts3[..., :H]
-    U_fc[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    W_fc_and_dot[..., :H] = W_f.T
+    W_fc_and_dot[..., H:2 * H] = dot_W_f.T
+    W_fc_and_dot[..., 2 * H:3 * H] = W_c.T
+    W_fc_and_dot[..., 3 * H:4 * H] = dot_W_c.T
+    W_fc[..., :H] = W_fc_and_dot[..., :H]
+    W_fc[..., H:2 * H] = W_fc_and_dot[..., 2 * H:3 * H]
+    U_fc_and_dot[..., :H] = U_f.T
+    U_fc_and_dot[..., H:2 * H] = dot_U_f.T
+    U_fc_and_dot[..., 2 * H:3 * H] = U_c.T
+    U_fc_and_dot[..., 3 * H:4 * H] = dot_U_c.T
+    U_fc[..., :H] = U_fc_and_dot[..., :H]
+    U_fc[..., H:2 * H] = U_fc_and_dot[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), W_fc_and_dot, W_fc_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_fc, dot_W_fc_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_fc_and_dot, U_fc_h_and_dot)
         product(dot_h_rows[t], U_fc, dot_U_fc_h_h_prev)
         jvp_step(t)
 
@@ -555,15 +555,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_c = np.ascontiguousarray(dot_params["b_c"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    W_fc_and_dot = scratch("W_fc_and_dot", (I, 4 * H), dtype)
     W_fc = scratch("W_fc", (I, 2 * H), dtype)
-    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_fc_and_dot = scratch("U_fc_and_dot", (H, 4 * H), dtype)
     U_fc = scratch("U_fc", (H, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    W_fc_x_and_dot = scratch("W_fc_x_and_dot", (T, B, 4 * H), dtype)
     dot_W_fc_x_x = scratch("dot_W_fc_x_x", (T, B, 2 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    U_fc_h_and_dot = scratch("U_fc_h_and_dot", (B, 4 * H), dtype)
     dot_U_fc_h_h_prev = scratch("dot_U_fc_h_h_prev", (B, 2 * H), dtype)
     dot_s = scratch("dot_s", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
@@ -575,42 +575,43 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
+        "hvp_forward_before", W_fc_x_and_dot, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x,
-        dot_b_c, h_rows, dot_h_rows, dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid,
+        "hvp_forward_step", U_fc_h_and_dot, dot_U_fc_h_h_prev, W_fc_x_and_dot, b_f, dot_W_f_x, dot_b_f, b_c,
+        dot_W_c_x, dot_b_c, h_rows, dot_h_rows, dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid,
+        dot_h_sigmoid,
     )
 
-    parts[..., :H] = W_f.T
-    parts[..., H:2 * H] = dot_W_f.T
-    parts[..., 2 * H:3 * H] = W_c.T
-    parts[..., 3 * H:4 * H] = dot_W_c.T
-    W_fc[..., :H] = parts[..., :H]
-    W_fc[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    parts3[..., :H] = U_f.T
-    parts3[..., H:2 * H] = dot_U_f.T
-    parts3[..., 2 * H:3 * H] = U_c.T
-    parts3[..., 3 * H:4 * H] = dot_U_c.T
-    U_fc[..., :H] = parts3[..., :H]
-    U_fc[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    W_fc_and_dot[..., :H] = W_f.T
+    W_fc_and_dot[..., H:2 * H] = dot_W_f.T
+    W_fc_and_dot[..., 2 * H:3 * H] = W_c.T
+    W_fc_and_dot[..., 3 * H:4 * H] = dot_W_c.T
+    W_fc[..., :H] = W_fc_and_dot[..., :H]
+    W_fc[..., H:2 * H] = W_fc_and_dot[..., 2 * H:3 * H]
+    U_fc_and_dot[..., :H] = U_f.T
+    U_fc_and_dot[..., H:2 * H] = dot_U_f.T
+    U_fc_and_dot[..., 2 * H:3 * H] = U_c.T
+    U_fc_and_dot[..., 3 * H:4 * H] = dot_U_c.T
+    U_fc[..., :H] = U_fc_and_dot[..., :H]
+    U_fc[..., H:2 * H] = U_fc_and_dot[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), W_fc_and_dot, W_fc_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_fc, dot_W_fc_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_fc_and_dot, U_fc_h_and_dot)
         product(dot_h_rows[t], U_fc, dot_U_fc_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (4 * H, I), dtype)
-    parts32 = scratch("parts32", (4 * H, H), dtype)
-    dot_g2 = scratch("dot_g2", (T, B, H), dtype)
+    W_fc_and_dot_T = scratch("W_fc_and_dot_T", (4 * H, I), dtype)
+    U_fc_and_dot_T = scratch("U_fc_and_dot_T", (4 * H, H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
-    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_s_g_pre_and_dot = scratch("d_s_g_pre_and_dot", (T, B, 4 * H), dtype)
+    d_h_prev_U_fc_h_and_dot = scratch("d_h_prev_U_fc_h_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_c_h_h_prev = scratch("d_dot_h_prev_dot_U_c_h_h_prev", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
@@ -631,14 +632,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_g_pre, g, dot_g2,
+        "hvp_backward_before", dot_g_pre, g, dot_g,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, g, dot_s, h_sigmoid, d_h_prev_rows, dot_g2, h_rows,
-        sigmoid_s, dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_parts,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, g, dot_s, h_sigmoid, d_h_prev_rows, dot_g, h_rows,
+        sigmoid_s, dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_s_g_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s,
+        "hvp_backward_step2", d_h_prev_U_fc_h_and_dot, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s,
         d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_c_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
@@ -649,54 +650,54 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_f, d_U_c,
     )
 
-    parts5[:H] = W_f
-    parts5[H:2 * H] = dot_W_f
-    parts5[2 * H:3 * H] = W_c
-    parts5[3 * H:4 * H] = dot_W_c
-    parts32[:H] = U_f
-    parts32[H:2 * H] = dot_U_f
-    parts32[2 * H:3 * H] = U_c
-    parts32[3 * H:4 * H] = dot_U_c
+    W_fc_and_dot_T[:H] = W_f
+    W_fc_and_dot_T[H:2 * H] = dot_W_f
+    W_fc_and_dot_T[2 * H:3 * H] = W_c
+    W_fc_and_dot_T[3 * H:4 * H] = dot_W_c
+    U_fc_and_dot_T[:H] = U_f
+    U_fc_and_dot_T[H:2 * H] = dot_U_f
+    U_fc_and_dot_T[2 * H:3 * H] = U_c
+    U_fc_and_dot_T[3 * H:4 * H] = dot_U_c
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_parts[t], parts32, d_h_prev_parts)
+        product(d_s_g_pre_and_dot[t], U_fc_and_dot_T, d_h_prev_U_fc_h_and_dot)
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        product(d_parts[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+        product(d_s_g_pre_and_dot[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_parts[t][:, 3 * H:4 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
+        product(d_s_g_pre_and_dot[t][:, 3 * H:4 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
         hvp_backward_step2(t)
 
-    product(d_parts.reshape(-1, 4 * H), parts5, d_x.reshape(-1, I))
+    product(d_s_g_pre_and_dot.reshape(-1, 4 * H), W_fc_and_dot_T, d_x.reshape(-1, I))
     # through s = W_f @ x + U_f @ h[t-1] + b_f
-    product(d_parts.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through s = W_f @ x + U_f @ h[t-1] + b_f
-    product(d_parts.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     # through s = W_f @ x + U_f @ h[t-1] + b_f
-    product(d_parts.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+    product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
     # through s = W_f @ x + U_f @ h[t-1] + b_f
     product(
-        d_parts.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through s = W_f @ x + U_f @ h[t-1] + b_f
-    np.sum(d_parts.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
+    np.sum(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
+    product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
+    product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
+    product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
     product(
-        d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_c_dot_U_c_h_h_prev,
     )
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    np.sum(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
+    np.sum(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -296,10 +296,10 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ U_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_y2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ U_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_steps_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -307,11 +307,11 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t h;
         states_backward_before_point(
-            compute_t(U_x2_at[(iT * B + iB) * H + iH]),
-            compute_t(W_y2_at[(iT * B + iB) * H + iH]),
+            compute_t(U_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_y_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_at[iH]),
             h);
-        h2_at[(iT * B + iB) * H + iH] = storage_t(h);
+        h_steps_at[(iT * B + iB) * H + iH] = storage_t(h);
     }
 }
 
@@ -355,7 +355,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], H = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -364,7 +364,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         compute_t d_h_pre;
         states_backward_step2_point(
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(h2_at[(t * B + iB) * H + iH]),
+            compute_t(h_steps_at[(t * B + iB) * H + iH]),
             d_h_pre);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
     }
@@ -504,7 +504,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -514,7 +514,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -536,29 +536,29 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ W_y_dot_W_y_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
             h, dot_h);
-        dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
-        dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+        h_and_dot_at[iB * (2 * H) + iH] = storage_t(h);
+        h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
     }
 }
 
@@ -612,7 +612,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -622,7 +622,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -645,9 +645,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ W_y_dot_W_y_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -660,10 +660,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -689,7 +689,7 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], O = sizes[3];
-    const storage_t* __restrict__ V_h_dot_V_h_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_h_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_at = static_cast<storage_t*>(at[3]);
@@ -702,9 +702,9 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_y_pre, y, dot_y;
         hvp_forward_step2_point(
-            compute_t(V_h_dot_V_h_V_at[iB * (2 * O) + O + iO]),
+            compute_t(V_h_and_dot_at[iB * (2 * O) + O + iO]),
             compute_t(dot_V_h_h_at[iB * O + iO]),
-            compute_t(V_h_dot_V_h_V_at[iB * (2 * O) + iO]),
+            compute_t(V_h_and_dot_at[iB * (2 * O) + iO]),
             compute_t(c_at[iO]),
             compute_t(dot_c_at[iO]),
             dot_y_pre, y, dot_y);
@@ -726,7 +726,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_h_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -737,7 +737,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_h_pre_at[(iT * B + iB) * H + iH]),
             compute_t(h_at[(iT * B + iB) * H + iH]),
             dot_h);
-        dot_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+        dot_h_steps_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
@@ -762,7 +762,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_y_pre2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_y_pre_and_dot_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iO = 0; iO < O; ++iO)
@@ -775,17 +775,17 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_y_pre_at[(t * B + iB) * O + iO]),
             compute_t(y_rows_at[((t + 1) * B + iB) * O + iO]),
             d_dot_y_pre, d_y_pre);
-        d_dot_y_pre2_at[(t * B + iB) * (2 * O) + O + iO] = storage_t(d_dot_y_pre);
-        d_dot_y_pre2_at[(t * B + iB) * (2 * O) + iO] = storage_t(d_y_pre);
+        d_y_pre_and_dot_at[(t * B + iB) * (2 * O) + O + iO] = storage_t(d_dot_y_pre);
+        d_y_pre_and_dot_at[(t * B + iB) * (2 * O) + iO] = storage_t(d_y_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_V_h_dot_V_h_V, const compute_t d_dot_h, const compute_t dot_h_pre,
-    const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+    const compute_t d_h_V_h_and_dot, const compute_t d_dot_h, const compute_t dot_h_pre, const compute_t h,
+    compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
     // through h = tanh(U @ x + W @ y[t-1] + b)
-    const compute_t d_h = d_h_V_h_dot_V_h_V - 2 * d_dot_h * dot_h_pre * h;
+    const compute_t d_h = d_h_V_h_and_dot - 2 * d_dot_h * dot_h_pre * h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -794,24 +794,24 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_h_V_h_dot_V_h_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_V_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_h_pre, d_h_pre;
         hvp_backward_step2_point(
-            compute_t(d_h_V_h_dot_V_h_V_at[iB * H + iH]),
+            compute_t(d_h_V_h_and_dot_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_at[(t * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 

@@ -296,9 +296,9 @@ def backward_states(params, tape, cotangents, dstate):
     b = np.ascontiguousarray(params["b"])
     V = np.ascontiguousarray(params["V"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, O), dtype)
-    U_x2 = scratch("U_x2", (T, B, H), dtype)
-    W_y2 = scratch("W_y2", (T, B, H), dtype)
-    h2 = scratch("h2", (T, B, H), dtype)
+    U_x = scratch("U_x", (T, B, H), dtype)
+    W_y_steps = scratch("W_y_steps", (T, B, H), dtype)
+    h_steps = scratch("h_steps", (T, B, H), dtype)
     d_y_pre = scratch("d_y_pre", (T, B, O), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
@@ -310,19 +310,19 @@ def backward_states(params, tape, cotangents, dstate):
     d_c = np.empty((O,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     states_backward_before = kernel(
-        "states_backward_before", U_x2, W_y2, b, h2,
+        "states_backward_before", U_x, W_y_steps, b, h_steps,
     )
     states_backward_step = kernel(
         "states_backward_step", dy, d_y_prev_rows, y_rows, d_y_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_h, h2, d_h_pre,
+        "states_backward_step2", d_h, h_steps, d_h_pre,
     )
 
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    product(x.reshape(-1, I), U.T, U_x2.reshape(-1, H))
+    product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    product(y_rows[:-1].reshape(-1, O), W.T, W_y2.reshape(-1, H))
+    product(y_rows[:-1].reshape(-1, O), W.T, W_y_steps.reshape(-1, H))
     states_backward_before()
 
     for t in reversed(range(T)):
@@ -342,7 +342,7 @@ def backward_states(params, tape, cotangents, dstate):
     # through h = tanh(U @ x + W @ y[t-1] + b)
     np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
     # through y = sigmoid(V @ h + c)
-    product(d_y_pre.reshape(-1, O).T, h2.reshape(-1, H), d_V)
+    product(d_y_pre.reshape(-1, O).T, h_steps.reshape(-1, H), d_V)
     # through y = sigmoid(V @ h + c)
     np.sum(d_y_pre.reshape(-1, O), axis=0, out=d_c)
 
@@ -496,53 +496,53 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_c = np.ascontiguousarray(dot_params["c"])
     y_rows = scratch("y_rows", (T + 1, B, O), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, O), dtype)
-    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
-    dot_V2 = scratch("dot_V2", (2 * H, O), dtype)
-    dot_W2 = scratch("dot_W2", (O, 2 * H), dtype)
-    W_T2 = scratch("W_T2", (O, H), dtype)
+    U_and_dot = scratch("U_and_dot", (I, 2 * H), dtype)
+    dot_and_V = scratch("dot_and_V", (2 * H, O), dtype)
+    W_and_dot = scratch("W_and_dot", (O, 2 * H), dtype)
+    W_turned = scratch("W_turned", (O, H), dtype)
     V_T = scratch("V_T", (H, O), dtype)
-    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
+    U_x_and_dot = scratch("U_x_and_dot", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    W_y_dot_W_y_W = scratch("W_y_dot_W_y_W", (B, 2 * H), dtype)
+    W_y_and_dot = scratch("W_y_and_dot", (B, 2 * H), dtype)
     dot_W_y_y_prev = scratch("dot_W_y_y_prev", (B, H), dtype)
-    dot_h2 = scratch("dot_h2", (B, 2 * H), dtype)
+    h_and_dot = scratch("h_and_dot", (B, 2 * H), dtype)
     V_h = scratch("V_h", (B, O), dtype)
     dot_V_h = scratch("dot_V_h", (B, O), dtype)
     y_rows[0] = state["y"]
     dot_y_rows[0] = dot_state["y"]
     jvp_before = kernel(
-        "jvp_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "jvp_before", U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
-        "jvp_step", W_y_dot_W_y_W, dot_W_y_y_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h2,
+        "jvp_step", W_y_and_dot, dot_W_y_y_prev, U_x_and_dot, b, dot_U_x, dot_b, h_and_dot,
     )
     jvp_step2 = kernel(
         "jvp_step2", V_h, c, dot_V_h, dot_c, y_rows, dot_y_rows,
     )
 
-    dot_U2[..., :H] = U.T
-    dot_U2[..., H:2 * H] = dot_U.T
-    dot_V2[:H] = dot_V.T
-    dot_V2[H:2 * H] = V.T
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    W_T2[...] = W.T
+    U_and_dot[..., :H] = U.T
+    U_and_dot[..., H:2 * H] = dot_U.T
+    dot_and_V[:H] = dot_V.T
+    dot_and_V[H:2 * H] = V.T
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    W_turned[...] = W.T
     V_T[...] = V.T
-    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
     # h = tanh(U @ x + W @ y[t-1] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        product(y_rows[t], dot_W2, W_y_dot_W_y_W)
+        product(y_rows[t], W_and_dot, W_y_and_dot)
         # h = tanh(U @ x + W @ y[t-1] + b)
-        product(dot_y_rows[t], W_T2, dot_W_y_y_prev)
+        product(dot_y_rows[t], W_turned, dot_W_y_y_prev)
         jvp_step(t)
         # y = sigmoid(V @ h + c)
-        product(dot_h2[:, :H], V_T, V_h)
+        product(h_and_dot[:, :H], V_T, V_h)
         # y = sigmoid(V @ h + c)
-        product(dot_h2, dot_V2, dot_V_h)
+        product(h_and_dot, dot_and_V, dot_V_h)
         jvp_step2(t)
 
     last = {"y": y_rows[T].copy()}
@@ -578,68 +578,67 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c = np.ascontiguousarray(dot_params["c"])
     y_rows = scratch("y_rows", (T + 1, B, O), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, O), dtype)
-    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
-    dot_W2 = scratch("dot_W2", (O, 2 * H), dtype)
-    dot_V2 = scratch("dot_V2", (H, 2 * O), dtype)
-    W_T2 = scratch("W_T2", (O, H), dtype)
-    V_T2 = scratch("V_T2", (H, O), dtype)
-    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
+    U_and_dot = scratch("U_and_dot", (I, 2 * H), dtype)
+    W_and_dot = scratch("W_and_dot", (O, 2 * H), dtype)
+    V_and_dot = scratch("V_and_dot", (H, 2 * O), dtype)
+    W_turned = scratch("W_turned", (O, H), dtype)
+    V_turned = scratch("V_turned", (H, O), dtype)
+    U_x_and_dot = scratch("U_x_and_dot", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    W_y_dot_W_y_W = scratch("W_y_dot_W_y_W", (B, 2 * H), dtype)
+    W_y_and_dot = scratch("W_y_and_dot", (B, 2 * H), dtype)
     dot_W_y_y_prev = scratch("dot_W_y_y_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h = scratch("h", (T, B, H), dtype)
     dot_h = scratch("dot_h", (B, H), dtype)
-    V_h_dot_V_h_V = scratch("V_h_dot_V_h_V", (B, 2 * O), dtype)
+    V_h_and_dot = scratch("V_h_and_dot", (B, 2 * O), dtype)
     dot_V_h_h = scratch("dot_V_h_h", (B, O), dtype)
     dot_y_pre = scratch("dot_y_pre", (T, B, O), dtype)
     y_rows[0] = state["y"]
     dot_y_rows[0] = dot_state["y"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "hvp_forward_before", U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_y_dot_W_y_W, dot_W_y_y_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h_pre, h,
-        dot_h,
+        "hvp_forward_step", W_y_and_dot, dot_W_y_y_prev, U_x_and_dot, b, dot_U_x, dot_b, dot_h_pre, h, dot_h,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", V_h_dot_V_h_V, dot_V_h_h, c, dot_c, dot_y_pre, y_rows, dot_y_rows,
+        "hvp_forward_step2", V_h_and_dot, dot_V_h_h, c, dot_c, dot_y_pre, y_rows, dot_y_rows,
     )
 
-    dot_U2[..., :H] = U.T
-    dot_U2[..., H:2 * H] = dot_U.T
-    dot_W2[..., :H] = W.T
-    dot_W2[..., H:2 * H] = dot_W.T
-    dot_V2[..., :O] = V.T
-    dot_V2[..., O:2 * O] = dot_V.T
-    W_T2[...] = W.T
-    V_T2[...] = V.T
-    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+    U_and_dot[..., :H] = U.T
+    U_and_dot[..., H:2 * H] = dot_U.T
+    W_and_dot[..., :H] = W.T
+    W_and_dot[..., H:2 * H] = dot_W.T
+    V_and_dot[..., :O] = V.T
+    V_and_dot[..., O:2 * O] = dot_V.T
+    W_turned[...] = W.T
+    V_turned[...] = V.T
+    product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
     # h = tanh(U @ x + W @ y[t-1] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        product(y_rows[t], dot_W2, W_y_dot_W_y_W)
+        product(y_rows[t], W_and_dot, W_y_and_dot)
         # h = tanh(U @ x + W @ y[t-1] + b)
-        product(dot_y_rows[t], W_T2, dot_W_y_y_prev)
+        product(dot_y_rows[t], W_turned, dot_W_y_y_prev)
         hvp_forward_step(t)
-        product(h[t], dot_V2, V_h_dot_V_h_V)
+        product(h[t], V_and_dot, V_h_and_dot)
         # y = sigmoid(V @ h + c)
-        product(dot_h, V_T2, dot_V_h_h)
+        product(dot_h, V_turned, dot_V_h_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["y"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, O), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, O), dtype)
-    dot_U22 = scratch("dot_U22", (2 * H, I), dtype)
-    dot_V22 = scratch("dot_V22", (2 * O, H), dtype)
-    dot_W22 = scratch("dot_W22", (2 * H, O), dtype)
-    dot_h2 = scratch("dot_h2", (T, B, H), dtype)
-    d_dot_y_pre2 = scratch("d_dot_y_pre2", (T, B, 2 * O), dtype)
+    U_and_dot_T = scratch("U_and_dot_T", (2 * H, I), dtype)
+    V_and_dot_T = scratch("V_and_dot_T", (2 * O, H), dtype)
+    W_and_dot_T = scratch("W_and_dot_T", (2 * H, O), dtype)
+    dot_h_steps = scratch("dot_h_steps", (T, B, H), dtype)
+    d_y_pre_and_dot = scratch("d_y_pre_and_dot", (T, B, 2 * O), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_h_V_h_dot_V_h_V = scratch("d_h_V_h_dot_V_h_V", (B, H), dtype)
-    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
+    d_h_V_h_and_dot = scratch("d_h_V_h_and_dot", (B, H), dtype)
+    d_h_pre_and_dot = scratch("d_h_pre_and_dot", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U_U_x = scratch("d_U_U_x", (H, I), dtype)
     d_U_dot_U_x_x = scratch("d_U_dot_U_x_x", (H, I), dtype)
@@ -655,13 +654,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_y_prev_rows[T % 2] = 0
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_h_pre, h, dot_h2,
+        "hvp_backward_before", dot_h_pre, h, dot_h_steps,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_dot_y_pre2,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_y_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_V_h_dot_V_h_V, d_dot_h, dot_h_pre, h, d_dot_h_pre2,
+        "hvp_backward_step2", d_h_V_h_and_dot, d_dot_h, dot_h_pre, h, d_h_pre_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_U_U_x, d_U_dot_U_x_x, d_U,
@@ -673,46 +672,46 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_V_V_h, d_V_dot_V_h_h, d_V,
     )
 
-    dot_U22[:H] = U
-    dot_U22[H:2 * H] = dot_U
-    dot_V22[:O] = V
-    dot_V22[O:2 * O] = dot_V
-    dot_W22[:H] = W
-    dot_W22[H:2 * H] = dot_W
+    U_and_dot_T[:H] = U
+    U_and_dot_T[H:2 * H] = dot_U
+    V_and_dot_T[:O] = V
+    V_and_dot_T[O:2 * O] = dot_V
+    W_and_dot_T[:H] = W
+    W_and_dot_T[H:2 * H] = dot_W
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through y = sigmoid(V @ h + c)
-        product(d_dot_y_pre2[t][:, O:2 * O], V, d_dot_h)
+        product(d_y_pre_and_dot[t][:, O:2 * O], V, d_dot_h)
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_dot_y_pre2[t], dot_V22, d_h_V_h_dot_V_h_V)
+        product(d_y_pre_and_dot[t], V_and_dot_T, d_h_V_h_and_dot)
         hvp_backward_step2(t)
-        product(d_dot_h_pre2[t], dot_W22, d_y_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t], W_and_dot_T, d_y_prev_rows[t % 2])
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_dot_h_pre2[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
 
-    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
+    product(d_h_pre_and_dot.reshape(-1, 2 * H), U_and_dot_T, d_x.reshape(-1, I))
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
     # through h = tanh(U @ x + W @ y[t-1] + b)
     product(
-        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, O),
         d_W_dot_W_y_y_prev,
     )
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     # through y = sigmoid(V @ h + c)
-    product(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O].T, h.reshape(-1, H), d_V_V_h)
+    product(d_y_pre_and_dot.reshape(-1, 2 * O)[:, :O].T, h.reshape(-1, H), d_V_V_h)
     # through y = sigmoid(V @ h + c)
-    product(d_dot_y_pre2.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h2.reshape(-1, H), d_V_dot_V_h_h)
+    product(d_y_pre_and_dot.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h_steps.reshape(-1, H), d_V_dot_V_h_h)
     # through y = sigmoid(V @ h + c)
-    np.sum(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
+    np.sum(d_y_pre_and_dot.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

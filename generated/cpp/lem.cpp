@@ -226,8 +226,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -239,8 +239,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dt_1_sigmoid_at[(iT * B + iB) * H + iH]),
             compute_t(dt_2_sigmoid_at[(iT * B + iB) * H + iH]),
             dt_1, dt_2);
-        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
-        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        dt_1_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_2_steps_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
     }
 }
 
@@ -264,7 +264,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[5]);
@@ -278,7 +278,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
         backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
@@ -311,7 +311,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_W_y_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[5]);
@@ -324,7 +324,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         backward_step2_point(
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_z_W_y_z_at[iB * H + iH]),
-            compute_t(dt_12_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
@@ -347,7 +347,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_y_prev_W_12z_y_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -357,7 +357,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
         backward_step3_point(
             compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             d_y_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
     }
@@ -479,19 +479,19 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_12z_y2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_12zy_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_12z_y_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_12zy_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_y_z2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_y_z_steps_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dt_1_sigmoid2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dt_2_sigmoid2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ z_tanh2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ y_tanh2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -499,26 +499,26 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh;
         states_backward_before_point(
-            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_12z_y_steps_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_12zy_x_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(1),
-            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_12z_y_steps_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_12zy_x_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_2_at[iH]),
-            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_steps_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_y_z2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_y_z_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_12zy_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_y_at[iH]),
             dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh);
-        dt_1_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
-        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
-        dt_2_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
-        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
-        z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
-        y_tanh2_at[(iT * B + iB) * H + iH] = storage_t(y_tanh);
+        dt_1_sigmoid_at[(iT * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
+        dt_1_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_2_sigmoid_at[(iT * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
+        dt_2_steps_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        z_tanh_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
+        y_tanh_at[(iT * B + iB) * H + iH] = storage_t(y_tanh);
     }
 }
 
@@ -542,10 +542,10 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ y_tanh2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dt_2_sigmoid2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -556,11 +556,11 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
-            compute_t(y_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
+            compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
-            compute_t(dt_2_sigmoid2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
             d_y, d_y_pre, d_dt_2_pre);
         d_y_at[iB * H + iH] = storage_t(d_y);
         d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_y_pre);
@@ -589,10 +589,10 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_W_y_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ z_tanh2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dt_1_sigmoid2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -602,11 +602,11 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         states_backward_step2_point(
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_z_W_y_z_at[iB * H + iH]),
-            compute_t(dt_12_at[(t * B + iB) * H + iH]),
-            compute_t(z_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_at[(t * B + iB) * H + iH]),
+            compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
-            compute_t(dt_1_sigmoid2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
             d_z_pre, d_dt_1_pre, d_z_prev);
         d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
         d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_dt_1_pre);
@@ -625,7 +625,7 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_y_prev_W_12z_y_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -635,7 +635,7 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
         states_backward_step3_point(
             compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             d_y_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
     }
@@ -848,7 +848,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_12zy_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_12zy_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_V_2_x_at = static_cast<storage_t*>(at[3]);
@@ -861,13 +861,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
         dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
@@ -917,9 +917,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_12z_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_12z_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_12zy_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_1_at = static_cast<storage_t*>(at[5]);
@@ -939,25 +939,25 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t dt_2, dot_dt_2, z, dot_z;
         jvp_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_1_at[iH]),
             compute_t(1),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(b_2_at[iH]),
             compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_2_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -991,9 +991,9 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_z_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_12zy_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_y_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_y_at = static_cast<storage_t*>(at[5]);
@@ -1007,10 +1007,10 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t y, dot_y;
         jvp_step2_point(
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_z_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(W_y_z_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
@@ -1047,7 +1047,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_12zy_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_12zy_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_V_2_x_at = static_cast<storage_t*>(at[3]);
@@ -1060,13 +1060,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
         dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
@@ -1118,9 +1118,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_12z_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_12z_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_12zy_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_1_at = static_cast<storage_t*>(at[5]);
@@ -1148,25 +1148,25 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre,
             z_tanh, z, dot_z;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_1_at[iH]),
             compute_t(1),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(b_2_at[iH]),
             compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_2_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1208,9 +1208,9 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_y_z_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_12zy_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_y_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_y_at = static_cast<storage_t*>(at[5]);
@@ -1226,10 +1226,10 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_y_pre, y_tanh, y, dot_y;
         hvp_forward_step2_point(
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_z_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(W_y_z_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
@@ -1269,10 +1269,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_z_tanh2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_y_tanh2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_z_tanh_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_y_tanh_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1288,10 +1288,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
             compute_t(y_tanh_at[(iT * B + iB) * H + iH]),
             dt_1, dt_2, dot_z_tanh, dot_y_tanh);
-        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
-        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
-        dot_z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_z_tanh);
-        dot_y_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_y_tanh);
+        dt_1_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_2_steps_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        dot_z_tanh_at[(iT * B + iB) * H + iH] = storage_t(dot_z_tanh);
+        dot_y_tanh_at[(iT * B + iB) * H + iH] = storage_t(dot_y_tanh);
     }
 }
 
@@ -1327,19 +1327,19 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_y_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ y_tanh_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_y_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_y_tanh2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_y_tanh_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_dt_2_pre_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_dot_y_pre2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_y_pre_and_dot_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dt_1_dt_2_z_pre_and_dot_at = static_cast<storage_t*>(at[14]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1348,28 +1348,28 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
         hvp_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_pre_at[(t * B + iB) * H + iH]),
             compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_y_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(1),
             compute_t(dot_dt_2_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_y, d_dot_y_pre, d_y_pre, d_dot_dt_2_pre, d_dt_2_pre);
         d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
-        d_dot_y_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
-        d_dot_y_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
+        d_y_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_y_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_parts,
+    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_W_y_z_and_dot,
     const compute_t d_z_next, const compute_t dt_1, const compute_t dot_z_pre, const compute_t z_tanh,
     const compute_t dot_dt_1, const compute_t z_prev, const compute_t dot_z_prev,
     const compute_t dot_z_tanh, const compute_t dt, const compute_t dot_dt_1_pre,
@@ -1378,7 +1378,7 @@ inline_point void hvp_backward_step2_point(
 {
     // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
     const compute_t d_dot_z = d_dot_z_next + d_dot_z_dot_W_y_z_z;
-    const compute_t d_z = d_z_parts + d_z_next;
+    const compute_t d_z = d_z_W_y_z_and_dot + d_z_next;
     const compute_t d_dot_z_tanh = dt_1 * d_dot_z;
     const compute_t s1 = dot_dt_1 * d_dot_z;
     const compute_t d_z_tanh = dt_1 * d_z - 2 * dot_z_pre * z_tanh * d_dot_z_tanh + s1;
@@ -1406,18 +1406,18 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const int64 B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_dot_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_z_dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_z_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_z_W_y_z_and_dot_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dt_12_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_dt_1_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_z_tanh2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_z_tanh_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_dt_1_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dt_1_dt_2_z_pre_and_dot_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1426,36 +1426,36 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
         hvp_backward_step2_point(
             compute_t(d_dot_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_dot_z_dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(d_z_parts_at[iB * H + iH]),
+            compute_t(d_z_W_y_z_and_dot_at[iB * H + iH]),
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_12_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(dot_dt_1_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(1),
             compute_t(dot_dt_1_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_z_pre, d_z_pre, d_dot_dt_1_pre, d_dt_1_pre, d_z_prev, d_dot_z_prev);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_z_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_dt_1_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_dt_1_pre);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
         d_dot_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_z_prev);
     }
 }
 
 inline_point void hvp_backward_step3_point(
-    const compute_t d_y_prev_parts, const compute_t d_y_next, const compute_t dt_2, const compute_t d_dot_y,
-    const compute_t dot_dt_2, const compute_t d_dot_y_prev_dot_W_1_y_y_prev,
+    const compute_t d_y_prev_W_12z_y_and_dot, const compute_t d_y_next, const compute_t dt_2,
+    const compute_t d_dot_y, const compute_t dot_dt_2, const compute_t d_dot_y_prev_dot_W_1_y_y_prev,
     const compute_t d_dot_y_prev_dot_W_2_y_y_prev, const compute_t d_dot_y_prev_dot_W_z_y_y_prev,
     compute_t& d_y_prev, compute_t& d_dot_y_prev)
 {
     const compute_t s1 = 1 - dt_2;
-    d_y_prev = d_y_prev_parts + d_y_next * s1 - d_dot_y * dot_dt_2;
+    d_y_prev = d_y_prev_W_12z_y_and_dot + d_y_next * s1 - d_dot_y * dot_dt_2;
     d_dot_y_prev = d_dot_y * s1 + d_dot_y_prev_dot_W_1_y_y_prev + d_dot_y_prev_dot_W_2_y_y_prev +
         d_dot_y_prev_dot_W_z_y_y_prev;
 }
@@ -1463,9 +1463,9 @@ inline_point void hvp_backward_step3_point(
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_y_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_y_prev_W_12z_y_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dt_22_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dt_2_steps_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_y_prev_dot_W_1_y_y_prev_at = static_cast<storage_t*>(at[5]);
@@ -1478,9 +1478,9 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_y_prev, d_dot_y_prev;
         hvp_backward_step3_point(
-            compute_t(d_y_prev_parts_at[iB * H + iH]),
+            compute_t(d_y_prev_W_12z_y_and_dot_at[iB * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_prev_dot_W_1_y_y_prev_at[iB * H + iH]),
@@ -1493,16 +1493,16 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+    const compute_t d_x_V_y_x_and_dot, const compute_t d_x_V_12z_x_and_dot, compute_t& d_x)
 {
-    d_x = d_x_parts2 + d_x_parts;
+    d_x = d_x_V_y_x_and_dot + d_x_V_12z_x_and_dot;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_V_y_x_and_dot_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_V_12z_x_and_dot_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1511,8 +1511,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_V_y_x_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_V_12z_x_and_dot_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -1547,23 +1547,23 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_y_at = static_cast<storage_t*>(at[11]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W_1, d_W_2, d_W_z, d_W_y;
         hvp_backward_finish_point(
-            compute_t(d_W_1_W_1_y_at[iH * H + iH2]),
-            compute_t(d_W_1_dot_W_1_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_W_2_W_2_y_at[iH * H + iH2]),
-            compute_t(d_W_2_dot_W_2_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_W_z_W_z_y_at[iH * H + iH2]),
-            compute_t(d_W_z_dot_W_z_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_W_y_W_y_z_at[iH * H + iH2]),
-            compute_t(d_W_y_dot_W_y_z_z_at[iH * H + iH2]),
+            compute_t(d_W_1_W_1_y_at[iH * H + jH]),
+            compute_t(d_W_1_dot_W_1_y_y_prev_at[iH * H + jH]),
+            compute_t(d_W_2_W_2_y_at[iH * H + jH]),
+            compute_t(d_W_2_dot_W_2_y_y_prev_at[iH * H + jH]),
+            compute_t(d_W_z_W_z_y_at[iH * H + jH]),
+            compute_t(d_W_z_dot_W_z_y_y_prev_at[iH * H + jH]),
+            compute_t(d_W_y_W_y_z_at[iH * H + jH]),
+            compute_t(d_W_y_dot_W_y_z_z_at[iH * H + jH]),
             d_W_1, d_W_2, d_W_z, d_W_y);
-        d_W_1_at[iH * H + iH2] = storage_t(d_W_1);
-        d_W_2_at[iH * H + iH2] = storage_t(d_W_2);
-        d_W_z_at[iH * H + iH2] = storage_t(d_W_z);
-        d_W_y_at[iH * H + iH2] = storage_t(d_W_y);
+        d_W_1_at[iH * H + jH] = storage_t(d_W_1);
+        d_W_2_at[iH * H + jH] = storage_t(d_W_2);
+        d_W_z_at[iH * H + jH] = storage_t(d_W_z);
+        d_W_y_at[iH * H + jH] = storage_t(d_W_y);
     }
 }
 

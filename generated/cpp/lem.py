@@ -247,10 +247,10 @@ def backward(params, tape, dy, dstate=None):
     V_y = np.ascontiguousarray(params["V_y"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
-    V_12zy2 = scratch("V_12zy2", (4 * H, I), dtype)
-    W_12z2 = scratch("W_12z2", (3 * H, H), dtype)
-    dt_12 = scratch("dt_12", (T, B, H), dtype)
-    dt_22 = scratch("dt_22", (T, B, H), dtype)
+    V_12zy_T = scratch("V_12zy_T", (4 * H, I), dtype)
+    W_12z_T = scratch("W_12z_T", (3 * H, H), dtype)
+    dt_1 = scratch("dt_1", (T, B, H), dtype)
+    dt_2_steps = scratch("dt_2_steps", (T, B, H), dtype)
     d_y = scratch("d_y", (B, H), dtype)
     d_dt_1_dt_2_z_y_pre = scratch("d_dt_1_dt_2_z_y_pre", (T, B, 4 * H), dtype)
     d_z_W_y_z = scratch("d_z_W_y_z", (B, H), dtype)
@@ -263,25 +263,26 @@ def backward(params, tape, dy, dstate=None):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
     backward_before = kernel(
-        "backward_before", dt_1_sigmoid, dt_2_sigmoid, dt_12, dt_22,
+        "backward_before", dt_1_sigmoid, dt_2_sigmoid, dt_1, dt_2_steps,
     )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, dt_22, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
+        "backward_step", dy, d_y_prev_rows, dt_2_steps, y_tanh, y_rows, dt_2_sigmoid, d_y,
+        d_dt_1_dt_2_z_y_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_z_prev_rows, d_z_W_y_z, dt_12, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
+        "backward_step2", d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
     )
     backward_step3 = kernel(
-        "backward_step3", d_y_prev_W_12z_y, d_y, dt_22, d_y_prev_rows,
+        "backward_step3", d_y_prev_W_12z_y, d_y, dt_2_steps, d_y_prev_rows,
     )
 
-    V_12zy2[:H] = V_1
-    V_12zy2[H:2 * H] = V_2
-    V_12zy2[2 * H:3 * H] = V_z
-    V_12zy2[3 * H:4 * H] = V_y
-    W_12z2[:H] = W_1
-    W_12z2[H:2 * H] = W_2
-    W_12z2[2 * H:3 * H] = W_z
+    V_12zy_T[:H] = V_1
+    V_12zy_T[H:2 * H] = V_2
+    V_12zy_T[2 * H:3 * H] = V_z
+    V_12zy_T[3 * H:4 * H] = V_y
+    W_12z_T[:H] = W_1
+    W_12z_T[H:2 * H] = W_2
+    W_12z_T[2 * H:3 * H] = W_z
     backward_before()
 
     for t in reversed(range(T)):
@@ -289,10 +290,10 @@ def backward(params, tape, dy, dstate=None):
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         product(d_dt_1_dt_2_z_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
         backward_step2(t)
-        product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z2, d_y_prev_W_12z_y)
+        product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z_T, d_y_prev_W_12z_y)
         backward_step3(t)
 
-    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy2, d_x.reshape(-1, I))
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy_T, d_x.reshape(-1, I))
     product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, :3 * H].T, y_rows[:-1].reshape(-1, H), d_W_12z)
     product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_12zy)
     np.sum(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_12zy)
@@ -397,17 +398,17 @@ def backward_states(params, tape, cotangents, dstate):
     b_y = np.ascontiguousarray(params["b_y"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
-    V_12zy2 = scratch("V_12zy2", (I, 4 * H), dtype)
-    W_12z2 = scratch("W_12z2", (3 * H, H), dtype)
-    V_12zy_x2 = scratch("V_12zy_x2", (T, B, 4 * H), dtype)
-    W_12z_y2 = scratch("W_12z_y2", (T, B, 3 * H), dtype)
-    dt_1_sigmoid2 = scratch("dt_1_sigmoid2", (T, B, H), dtype)
-    dt_12 = scratch("dt_12", (T, B, H), dtype)
-    dt_2_sigmoid2 = scratch("dt_2_sigmoid2", (T, B, H), dtype)
-    dt_22 = scratch("dt_22", (T, B, H), dtype)
-    z_tanh2 = scratch("z_tanh2", (T, B, H), dtype)
-    W_y_z2 = scratch("W_y_z2", (T, B, H), dtype)
-    y_tanh2 = scratch("y_tanh2", (T, B, H), dtype)
+    V_12zy = scratch("V_12zy", (I, 4 * H), dtype)
+    W_12z_T = scratch("W_12z_T", (3 * H, H), dtype)
+    V_12zy_x = scratch("V_12zy_x", (T, B, 4 * H), dtype)
+    W_12z_y_steps = scratch("W_12z_y_steps", (T, B, 3 * H), dtype)
+    dt_1_sigmoid = scratch("dt_1_sigmoid", (T, B, H), dtype)
+    dt_1 = scratch("dt_1", (T, B, H), dtype)
+    dt_2_sigmoid = scratch("dt_2_sigmoid", (T, B, H), dtype)
+    dt_2_steps = scratch("dt_2_steps", (T, B, H), dtype)
+    z_tanh = scratch("z_tanh", (T, B, H), dtype)
+    W_y_z_steps = scratch("W_y_z_steps", (T, B, H), dtype)
+    y_tanh = scratch("y_tanh", (T, B, H), dtype)
     d_y = scratch("d_y", (B, H), dtype)
     d_dt_1_dt_2_z_y_pre = scratch("d_dt_1_dt_2_z_y_pre", (T, B, 4 * H), dtype)
     d_z_W_y_z = scratch("d_z_W_y_z", (B, H), dtype)
@@ -420,32 +421,32 @@ def backward_states(params, tape, cotangents, dstate):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
     states_backward_before = kernel(
-        "states_backward_before", W_12z_y2, V_12zy_x2, b_1, b_2, b_z, W_y_z2, b_y, dt_1_sigmoid2, dt_12,
-        dt_2_sigmoid2, dt_22, z_tanh2, y_tanh2,
+        "states_backward_before", W_12z_y_steps, V_12zy_x, b_1, b_2, b_z, W_y_z_steps, b_y, dt_1_sigmoid,
+        dt_1, dt_2_sigmoid, dt_2_steps, z_tanh, y_tanh,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_y_prev_rows, dt_22, y_tanh2, y_rows, dt_2_sigmoid2, d_y,
+        "states_backward_step", dy, d_y_prev_rows, dt_2_steps, y_tanh, y_rows, dt_2_sigmoid, d_y,
         d_dt_1_dt_2_z_y_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_z_prev_rows, d_z_W_y_z, dt_12, z_tanh2, z_rows, dt_1_sigmoid2,
+        "states_backward_step2", d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid,
         d_dt_1_dt_2_z_y_pre,
     )
     states_backward_step3 = kernel(
-        "states_backward_step3", d_y_prev_W_12z_y, d_y, dt_22, d_y_prev_rows,
+        "states_backward_step3", d_y_prev_W_12z_y, d_y, dt_2_steps, d_y_prev_rows,
     )
 
-    V_12zy2[..., :H] = V_1.T
-    V_12zy2[..., H:2 * H] = V_2.T
-    V_12zy2[..., 2 * H:3 * H] = V_z.T
-    V_12zy2[..., 3 * H:4 * H] = V_y.T
-    W_12z2[:H] = W_1
-    W_12z2[H:2 * H] = W_2
-    W_12z2[2 * H:3 * H] = W_z
-    product(x.reshape(-1, I), V_12zy2, V_12zy_x2.reshape(-1, 4 * H))
-    product(y_rows[:-1].reshape(-1, H), W_12z2.T, W_12z_y2.reshape(-1, 3 * H))
+    V_12zy[..., :H] = V_1.T
+    V_12zy[..., H:2 * H] = V_2.T
+    V_12zy[..., 2 * H:3 * H] = V_z.T
+    V_12zy[..., 3 * H:4 * H] = V_y.T
+    W_12z_T[:H] = W_1
+    W_12z_T[H:2 * H] = W_2
+    W_12z_T[2 * H:3 * H] = W_z
+    product(x.reshape(-1, I), V_12zy, V_12zy_x.reshape(-1, 4 * H))
+    product(y_rows[:-1].reshape(-1, H), W_12z_T.T, W_12z_y_steps.reshape(-1, 3 * H))
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(z_rows[1:].reshape(-1, H), W_y.T, W_y_z2.reshape(-1, H))
+    product(z_rows[1:].reshape(-1, H), W_y.T, W_y_z_steps.reshape(-1, H))
     states_backward_before()
 
     for t in reversed(range(T)):
@@ -453,10 +454,10 @@ def backward_states(params, tape, cotangents, dstate):
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         product(d_dt_1_dt_2_z_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
         states_backward_step2(t)
-        product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z2, d_y_prev_W_12z_y)
+        product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z_T, d_y_prev_W_12z_y)
         states_backward_step3(t)
 
-    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy2.T, d_x.reshape(-1, I))
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy.T, d_x.reshape(-1, I))
     product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, :3 * H].T, y_rows[:-1].reshape(-1, H), d_W_12z)
     product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_12zy)
     np.sum(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_12zy)
@@ -674,75 +675,75 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     z_rows = scratch("z_rows", (2, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_z_rows = scratch("dot_z_rows", (2, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    V_12zy_and_dot = scratch("V_12zy_and_dot", (I, 8 * H), dtype)
     V_12zy = scratch("V_12zy", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    W_12z_and_dot = scratch("W_12z_and_dot", (H, 6 * H), dtype)
     W_12z = scratch("W_12z", (H, 3 * H), dtype)
-    dot_W_y2 = scratch("dot_W_y2", (H, 2 * H), dtype)
-    W_y_T2 = scratch("W_y_T2", (H, H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_y_and_dot = scratch("W_y_and_dot", (H, 2 * H), dtype)
+    W_y_turned = scratch("W_y_turned", (H, H), dtype)
+    V_12zy_x_and_dot = scratch("V_12zy_x_and_dot", (T, B, 8 * H), dtype)
     dot_V_12zy_x_x = scratch("dot_V_12zy_x_x", (T, B, 4 * H), dtype)
     dot_V_1_x = scratch("dot_V_1_x", (T, B, H), dtype)
     dot_V_2_x = scratch("dot_V_2_x", (T, B, H), dtype)
     dot_V_z_x = scratch("dot_V_z_x", (T, B, H), dtype)
     dot_V_y_x = scratch("dot_V_y_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    W_12z_y_and_dot = scratch("W_12z_y_and_dot", (B, 6 * H), dtype)
     dot_W_12z_y_y_prev = scratch("dot_W_12z_y_y_prev", (B, 3 * H), dtype)
     dt_2 = scratch("dt_2", (B, H), dtype)
     dot_dt_2 = scratch("dot_dt_2", (B, H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    W_y_z_and_dot = scratch("W_y_z_and_dot", (B, 2 * H), dtype)
     dot_W_y_z_z = scratch("dot_W_y_z_z", (B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
     dot_y_rows[0] = dot_state["y"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
+        "jvp_before", V_12zy_x_and_dot, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_W_12z_y_y_prev, parts2, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x, dot_b_2,
-        b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dt_2, dot_dt_2,
+        "jvp_step", W_12z_y_and_dot, dot_W_12z_y_y_prev, V_12zy_x_and_dot, b_1, dot_V_1_x, dot_b_1, b_2,
+        dot_V_2_x, dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dt_2, dot_dt_2,
     )
     jvp_step2 = kernel(
-        "jvp_step2", parts5, dot_W_y_z_z, parts2, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2,
-        dot_y_rows,
+        "jvp_step2", W_y_z_and_dot, dot_W_y_z_z, V_12zy_x_and_dot, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows,
+        dot_dt_2, dot_y_rows,
     )
 
-    parts[..., :H] = V_1.T
-    parts[..., H:2 * H] = dot_V_1.T
-    parts[..., 2 * H:3 * H] = V_2.T
-    parts[..., 3 * H:4 * H] = dot_V_2.T
-    parts[..., 4 * H:5 * H] = V_z.T
-    parts[..., 5 * H:6 * H] = dot_V_z.T
-    parts[..., 6 * H:7 * H] = V_y.T
-    parts[..., 7 * H:8 * H] = dot_V_y.T
-    V_12zy[..., :H] = parts[..., :H]
-    V_12zy[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    V_12zy[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    V_12zy[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = W_1.T
-    parts3[..., H:2 * H] = dot_W_1.T
-    parts3[..., 2 * H:3 * H] = W_2.T
-    parts3[..., 3 * H:4 * H] = dot_W_2.T
-    parts3[..., 4 * H:5 * H] = W_z.T
-    parts3[..., 5 * H:6 * H] = dot_W_z.T
-    W_12z[..., :H] = parts3[..., :H]
-    W_12z[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    W_12z[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    dot_W_y2[..., :H] = W_y.T
-    dot_W_y2[..., H:2 * H] = dot_W_y.T
-    W_y_T2[...] = W_y.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    V_12zy_and_dot[..., :H] = V_1.T
+    V_12zy_and_dot[..., H:2 * H] = dot_V_1.T
+    V_12zy_and_dot[..., 2 * H:3 * H] = V_2.T
+    V_12zy_and_dot[..., 3 * H:4 * H] = dot_V_2.T
+    V_12zy_and_dot[..., 4 * H:5 * H] = V_z.T
+    V_12zy_and_dot[..., 5 * H:6 * H] = dot_V_z.T
+    V_12zy_and_dot[..., 6 * H:7 * H] = V_y.T
+    V_12zy_and_dot[..., 7 * H:8 * H] = dot_V_y.T
+    V_12zy[..., :H] = V_12zy_and_dot[..., :H]
+    V_12zy[..., H:2 * H] = V_12zy_and_dot[..., 2 * H:3 * H]
+    V_12zy[..., 2 * H:3 * H] = V_12zy_and_dot[..., 4 * H:5 * H]
+    V_12zy[..., 3 * H:4 * H] = V_12zy_and_dot[..., 6 * H:7 * H]
+    W_12z_and_dot[..., :H] = W_1.T
+    W_12z_and_dot[..., H:2 * H] = dot_W_1.T
+    W_12z_and_dot[..., 2 * H:3 * H] = W_2.T
+    W_12z_and_dot[..., 3 * H:4 * H] = dot_W_2.T
+    W_12z_and_dot[..., 4 * H:5 * H] = W_z.T
+    W_12z_and_dot[..., 5 * H:6 * H] = dot_W_z.T
+    W_12z[..., :H] = W_12z_and_dot[..., :H]
+    W_12z[..., H:2 * H] = W_12z_and_dot[..., 2 * H:3 * H]
+    W_12z[..., 2 * H:3 * H] = W_12z_and_dot[..., 4 * H:5 * H]
+    W_y_and_dot[..., :H] = W_y.T
+    W_y_and_dot[..., H:2 * H] = dot_W_y.T
+    W_y_turned[...] = W_y.T
+    product(x.reshape(-1, I), V_12zy_and_dot, V_12zy_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), V_12zy, dot_V_12zy_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        product(y_rows[t], parts3, parts4)
+        product(y_rows[t], W_12z_and_dot, W_12z_y_and_dot)
         product(dot_y_rows[t], W_12z, dot_W_12z_y_y_prev)
         jvp_step(t)
-        product(z_rows[(t + 1) % 2], dot_W_y2, parts5)
+        product(z_rows[(t + 1) % 2], W_y_and_dot, W_y_z_and_dot)
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(dot_z_rows[(t + 1) % 2], W_y_T2, dot_W_y_z_z)
+        product(dot_z_rows[(t + 1) % 2], W_y_turned, dot_W_y_z_z)
         jvp_step2(t)
 
     last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
@@ -794,19 +795,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     z_rows = scratch("z_rows", (T + 1, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    V_12zy_and_dot = scratch("V_12zy_and_dot", (I, 8 * H), dtype)
     V_12zy = scratch("V_12zy", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    W_12z_and_dot = scratch("W_12z_and_dot", (H, 6 * H), dtype)
     W_12z = scratch("W_12z", (H, 3 * H), dtype)
-    dot_W_y2 = scratch("dot_W_y2", (H, 2 * H), dtype)
-    W_y_T2 = scratch("W_y_T2", (H, H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_y_and_dot = scratch("W_y_and_dot", (H, 2 * H), dtype)
+    W_y_turned = scratch("W_y_turned", (H, H), dtype)
+    V_12zy_x_and_dot = scratch("V_12zy_x_and_dot", (T, B, 8 * H), dtype)
     dot_V_12zy_x_x = scratch("dot_V_12zy_x_x", (T, B, 4 * H), dtype)
     dot_V_1_x = scratch("dot_V_1_x", (T, B, H), dtype)
     dot_V_2_x = scratch("dot_V_2_x", (T, B, H), dtype)
     dot_V_z_x = scratch("dot_V_z_x", (T, B, H), dtype)
     dot_V_y_x = scratch("dot_V_y_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    W_12z_y_and_dot = scratch("W_12z_y_and_dot", (B, 6 * H), dtype)
     dot_W_12z_y_y_prev = scratch("dot_W_12z_y_y_prev", (B, 3 * H), dtype)
     dot_dt_1_pre = scratch("dot_dt_1_pre", (T, B, H), dtype)
     dt_1_sigmoid = scratch("dt_1_sigmoid", (T, B, H), dtype)
@@ -817,7 +818,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_dt_2 = scratch("dot_dt_2", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z_tanh = scratch("z_tanh", (T, B, H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    W_y_z_and_dot = scratch("W_y_z_and_dot", (B, 2 * H), dtype)
     dot_W_y_z_z = scratch("dot_W_y_z_z", (B, H), dtype)
     dot_y_pre = scratch("dot_y_pre", (T, B, H), dtype)
     y_tanh = scratch("y_tanh", (T, B, H), dtype)
@@ -826,78 +827,78 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows[0] = dot_state["y"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
+        "hvp_forward_before", V_12zy_x_and_dot, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_W_12z_y_y_prev, parts2, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x,
-        dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dot_dt_1,
-        dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh,
+        "hvp_forward_step", W_12z_y_and_dot, dot_W_12z_y_y_prev, V_12zy_x_and_dot, b_1, dot_V_1_x, dot_b_1,
+        b_2, dot_V_2_x, dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid,
+        dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", parts5, dot_W_y_z_z, parts2, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2,
-        dot_y_rows, dot_y_pre, y_tanh,
+        "hvp_forward_step2", W_y_z_and_dot, dot_W_y_z_z, V_12zy_x_and_dot, b_y, dot_V_y_x, dot_b_y, dt_2,
+        y_rows, dot_dt_2, dot_y_rows, dot_y_pre, y_tanh,
     )
 
-    parts[..., :H] = V_1.T
-    parts[..., H:2 * H] = dot_V_1.T
-    parts[..., 2 * H:3 * H] = V_2.T
-    parts[..., 3 * H:4 * H] = dot_V_2.T
-    parts[..., 4 * H:5 * H] = V_z.T
-    parts[..., 5 * H:6 * H] = dot_V_z.T
-    parts[..., 6 * H:7 * H] = V_y.T
-    parts[..., 7 * H:8 * H] = dot_V_y.T
-    V_12zy[..., :H] = parts[..., :H]
-    V_12zy[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    V_12zy[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    V_12zy[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = W_1.T
-    parts3[..., H:2 * H] = dot_W_1.T
-    parts3[..., 2 * H:3 * H] = W_2.T
-    parts3[..., 3 * H:4 * H] = dot_W_2.T
-    parts3[..., 4 * H:5 * H] = W_z.T
-    parts3[..., 5 * H:6 * H] = dot_W_z.T
-    W_12z[..., :H] = parts3[..., :H]
-    W_12z[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    W_12z[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    dot_W_y2[..., :H] = W_y.T
-    dot_W_y2[..., H:2 * H] = dot_W_y.T
-    W_y_T2[...] = W_y.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    V_12zy_and_dot[..., :H] = V_1.T
+    V_12zy_and_dot[..., H:2 * H] = dot_V_1.T
+    V_12zy_and_dot[..., 2 * H:3 * H] = V_2.T
+    V_12zy_and_dot[..., 3 * H:4 * H] = dot_V_2.T
+    V_12zy_and_dot[..., 4 * H:5 * H] = V_z.T
+    V_12zy_and_dot[..., 5 * H:6 * H] = dot_V_z.T
+    V_12zy_and_dot[..., 6 * H:7 * H] = V_y.T
+    V_12zy_and_dot[..., 7 * H:8 * H] = dot_V_y.T
+    V_12zy[..., :H] = V_12zy_and_dot[..., :H]
+    V_12zy[..., H:2 * H] = V_12zy_and_dot[..., 2 * H:3 * H]
+    V_12zy[..., 2 * H:3 * H] = V_12zy_and_dot[..., 4 * H:5 * H]
+    V_12zy[..., 3 * H:4 * H] = V_12zy_and_dot[..., 6 * H:7 * H]
+    W_12z_and_dot[..., :H] = W_1.T
+    W_12z_and_dot[..., H:2 * H] = dot_W_1.T
+    W_12z_and_dot[..., 2 * H:3 * H] = W_2.T
+    W_12z_and_dot[..., 3 * H:4 * H] = dot_W_2.T
+    W_12z_and_dot[..., 4 * H:5 * H] = W_z.T
+    W_12z_and_dot[..., 5 * H:6 * H] = dot_W_z.T
+    W_12z[..., :H] = W_12z_and_dot[..., :H]
+    W_12z[..., H:2 * H] = W_12z_and_dot[..., 2 * H:3 * H]
+    W_12z[..., 2 * H:3 * H] = W_12z_and_dot[..., 4 * H:5 * H]
+    W_y_and_dot[..., :H] = W_y.T
+    W_y_and_dot[..., H:2 * H] = dot_W_y.T
+    W_y_turned[...] = W_y.T
+    product(x.reshape(-1, I), V_12zy_and_dot, V_12zy_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), V_12zy, dot_V_12zy_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(y_rows[t], parts3, parts4)
+        product(y_rows[t], W_12z_and_dot, W_12z_y_and_dot)
         product(dot_y_rows[t], W_12z, dot_W_12z_y_y_prev)
         hvp_forward_step(t)
-        product(z_rows[t + 1], dot_W_y2, parts5)
+        product(z_rows[t + 1], W_y_and_dot, W_y_z_and_dot)
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(dot_z_rows[t + 1], W_y_T2, dot_W_y_z_z)
+        product(dot_z_rows[t + 1], W_y_turned, dot_W_y_z_z)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["y"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, H), dtype)
-    parts6 = scratch("parts6", (6 * H, I), dtype)
-    dot_V_y2 = scratch("dot_V_y2", (2 * H, I), dtype)
-    dot_W_y22 = scratch("dot_W_y22", (2 * H, H), dtype)
-    parts32 = scratch("parts32", (6 * H, H), dtype)
-    dt_12 = scratch("dt_12", (T, B, H), dtype)
-    dt_22 = scratch("dt_22", (T, B, H), dtype)
-    dot_z_tanh2 = scratch("dot_z_tanh2", (T, B, H), dtype)
-    dot_y_tanh2 = scratch("dot_y_tanh2", (T, B, H), dtype)
+    V_12z_and_dot = scratch("V_12z_and_dot", (6 * H, I), dtype)
+    V_y_and_dot = scratch("V_y_and_dot", (2 * H, I), dtype)
+    W_y_and_dot_T = scratch("W_y_and_dot_T", (2 * H, H), dtype)
+    W_12z_and_dot_T = scratch("W_12z_and_dot_T", (6 * H, H), dtype)
+    dt_1 = scratch("dt_1", (T, B, H), dtype)
+    dt_2_steps = scratch("dt_2_steps", (T, B, H), dtype)
+    dot_z_tanh = scratch("dot_z_tanh", (T, B, H), dtype)
+    dot_y_tanh = scratch("dot_y_tanh", (T, B, H), dtype)
     d_dot_y = scratch("d_dot_y", (B, H), dtype)
-    d_dot_y_pre2 = scratch("d_dot_y_pre2", (T, B, 2 * H), dtype)
+    d_y_pre_and_dot = scratch("d_y_pre_and_dot", (T, B, 2 * H), dtype)
     d_dot_z_dot_W_y_z_z = scratch("d_dot_z_dot_W_y_z_z", (B, H), dtype)
-    d_z_parts = scratch("d_z_parts", (B, H), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 6 * H), dtype)
-    d_y_prev_parts = scratch("d_y_prev_parts", (B, H), dtype)
+    d_z_W_y_z_and_dot = scratch("d_z_W_y_z_and_dot", (B, H), dtype)
+    d_dt_1_dt_2_z_pre_and_dot = scratch("d_dt_1_dt_2_z_pre_and_dot", (T, B, 6 * H), dtype)
+    d_y_prev_W_12z_y_and_dot = scratch("d_y_prev_W_12z_y_and_dot", (B, H), dtype)
     d_dot_y_prev_dot_W_1_y_y_prev = scratch("d_dot_y_prev_dot_W_1_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_W_2_y_y_prev = scratch("d_dot_y_prev_dot_W_2_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_W_z_y_y_prev = scratch("d_dot_y_prev_dot_W_z_y_y_prev", (B, H), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
-    d_x_parts2 = scratch("d_x_parts2", (T, B, I), dtype)
+    d_x_V_12z_x_and_dot = scratch("d_x_V_12z_x_and_dot", (T, B, I), dtype)
+    d_x_V_y_x_and_dot = scratch("d_x_V_y_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_1_W_1_y = scratch("d_W_1_W_1_y", (H, H), dtype)
     d_W_1_dot_W_1_y_y_prev = scratch("d_W_1_dot_W_1_y_y_prev", (H, H), dtype)
@@ -932,25 +933,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     d_dot_z_prev_rows[T % 2] = dstate["z"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dt_1_sigmoid, dt_2_sigmoid, dot_z_pre, z_tanh, dot_y_pre, y_tanh, dt_12,
-        dt_22, dot_z_tanh2, dot_y_tanh2,
+        "hvp_backward_before", dt_1_sigmoid, dt_2_sigmoid, dot_z_pre, z_tanh, dot_y_pre, y_tanh, dt_1,
+        dt_2_steps, dot_z_tanh, dot_y_tanh,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, dt_22, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2,
-        y_rows, dot_y_rows, dot_y_tanh2, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dot_y_pre2, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, dt_2_steps, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2,
+        y_rows, dot_y_rows, dot_y_tanh, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_y_pre_and_dot,
+        d_dt_1_dt_2_z_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_parts, d_z_prev_rows, dt_12,
-        dot_z_pre, z_tanh, dot_dt_1, z_rows, dot_z_rows, dot_z_tanh2, dot_dt_1_pre, dt_1_sigmoid,
-        d_parts_pre,
+        "hvp_backward_step2", d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_W_y_z_and_dot, d_z_prev_rows,
+        dt_1, dot_z_pre, z_tanh, dot_dt_1, z_rows, dot_z_rows, dot_z_tanh, dot_dt_1_pre, dt_1_sigmoid,
+        d_dt_1_dt_2_z_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_y_prev_parts, d_y_prev_rows, dt_22, d_dot_y, dot_dt_2,
+        "hvp_backward_step3", d_y_prev_W_12z_y_and_dot, d_y_prev_rows, dt_2_steps, d_dot_y, dot_dt_2,
         d_dot_y_prev_dot_W_1_y_y_prev, d_dot_y_prev_dot_W_2_y_y_prev, d_dot_y_prev_dot_W_z_y_y_prev,
         d_dot_y_prev_rows,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_x_parts2, d_x_parts, d_x,
+        "hvp_backward_after", d_x_V_y_x_and_dot, d_x_V_12z_x_and_dot, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_1_W_1_y, d_W_1_dot_W_1_y_y_prev, d_W_2_W_2_y, d_W_2_dot_W_2_y_y_prev,
@@ -961,94 +963,118 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_V_z_dot_V_z_x_x, d_V_y_V_y_x, d_V_y_dot_V_y_x_x, d_V_1, d_V_2, d_V_z, d_V_y,
     )
 
-    parts6[:H] = V_1
-    parts6[H:2 * H] = dot_V_1
-    parts6[2 * H:3 * H] = V_2
-    parts6[3 * H:4 * H] = dot_V_2
-    parts6[4 * H:5 * H] = V_z
-    parts6[5 * H:6 * H] = dot_V_z
-    dot_V_y2[:H] = V_y
-    dot_V_y2[H:2 * H] = dot_V_y
-    dot_W_y22[:H] = W_y
-    dot_W_y22[H:2 * H] = dot_W_y
-    parts32[:H] = W_1
-    parts32[H:2 * H] = dot_W_1
-    parts32[2 * H:3 * H] = W_2
-    parts32[3 * H:4 * H] = dot_W_2
-    parts32[4 * H:5 * H] = W_z
-    parts32[5 * H:6 * H] = dot_W_z
+    V_12z_and_dot[:H] = V_1
+    V_12z_and_dot[H:2 * H] = dot_V_1
+    V_12z_and_dot[2 * H:3 * H] = V_2
+    V_12z_and_dot[3 * H:4 * H] = dot_V_2
+    V_12z_and_dot[4 * H:5 * H] = V_z
+    V_12z_and_dot[5 * H:6 * H] = dot_V_z
+    V_y_and_dot[:H] = V_y
+    V_y_and_dot[H:2 * H] = dot_V_y
+    W_y_and_dot_T[:H] = W_y
+    W_y_and_dot_T[H:2 * H] = dot_W_y
+    W_12z_and_dot_T[:H] = W_1
+    W_12z_and_dot_T[H:2 * H] = dot_W_1
+    W_12z_and_dot_T[2 * H:3 * H] = W_2
+    W_12z_and_dot_T[3 * H:4 * H] = dot_W_2
+    W_12z_and_dot_T[4 * H:5 * H] = W_z
+    W_12z_and_dot_T[5 * H:6 * H] = dot_W_z
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(d_dot_y_pre2[t][:, H:2 * H], W_y, d_dot_z_dot_W_y_z_z)
+        product(d_y_pre_and_dot[t][:, H:2 * H], W_y, d_dot_z_dot_W_y_z_z)
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        product(d_dot_y_pre2[t], dot_W_y22, d_z_parts)
+        product(d_y_pre_and_dot[t], W_y_and_dot_T, d_z_W_y_z_and_dot)
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        product(d_parts_pre[t][:, 3 * H:4 * H], W_2, d_dot_y_prev_dot_W_2_y_y_prev)
+        product(d_dt_1_dt_2_z_pre_and_dot[t][:, 3 * H:4 * H], W_2, d_dot_y_prev_dot_W_2_y_y_prev)
         hvp_backward_step2(t)
-        product(d_parts_pre[t], parts32, d_y_prev_parts)
+        product(d_dt_1_dt_2_z_pre_and_dot[t], W_12z_and_dot_T, d_y_prev_W_12z_y_and_dot)
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        product(d_parts_pre[t][:, H:2 * H], W_1, d_dot_y_prev_dot_W_1_y_y_prev)
+        product(d_dt_1_dt_2_z_pre_and_dot[t][:, H:2 * H], W_1, d_dot_y_prev_dot_W_1_y_y_prev)
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        product(d_parts_pre[t][:, 5 * H:6 * H], W_z, d_dot_y_prev_dot_W_z_y_y_prev)
+        product(d_dt_1_dt_2_z_pre_and_dot[t][:, 5 * H:6 * H], W_z, d_dot_y_prev_dot_W_z_y_y_prev)
         hvp_backward_step3(t)
 
-    product(d_parts_pre.reshape(-1, 6 * H), parts6, d_x_parts.reshape(-1, I))
-    product(d_dot_y_pre2.reshape(-1, 2 * H), dot_V_y2, d_x_parts2.reshape(-1, I))
+    product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H), V_12z_and_dot, d_x_V_12z_x_and_dot.reshape(-1, I))
+    product(d_y_pre_and_dot.reshape(-1, 2 * H), V_y_and_dot, d_x_V_y_x_and_dot.reshape(-1, I))
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_1_W_1_y)
+    product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_1_W_1_y)
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_W_1_dot_W_1_y_y_prev,
     )
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_V_1_V_1_x)
+    product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_V_1_V_1_x)
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_1_dot_V_1_x_x)
+    product(
+        d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_V_1_dot_V_1_x_x,
+    )
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_1)
-    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_W_2_W_2_y)
+    np.sum(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_1)
     # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_W_2_W_2_y,
+    )
+    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    product(
+        d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_W_2_dot_W_2_y_y_prev,
     )
     # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_V_2_V_2_x)
+    product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_V_2_V_2_x)
     # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_V_2_dot_V_2_x_x)
+    product(
+        d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_V_2_dot_V_2_x_x,
+    )
     # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_2)
-    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_W_z_W_z_y)
+    np.sum(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_2)
     # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+        y_rows[:-1].reshape(-1, H),
+        d_W_z_W_z_y,
+    )
+    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    product(
+        d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_W_z_dot_W_z_y_y_prev,
     )
     # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_V_z_V_z_x)
+    product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_V_z_V_z_x)
     # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_V_z_dot_V_z_x_x)
+    product(
+        d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_V_z_dot_V_z_x_x,
+    )
     # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
+    np.sum(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, z_rows[1:].reshape(-1, H), d_W_y_W_y_z)
+    product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, z_rows[1:].reshape(-1, H), d_W_y_W_y_z)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_z_rows[1:].reshape(-1, H), d_W_y_dot_W_y_z_z)
+    product(
+        d_y_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_z_rows[1:].reshape(-1, H),
+        d_W_y_dot_W_y_z_z,
+    )
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_y_V_y_x)
+    product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_y_V_y_x)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_y_dot_V_y_x_x)
+    product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_y_dot_V_y_x_x)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    np.sum(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_y)
+    np.sum(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_y)
     hvp_backward_after()
     hvp_backward_finish()
     hvp_backward_finish2()

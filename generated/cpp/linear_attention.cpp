@@ -351,8 +351,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ q_again_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -367,8 +367,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
             q, k_, d_W_q_x);
-        q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-        k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        q_again_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_again_at[(iT * B + iB) * K + iK] = storage_t(k_);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
 }
@@ -386,7 +386,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -398,7 +398,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
         backward_sequence_point(
             d_z_next,
             compute_t(d_z_q_at[t * B + iB]),
-            compute_t(q2_at[(t * B + iB) * K + iK]),
+            compute_t(q_again_at[(t * B + iB) * K + iK]),
             d_z, d_z_prev);
         d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
         d_z_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_z_prev);
@@ -418,7 +418,7 @@ extern "C" void backward_sequence2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -431,7 +431,7 @@ extern "C" void backward_sequence2(int64, const int64* sizes, void* const* at)
         backward_sequence2_point(
             d_S_next,
             compute_t(d_S_q_at[(t * B + iB) * H + iH]),
-            compute_t(q2_at[(t * B + iB) * K + iK]),
+            compute_t(q_again_at[(t * B + iB) * K + iK]),
             d_S, d_S_prev);
         d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
         d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -443,7 +443,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -453,7 +453,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_again_at[(iT * B + iB) * K + iK]);
         d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
     }
 }
@@ -697,21 +697,21 @@ extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
 extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_W_k_x_v2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ elu_W_q_x2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ elu_W_k_x2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ z_q2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ elu_W_k_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
         double z_q_total = 0;
         #pragma omp simd reduction(+:z_q_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]);
             // through q = elu(W_q @ x) + 1
             const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
@@ -719,15 +719,15 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
             // through k = elu(W_k @ x) + 1
             const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
             const compute_t k_ = elu_W_k_x + 1;
-            elu_W_q_x2_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
-            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-            elu_W_k_x2_at[(iT * B + iB) * K + iK] = storage_t(elu_W_k_x);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            elu_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_k_x);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             // through y = (S @ q) / dot(z, q)
             z_q_total += z * q;
         }
         const compute_t z_q = compute_t(z_q_total);
-        z_q2_at[iT * B + iB] = storage_t(z_q);
+        z_q_at[iT * B + iB] = storage_t(z_q);
     }
 }
 
@@ -736,8 +736,8 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -746,8 +746,8 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q2_at[(iT * B + iB) * K + iK]);
-        S_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
@@ -755,19 +755,19 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_q2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z_q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t z_q = compute_t(z_q2_at[iT * B + iB]);
+        const compute_t z_q = compute_t(z_q_at[iT * B + iB]);
         double d_z_q_y_total = 0;
         #pragma omp simd reduction(+:d_z_q_y_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
-            const compute_t S_q = compute_t(S_q2_at[(iT * B + iB) * H + iH]);
+            const compute_t S_q = compute_t(S_q_at[(iT * B + iB) * H + iH]);
             // through y = (S @ q) / dot(z, q)
             const compute_t d_S_q = dy / z_q;
             d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
@@ -816,7 +816,7 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ elu_W_q_x2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -828,7 +828,7 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
             compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
-            compute_t(elu_W_q_x2_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
@@ -847,7 +847,7 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -859,7 +859,7 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         states_backward_sequence_point(
             d_z_next,
             compute_t(d_z_q_at[t * B + iB]),
-            compute_t(q2_at[(t * B + iB) * K + iK]),
+            compute_t(q_at[(t * B + iB) * K + iK]),
             d_z, d_z_prev);
         d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
         d_z_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_z_prev);
@@ -879,7 +879,7 @@ extern "C" void states_backward_sequence2(int64, const int64* sizes, void* const
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -892,7 +892,7 @@ extern "C" void states_backward_sequence2(int64, const int64* sizes, void* const
         states_backward_sequence2_point(
             d_S_next,
             compute_t(d_S_q_at[(t * B + iB) * H + iH]),
-            compute_t(q2_at[(t * B + iB) * K + iK]),
+            compute_t(q_at[(t * B + iB) * K + iK]),
             d_S, d_S_prev);
         d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
         d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -904,7 +904,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -914,7 +914,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_at[(iT * B + iB) * K + iK]);
         d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
     }
 }
@@ -924,7 +924,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_W_k_x_v2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -934,7 +934,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
+                * compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -952,7 +952,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ elu_W_k_x2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ elu_W_k_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -963,7 +963,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         states_backward_after_point(
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_z_at[(iT * B + iB) * K + iK]),
-            compute_t(elu_W_k_x2_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             d_W_k_x);
         d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
@@ -1342,7 +1342,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_elu_W_q_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[3]);
@@ -1355,12 +1355,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_elu_W_q_x, q, dot_elu_W_k_x, k_;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
             dot_elu_W_q_x, q, dot_elu_W_k_x, k_);
         dot_elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_elu_W_q_x);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
@@ -1379,7 +1379,7 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1389,7 +1389,7 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -1410,7 +1410,7 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_elu_W_k_x_at = static_cast<storage_t*>(at[3]);
@@ -1426,7 +1426,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
         jvp_sequence_point(
-            compute_t(parts2_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(dot_v_at[(t * B + iB) * H + iH]),
             compute_t(dot_elu_W_k_x_at[(t * B + iB) * K + iK]),
@@ -1615,7 +1615,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_to_dot_W_v_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[3]);
@@ -1632,12 +1632,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k);
         dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
         elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
@@ -1660,7 +1660,7 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_to_dot_W_v_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1670,7 +1670,7 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -1993,8 +1993,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ q_again_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[13]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2015,8 +2015,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]),
             compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]),
             q, k_, d_dot_W_q_x, d_W_q_x);
-        q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-        k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        q_again_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_again_at[(iT * B + iB) * K + iK] = storage_t(k_);
         d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
@@ -2039,7 +2039,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     storage_t* __restrict__ d_dot_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_z_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
@@ -2056,7 +2056,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
         hvp_backward_sequence_point(
             d_dot_z_next,
             compute_t(d_dot_z_q_at[t * B + iB]),
-            compute_t(q2_at[(t * B + iB) * K + iK]),
+            compute_t(q_again_at[(t * B + iB) * K + iK]),
             d_z_next,
             compute_t(d_z_q_at[t * B + iB]),
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
@@ -2085,7 +2085,7 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_dot_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_S_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
@@ -2103,7 +2103,7 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
         hvp_backward_sequence2_point(
             d_dot_S_next,
             compute_t(d_dot_S_q_at[(t * B + iB) * H + iH]),
-            compute_t(q2_at[(t * B + iB) * K + iK]),
+            compute_t(q_again_at[(t * B + iB) * K + iK]),
             d_S_next,
             compute_t(d_S_q_at[(t * B + iB) * H + iH]),
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
@@ -2200,7 +2200,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ elu_W_k_x_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2216,8 +2216,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]),
             compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             d_dot_W_k_x, d_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
@@ -2225,10 +2225,10 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_again_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2241,7 +2241,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:d_dot_v_total, d_v_v_k_total, d_v_dot_v_k_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK]);
             const compute_t dot_k = compute_t(dot_k_at[(iT * B + iB) * K + iK]);
             // through S = S[t-1] + outer(v, k)
@@ -2252,7 +2252,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         const compute_t d_dot_v = compute_t(d_dot_v_total);
         const compute_t d_v_v_k = compute_t(d_v_v_k_total);
         const compute_t d_v_dot_v_k = compute_t(d_v_dot_v_k_total);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
         d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
         d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
     }
@@ -2270,7 +2270,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2281,20 +2281,21 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
+    const compute_t d_x_W_k_x_v_and_dot, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
+    d_x = d_x_W_k_x_v_and_dot + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -2305,7 +2306,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_k_x_v_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             d_x);

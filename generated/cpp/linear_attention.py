@@ -221,8 +221,8 @@ def backward(params, tape, dy, dstate=None):
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
     W_kv = scratch("W_kv", (K + H, I), dtype)
-    q2 = scratch("q2", (T, B, K), dtype)
-    k2 = scratch("k2", (T, B, K), dtype)
+    q_again = scratch("q_again", (T, B, K), dtype)
+    k_again = scratch("k_again", (T, B, K), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_S_q = scratch("d_S_q", (T, B, H), dtype)
     d_q_S_q = scratch("d_q_S_q", (T, B, K), dtype)
@@ -245,16 +245,16 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum", d_S_q, S_rows, d_q_S_q,
     )
     backward_before = kernel(
-        "backward_before", elu_W_q_x, elu_W_k_x, d_q_S_q, d_z_q, z_rows, q2, k2, d_W_q_x,
+        "backward_before", elu_W_q_x, elu_W_k_x, d_q_S_q, d_z_q, z_rows, q_again, k_again, d_W_q_x,
     )
     backward_sequence = kernel(
-        "backward_sequence", d_z_prev_rows, d_z_q, q2, d_z,
+        "backward_sequence", d_z_prev_rows, d_z_q, q_again, d_z,
     )
     backward_sequence2 = kernel(
-        "backward_sequence2", d_S_prev_rows, d_S_q, q2, d_S,
+        "backward_sequence2", d_S_prev_rows, d_S_q, q_again, d_S,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S, k2, d_W_k_x_v,
+        "backward_after_sum", d_S, k_again, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", d_S, v, d_k_v_k,
@@ -366,15 +366,15 @@ def backward_states(params, tape, cotangents, dstate):
     W_v = np.ascontiguousarray(params["W_v"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
-    W_qkv2 = scratch("W_qkv2", (I, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
     W_kv = scratch("W_kv", (K + H, I), dtype)
-    W_q_x_W_k_x_v2 = scratch("W_q_x_W_k_x_v2", (T, B, 2 * K + H), dtype)
-    elu_W_q_x2 = scratch("elu_W_q_x2", (T, B, K), dtype)
-    q2 = scratch("q2", (T, B, K), dtype)
-    elu_W_k_x2 = scratch("elu_W_k_x2", (T, B, K), dtype)
-    k2 = scratch("k2", (T, B, K), dtype)
-    S_q2 = scratch("S_q2", (T, B, H), dtype)
-    z_q2 = scratch("z_q2", (T, B), dtype)
+    W_q_x_W_k_x_v = scratch("W_q_x_W_k_x_v", (T, B, 2 * K + H), dtype)
+    elu_W_q_x = scratch("elu_W_q_x", (T, B, K), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    elu_W_k_x = scratch("elu_W_k_x", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    S_q = scratch("S_q", (T, B, H), dtype)
+    z_q = scratch("z_q", (T, B), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_S_q = scratch("d_S_q", (T, B, H), dtype)
     d_q_S_q = scratch("d_q_S_q", (T, B, K), dtype)
@@ -391,45 +391,45 @@ def backward_states(params, tape, cotangents, dstate):
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", W_q_x_W_k_x_v2, z_rows, elu_W_q_x2, q2, elu_W_k_x2, k2, z_q2,
+        "states_backward_before_rows", W_q_x_W_k_x_v, z_rows, elu_W_q_x, q, elu_W_k_x, k, z_q,
     )
     states_backward_before_sum = kernel(
-        "states_backward_before_sum", S_rows, q2, S_q2,
+        "states_backward_before_sum", S_rows, q, S_q,
     )
     states_backward_before_rows2 = kernel(
-        "states_backward_before_rows2", dy, S_q2, z_q2, d_z_q, d_S_q,
+        "states_backward_before_rows2", dy, S_q, z_q, d_z_q, d_S_q,
     )
     states_backward_before_sum2 = kernel(
         "states_backward_before_sum2", d_S_q, S_rows, d_q_S_q,
     )
     states_backward_before = kernel(
-        "states_backward_before", d_q_S_q, d_z_q, z_rows, elu_W_q_x2, d_W_q_x,
+        "states_backward_before", d_q_S_q, d_z_q, z_rows, elu_W_q_x, d_W_q_x,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", d_z_prev_rows, d_z_q, q2, d_z,
+        "states_backward_sequence", d_z_prev_rows, d_z_q, q, d_z,
     )
     states_backward_sequence2 = kernel(
-        "states_backward_sequence2", d_S_prev_rows, d_S_q, q2, d_S,
+        "states_backward_sequence2", d_S_prev_rows, d_S_q, q, d_S,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_S, k2, d_W_k_x_v,
+        "states_backward_after_sum", d_S, k, d_W_k_x_v,
     )
     states_backward_after_sum2 = kernel(
-        "states_backward_after_sum2", d_S, W_q_x_W_k_x_v2, d_k_v_k,
+        "states_backward_after_sum2", d_S, W_q_x_W_k_x_v, d_k_v_k,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_k_v_k, d_z, elu_W_k_x2, d_W_k_x_v,
+        "states_backward_after", d_k_v_k, d_z, elu_W_k_x, d_W_k_x_v,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", d_x_W_k_x_v, d_x_W_q_x, d_x,
     )
 
-    W_qkv2[..., :K] = W_q.T
-    W_qkv2[..., K:2 * K] = W_k.T
-    W_qkv2[..., 2 * K:2 * K + H] = W_v.T
-    W_kv[:K] = W_qkv2[:, K:2 * K].T
-    W_kv[K:K + H] = W_qkv2[:, 2 * K:2 * K + H].T
-    product(x.reshape(-1, I), W_qkv2, W_q_x_W_k_x_v2.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    W_kv[:K] = W_qkv[:, K:2 * K].T
+    W_kv[K:K + H] = W_qkv[:, 2 * K:2 * K + H].T
+    product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * K + H))
     states_backward_before_rows()
     # through y = (S @ q) / dot(z, q)
     states_backward_before_sum()
@@ -633,9 +633,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     z_rows = scratch("z_rows", (T + 1, B, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, K), dtype)
-    parts = scratch("parts", (I, 4 * K + 2 * H), dtype)
+    W_qkv_and_dot = scratch("W_qkv_and_dot", (I, 4 * K + 2 * H), dtype)
     W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * K + 2 * H), dtype)
+    W_q_x_W_k_x_v_and_dot = scratch("W_q_x_W_k_x_v_and_dot", (T, B, 4 * K + 2 * H), dtype)
     dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * K + H), dtype)
     dot_elu_W_q_x = scratch("dot_elu_W_q_x", (T, B, K), dtype)
     q = scratch("q", (T, B, K), dtype)
@@ -654,13 +654,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_q_x_W_k_x_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
+        "jvp_before", W_q_x_W_k_x_v_and_dot, dot_W_q_x_W_k_x_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
     )
     jvp_before2 = kernel(
-        "jvp_before2", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
+        "jvp_before2", W_q_x_W_k_x_v_and_dot, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", parts2, k, dot_v, dot_elu_W_k_x, S_rows, dot_S_rows,
+        "jvp_sequence", W_q_x_W_k_x_v_and_dot, k, dot_v, dot_elu_W_k_x, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", z_rows, k, dot_z_rows, dot_elu_W_k_x,
@@ -675,16 +675,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_S_q_S, dot_S_q_q, S_q, z_q, dot_z_q, y, dot_y,
     )
 
-    parts[..., :K] = W_q.T
-    parts[..., K:2 * K] = dot_W_q.T
-    parts[..., 2 * K:3 * K] = W_k.T
-    parts[..., 3 * K:4 * K] = dot_W_k.T
-    parts[..., 4 * K:4 * K + H] = W_v.T
-    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
-    W_qkv[..., :K] = parts[..., :K]
-    W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
-    W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+    W_qkv_and_dot[..., :K] = W_q.T
+    W_qkv_and_dot[..., K:2 * K] = dot_W_q.T
+    W_qkv_and_dot[..., 2 * K:3 * K] = W_k.T
+    W_qkv_and_dot[..., 3 * K:4 * K] = dot_W_k.T
+    W_qkv_and_dot[..., 4 * K:4 * K + H] = W_v.T
+    W_qkv_and_dot[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    W_qkv[..., :K] = W_qkv_and_dot[..., :K]
+    W_qkv[..., K:2 * K] = W_qkv_and_dot[..., 2 * K:3 * K]
+    W_qkv[..., 2 * K:2 * K + H] = W_qkv_and_dot[..., 4 * K:4 * K + H]
+    product(x.reshape(-1, I), W_qkv_and_dot, W_q_x_W_k_x_v_and_dot.reshape(-1, 4 * K + 2 * H))
     product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
     jvp_before()
     jvp_before2()
@@ -727,9 +727,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     z_rows = scratch("z_rows", (T + 1, B, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, K), dtype)
-    parts = scratch("parts", (I, 4 * K + H), dtype)
+    W_q_to_dot_W_v = scratch("W_q_to_dot_W_v", (I, 4 * K + H), dtype)
     W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * K + H), dtype)
+    W_q_to_dot_W_v_x = scratch("W_q_to_dot_W_v_x", (T, B, 4 * K + H), dtype)
     dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * K + H), dtype)
     dot_W_q_x = scratch("dot_W_q_x", (T, B, K), dtype)
     elu_W_q_x = scratch("elu_W_q_x", (T, B, K), dtype)
@@ -752,11 +752,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_q_x_W_k_x_v_x, dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x,
-        elu_W_k_x, k, dot_k,
+        "hvp_forward_before", W_q_to_dot_W_v_x, dot_W_q_x_W_k_x_v_x, dot_W_q_x, elu_W_q_x, q, dot_q,
+        dot_W_k_x, elu_W_k_x, k, dot_k,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
+        "hvp_forward_before2", W_q_to_dot_W_v_x, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", v, k, dot_v, dot_k, S_rows, dot_S_rows,
@@ -774,15 +774,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_after", dot_S_q_S, dot_S_q_q, dot_S_q,
     )
 
-    parts[..., :K] = W_q.T
-    parts[..., K:2 * K] = dot_W_q.T
-    parts[..., 2 * K:3 * K] = W_k.T
-    parts[..., 3 * K:4 * K] = dot_W_k.T
-    parts[..., 4 * K:4 * K + H] = dot_W_v.T
+    W_q_to_dot_W_v[..., :K] = W_q.T
+    W_q_to_dot_W_v[..., K:2 * K] = dot_W_q.T
+    W_q_to_dot_W_v[..., 2 * K:3 * K] = W_k.T
+    W_q_to_dot_W_v[..., 3 * K:4 * K] = dot_W_k.T
+    W_q_to_dot_W_v[..., 4 * K:4 * K + H] = dot_W_v.T
     W_qkv[..., 2 * K:2 * K + H] = W_v.T
-    W_qkv[..., :K] = parts[..., :K]
-    W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + H))
+    W_qkv[..., :K] = W_q_to_dot_W_v[..., :K]
+    W_qkv[..., K:2 * K] = W_q_to_dot_W_v[..., 2 * K:3 * K]
+    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_to_dot_W_v_x.reshape(-1, 4 * K + H))
     product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
     # v = W_v @ x
     product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
@@ -800,9 +800,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, K), dtype)
-    parts3 = scratch("parts3", (2 * K + 2 * H, I), dtype)
-    q2 = scratch("q2", (T, B, K), dtype)
-    k2 = scratch("k2", (T, B, K), dtype)
+    W_kv_and_dot = scratch("W_kv_and_dot", (2 * K + 2 * H, I), dtype)
+    q_again = scratch("q_again", (T, B, K), dtype)
+    k_again = scratch("k_again", (T, B, K), dtype)
     d_dot_z_q = scratch("d_dot_z_q", (T, B), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_dot_S_q = scratch("d_dot_S_q", (T, B, H), dtype)
@@ -818,13 +818,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_z = scratch("d_z", (T, B, K), dtype)
     d_dot_S = scratch("d_dot_S", (T, B, H, K), dtype)
     d_S = scratch("d_S", (T, B, H, K), dtype)
-    d_parts = scratch("d_parts", (T, B, 2 * K + 2 * H), dtype)
+    d_W_k_x_v_and_dot = scratch("d_W_k_x_v_and_dot", (T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = scratch("d_v_v_k", (T, B, H), dtype)
     d_v_dot_v_k = scratch("d_v_dot_v_k", (T, B, H), dtype)
     d_dot_k_dot_v_k = scratch("d_dot_k_dot_v_k", (T, B, K), dtype)
     d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
     d_k_dot_v_k = scratch("d_k_dot_v_k", (T, B, K), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_W_k_x_v_and_dot = scratch("d_x_W_k_x_v_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
@@ -853,14 +853,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", elu_W_q_x, elu_W_k_x, d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q,
-        d_q_dot_S_q_S, d_z_q, dot_z_rows, dot_W_q_x, q2, k2, d_dot_W_q_x, d_W_q_x,
+        d_q_dot_S_q_S, d_z_q, dot_z_rows, dot_W_q_x, q_again, k_again, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_q, q2, d_z_prev_rows, d_z_q, dot_q, d_dot_z, d_z,
+        "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_q, q_again, d_z_prev_rows, d_z_q, dot_q,
+        d_dot_z, d_z,
     )
     hvp_backward_sequence2 = kernel(
-        "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_q, q2, d_S_prev_rows, d_S_q, dot_q, d_dot_S,
-        d_S,
+        "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_q, q_again, d_S_prev_rows, d_S_q, dot_q,
+        d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_S, v, d_dot_k_dot_v_k,
@@ -873,16 +874,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x,
-        d_parts,
+        d_W_k_x_v_and_dot,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_S, k2, d_S, dot_k, d_parts, d_v_v_k, d_v_dot_v_k,
+        "hvp_backward_after_rows", d_dot_S, k_again, d_S, dot_k, d_W_k_x_v_and_dot, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_parts,
+        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
+        "hvp_backward_after3", d_x_W_k_x_v_and_dot, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -891,10 +892,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_W_v_v, d_W_v_dot_v_x, d_W_v,
     )
 
-    parts3[:K] = W_k
-    parts3[K:2 * K] = dot_W_k
-    parts3[2 * K:2 * K + H] = W_v
-    parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
+    W_kv_and_dot[:K] = W_k
+    W_kv_and_dot[K:2 * K] = dot_W_k
+    W_kv_and_dot[2 * K:2 * K + H] = W_v
+    W_kv_and_dot[2 * K + H:2 * K + 2 * H] = dot_W_v
     hvp_backward_before_rows()
     # through y = (S @ q) / dot(z, q)
     hvp_backward_before_sum()
@@ -923,20 +924,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
     hvp_backward_after()
     # through k = elu(W_k @ x) + 1
-    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = elu(W_k @ x) + 1
-    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
+    product(
+        d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_k_dot_W_k_x_x,
+    )
     hvp_backward_after_rows()
     # through v = W_v @ x
     product(
-        d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
         dot_x.reshape(-1, I),
         d_W_v_dot_v_x,
     )
     hvp_backward_after2()
     # through v = W_v @ x
-    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
-    product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
+    product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
+    product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H), W_kv_and_dot, d_x_W_k_x_v_and_dot.reshape(-1, I))
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

@@ -723,14 +723,14 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ nu_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_log_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ exp_nu2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ lam_re_exp2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ exp_theta2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ cos_exp_theta2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ lam_re2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ sin_exp_theta2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ lam_im2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ exp_gamma_log2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ exp_nu_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ lam_re_exp_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ exp_theta_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ cos_exp_theta_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ sin_exp_theta_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[10]);
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -740,14 +740,14 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
             compute_t(theta_at[iH]),
             compute_t(gamma_log_at[iH]),
             exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re, sin_exp_theta, lam_im, exp_gamma_log);
-        exp_nu2_at[iH] = storage_t(exp_nu);
-        lam_re_exp2_at[iH] = storage_t(lam_re_exp);
-        exp_theta2_at[iH] = storage_t(exp_theta);
-        cos_exp_theta2_at[iH] = storage_t(cos_exp_theta);
-        lam_re2_at[iH] = storage_t(lam_re);
-        sin_exp_theta2_at[iH] = storage_t(sin_exp_theta);
-        lam_im2_at[iH] = storage_t(lam_im);
-        exp_gamma_log2_at[iH] = storage_t(exp_gamma_log);
+        exp_nu_at[iH] = storage_t(exp_nu);
+        lam_re_exp_at[iH] = storage_t(lam_re_exp);
+        exp_theta_at[iH] = storage_t(exp_theta);
+        cos_exp_theta_at[iH] = storage_t(cos_exp_theta);
+        lam_re_at[iH] = storage_t(lam_re);
+        sin_exp_theta_at[iH] = storage_t(sin_exp_theta);
+        lam_im_at[iH] = storage_t(lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
     }
 }
 
@@ -796,8 +796,8 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ d_h_im_C_im_h_im_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_re_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_re_C_re_h_re_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ lam_re2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ lam_im2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[7]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -806,8 +806,8 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_im, d_h_re, d_h_re_prev, d_h_im_prev;
-        const compute_t lam_re = compute_t(lam_re2_at[iH]);
-        const compute_t lam_im = compute_t(lam_im2_at[iH]);
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
         const compute_t d_h_im_next = compute_t(d_h_im_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
         const compute_t d_h_re_next = compute_t(d_h_re_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
         states_backward_sequence_point(
@@ -830,7 +830,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ B_re_im_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_exp_gamma_log_h_re_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -839,7 +839,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_im_x2_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         d_exp_gamma_log_h_re_at[iH] = storage_t(total);
     }
 }
@@ -849,7 +849,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ B_re_im_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_exp_gamma_log_h_im_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -858,7 +858,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_im_x2_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         d_exp_gamma_log_h_im_at[iH] = storage_t(total);
     }
 }
@@ -972,7 +972,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ exp_gamma_log2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_B_re_im_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -983,7 +983,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_B_im_x, d_B_re_x;
         states_backward_after_point(
             compute_t(d_h_im_at[(iT * B + iB) * H + iH]),
-            compute_t(exp_gamma_log2_at[iH]),
+            compute_t(exp_gamma_log_at[iH]),
             compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
             d_B_im_x, d_B_re_x);
         d_B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_B_im_x);
@@ -1049,14 +1049,14 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_exp_gamma_log_h_im_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_lam_im_h_re_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_lam_im_h_im_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ lam_re_exp2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ lam_re_exp_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_lam_re_h_re_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_lam_re_h_im_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ exp_theta2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ cos_exp_theta2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ sin_exp_theta2_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ exp_nu2_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ exp_gamma_log2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ exp_theta_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ cos_exp_theta_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ sin_exp_theta_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ exp_nu_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_nu_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_theta_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_gamma_log_at = static_cast<storage_t*>(at[14]);
@@ -1069,14 +1069,14 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
             compute_t(d_exp_gamma_log_h_im_at[iH]),
             compute_t(d_lam_im_h_re_at[iH]),
             compute_t(d_lam_im_h_im_at[iH]),
-            compute_t(lam_re_exp2_at[iH]),
+            compute_t(lam_re_exp_at[iH]),
             compute_t(d_lam_re_h_re_at[iH]),
             compute_t(d_lam_re_h_im_at[iH]),
-            compute_t(exp_theta2_at[iH]),
-            compute_t(cos_exp_theta2_at[iH]),
-            compute_t(sin_exp_theta2_at[iH]),
-            compute_t(exp_nu2_at[iH]),
-            compute_t(exp_gamma_log2_at[iH]),
+            compute_t(exp_theta_at[iH]),
+            compute_t(cos_exp_theta_at[iH]),
+            compute_t(sin_exp_theta_at[iH]),
+            compute_t(exp_nu_at[iH]),
+            compute_t(exp_gamma_log_at[iH]),
             d_nu, d_theta, d_gamma_log);
         d_nu_at[iH] = storage_t(d_nu);
         d_theta_at[iH] = storage_t(d_theta);
@@ -1408,7 +1408,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ B_re_im_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_B_re_im_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[3]);
@@ -1419,9 +1419,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B_re_x, dot_B_im_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_B_re_x, dot_B_im_x);
         dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
@@ -1454,7 +1454,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ B_re_im_x_and_dot_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_h_re_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_lam_im_at = static_cast<storage_t*>(at[8]);
@@ -1484,14 +1484,14 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
             lam_im,
             h_im_prev,
             exp_gamma_log,
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(B_re_im_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
             dot_lam_re,
             dot_h_re_prev,
             dot_lam_im,
             dot_h_im_prev,
             dot_exp_gamma_log,
             compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(B_re_im_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
             h_re, dot_h_re, h_im, dot_h_im);
         h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
@@ -1517,9 +1517,9 @@ inline_point void jvp_after_point(
 extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ parts_re_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_re_h_re_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_C_re_h_re_h_re_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_im_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_im_h_im_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_C_im_h_im_h_im_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[5]);
@@ -1534,12 +1534,12 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     {
         compute_t y, dot_y;
         jvp_after_point(
-            compute_t(parts_re_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(C_re_h_re_and_dot_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_C_re_h_re_h_re_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_im_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(C_im_h_im_and_dot_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_C_im_h_im_h_im_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_re_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(parts_im_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(C_re_h_re_and_dot_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(C_im_h_im_and_dot_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(D_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
@@ -1658,7 +1658,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_B_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_re_im_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_B_re_im_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[3]);
@@ -1669,9 +1669,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B_re_x, dot_B_im_x;
         hvp_forward_before_point(
-            compute_t(dot_B_parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(dot_B_parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_B_re_x, dot_B_im_x);
         dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
@@ -1801,10 +1801,10 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_dot_h_im_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_parts_im_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ C_im_and_dot_d_dot_C_im_h_im_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_im_prev_rows_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_dot_h_re_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_parts_re_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ C_re_and_dot_dy_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_re_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[7]);
@@ -1831,13 +1831,13 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
         const compute_t d_h_re_next = compute_t(d_h_re_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
         hvp_backward_sequence_point(
             d_dot_h_im_next,
-            compute_t(d_parts_im_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(C_im_and_dot_d_dot_C_im_h_im_at[(t * B + iB) * (2 * H) + iH]),
             d_h_im_next,
-            compute_t(d_parts_im_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_im_and_dot_d_dot_C_im_h_im_at[(t * B + iB) * (2 * H) + H + iH]),
             d_dot_h_re_next,
-            compute_t(d_parts_re_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(C_re_and_dot_dy_at[(t * B + iB) * (2 * H) + iH]),
             d_h_re_next,
-            compute_t(d_parts_re_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_re_and_dot_dy_at[(t * B + iB) * (2 * H) + H + iH]),
             lam_re,
             dot_lam_re,
             lam_im,
@@ -2238,7 +2238,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_exp_gamma_log_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_B_re_im_x_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2253,23 +2253,23 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
             d_dot_B_im_x, d_B_im_x, d_dot_B_re_x, d_B_re_x);
-        d_parts_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
-        d_parts_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
-        d_parts_x_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
-        d_parts_x_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
+        d_B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
+        d_B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
+        d_B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
+        d_B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
     }
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t dy, const compute_t dot_D, compute_t& d_x)
+    const compute_t d_x_B_re_im_x_and_dot, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_parts + dy * dot_D;
+    d_x = d_x_B_re_im_x_and_dot + dy * dot_D;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_B_re_im_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -2280,7 +2280,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_B_re_im_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
             d_x);

@@ -243,7 +243,7 @@ def backward(params, tape, dy, dstate=None):
     D = np.ascontiguousarray(params["D"])
     d_h_re_prev_rows = scratch("d_h_re_prev_rows", (2, B, H), dtype)
     d_h_im_prev_rows = scratch("d_h_im_prev_rows", (2, B, H), dtype)
-    B_re_im2 = scratch("B_re_im2", (2 * H, I), dtype)
+    B_re_im_T = scratch("B_re_im_T", (2 * H, I), dtype)
     d_C_im_h_im = scratch("d_C_im_h_im", (T, B, I), dtype)
     d_h_im_C_im_h_im = scratch("d_h_im_C_im_h_im", (T, B, H), dtype)
     d_h_re_C_re_h_re = scratch("d_h_re_C_re_h_re", (T, B, H), dtype)
@@ -307,8 +307,8 @@ def backward(params, tape, dy, dstate=None):
         exp_gamma_log, d_nu, d_theta, d_gamma_log,
     )
 
-    B_re_im2[:H] = B_re
-    B_re_im2[H:2 * H] = B_im
+    B_re_im_T[:H] = B_re
+    B_re_im_T[H:2 * H] = B_im
     # through y = C_re @ h_re - C_im @ h_im + D * x
     product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
     backward_before()
@@ -336,7 +336,7 @@ def backward(params, tape, dy, dstate=None):
     # through y = C_re @ h_re - C_im @ h_im + D * x
     backward_after_sum7()
     backward_after()
-    product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im2, d_x_B_re_im_x.reshape(-1, I))
+    product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im_T, d_x_B_re_im_x.reshape(-1, I))
     product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
     backward_after2()
     backward_finish()
@@ -427,16 +427,16 @@ def backward_states(params, tape, cotangents, dstate):
     D = np.ascontiguousarray(params["D"])
     d_h_re_prev_rows = scratch("d_h_re_prev_rows", (2, B, H), dtype)
     d_h_im_prev_rows = scratch("d_h_im_prev_rows", (2, B, H), dtype)
-    exp_nu2 = scratch("exp_nu2", (H,), dtype)
-    lam_re_exp2 = scratch("lam_re_exp2", (H,), dtype)
-    exp_theta2 = scratch("exp_theta2", (H,), dtype)
-    cos_exp_theta2 = scratch("cos_exp_theta2", (H,), dtype)
-    lam_re2 = scratch("lam_re2", (H,), dtype)
-    sin_exp_theta2 = scratch("sin_exp_theta2", (H,), dtype)
-    lam_im2 = scratch("lam_im2", (H,), dtype)
-    exp_gamma_log2 = scratch("exp_gamma_log2", (H,), dtype)
-    B_re_im2 = scratch("B_re_im2", (I, 2 * H), dtype)
-    B_re_im_x2 = scratch("B_re_im_x2", (T, B, 2 * H), dtype)
+    exp_nu = scratch("exp_nu", (H,), dtype)
+    lam_re_exp = scratch("lam_re_exp", (H,), dtype)
+    exp_theta = scratch("exp_theta", (H,), dtype)
+    cos_exp_theta = scratch("cos_exp_theta", (H,), dtype)
+    lam_re = scratch("lam_re", (H,), dtype)
+    sin_exp_theta = scratch("sin_exp_theta", (H,), dtype)
+    lam_im = scratch("lam_im", (H,), dtype)
+    exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
+    B_re_im = scratch("B_re_im", (I, 2 * H), dtype)
+    B_re_im_x = scratch("B_re_im_x", (T, B, 2 * H), dtype)
     d_C_im_h_im = scratch("d_C_im_h_im", (T, B, I), dtype)
     d_h_im_C_im_h_im = scratch("d_h_im_C_im_h_im", (T, B, H), dtype)
     d_h_re_C_re_h_re = scratch("d_h_re_C_re_h_re", (T, B, H), dtype)
@@ -461,21 +461,21 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_re_prev_rows[T % 2] = dstate["h_re"]
     d_h_im_prev_rows[T % 2] = dstate["h_im"]
     states_backward_once = kernel(
-        "states_backward_once", nu, theta, gamma_log, exp_nu2, lam_re_exp2, exp_theta2, cos_exp_theta2,
-        lam_re2, sin_exp_theta2, lam_im2, exp_gamma_log2,
+        "states_backward_once", nu, theta, gamma_log, exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re,
+        sin_exp_theta, lam_im, exp_gamma_log,
     )
     states_backward_before = kernel(
         "states_backward_before", dy, d_C_im_h_im,
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", d_h_im_prev_rows, d_h_im_C_im_h_im, d_h_re_prev_rows, d_h_re_C_re_h_re,
-        lam_re2, lam_im2, d_h_im, d_h_re,
+        lam_re, lam_im, d_h_im, d_h_re,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_h_re, B_re_im_x2, d_exp_gamma_log_h_re,
+        "states_backward_after_sum", d_h_re, B_re_im_x, d_exp_gamma_log_h_re,
     )
     states_backward_after_sum2 = kernel(
-        "states_backward_after_sum2", d_h_im, B_re_im_x2, d_exp_gamma_log_h_im,
+        "states_backward_after_sum2", d_h_im, B_re_im_x, d_exp_gamma_log_h_im,
     )
     states_backward_after_sum3 = kernel(
         "states_backward_after_sum3", d_h_re, h_im_rows, d_lam_im_h_re,
@@ -493,21 +493,21 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum7", dy, x, d_D,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_h_im, exp_gamma_log2, d_h_re, d_B_re_im_x,
+        "states_backward_after", d_h_im, exp_gamma_log, d_h_re, d_B_re_im_x,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", d_x_B_re_im_x, dy, D, d_x,
     )
     states_backward_finish = kernel(
         "states_backward_finish", d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im,
-        lam_re_exp2, d_lam_re_h_re, d_lam_re_h_im, exp_theta2, cos_exp_theta2, sin_exp_theta2, exp_nu2,
-        exp_gamma_log2, d_nu, d_theta, d_gamma_log,
+        lam_re_exp, d_lam_re_h_re, d_lam_re_h_im, exp_theta, cos_exp_theta, sin_exp_theta, exp_nu,
+        exp_gamma_log, d_nu, d_theta, d_gamma_log,
     )
 
-    B_re_im2[..., :H] = B_re.T
-    B_re_im2[..., H:2 * H] = B_im.T
+    B_re_im[..., :H] = B_re.T
+    B_re_im[..., H:2 * H] = B_im.T
     states_backward_once()
-    product(x.reshape(-1, I), B_re_im2, B_re_im_x2.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
     # through y = C_re @ h_re - C_im @ h_im + D * x
     product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
     states_backward_before()
@@ -535,7 +535,7 @@ def backward_states(params, tape, cotangents, dstate):
     # through y = C_re @ h_re - C_im @ h_im + D * x
     states_backward_after_sum7()
     states_backward_after()
-    product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im2.T, d_x_B_re_im_x.reshape(-1, I))
+    product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im.T, d_x_B_re_im_x.reshape(-1, I))
     product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
     states_backward_after2()
     states_backward_finish()
@@ -732,17 +732,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_lam_im = scratch("dot_lam_im", (H,), dtype)
     exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
     dot_exp_gamma_log = scratch("dot_exp_gamma_log", (H,), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    B_re_im_and_dot = scratch("B_re_im_and_dot", (I, 4 * H), dtype)
     B_re_im = scratch("B_re_im", (I, 2 * H), dtype)
-    dot_C_re2 = scratch("dot_C_re2", (H, 2 * I), dtype)
-    dot_C_im2 = scratch("dot_C_im2", (H, 2 * I), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    C_re_and_dot = scratch("C_re_and_dot", (H, 2 * I), dtype)
+    C_im_and_dot = scratch("C_im_and_dot", (H, 2 * I), dtype)
+    B_re_im_x_and_dot = scratch("B_re_im_x_and_dot", (T, B, 4 * H), dtype)
     dot_B_re_im_x_x = scratch("dot_B_re_im_x_x", (T, B, 2 * H), dtype)
     dot_B_re_x = scratch("dot_B_re_x", (T, B, H), dtype)
     dot_B_im_x = scratch("dot_B_im_x", (T, B, H), dtype)
-    parts_re = scratch("parts_re", (T, B, 2 * I), dtype)
+    C_re_h_re_and_dot = scratch("C_re_h_re_and_dot", (T, B, 2 * I), dtype)
     dot_C_re_h_re_h_re = scratch("dot_C_re_h_re_h_re", (T, B, I), dtype)
-    parts_im = scratch("parts_im", (T, B, 2 * I), dtype)
+    C_im_h_im_and_dot = scratch("C_im_h_im_and_dot", (T, B, 2 * I), dtype)
     dot_C_im_h_im_h_im = scratch("dot_C_im_h_im_h_im", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
     dot_y = np.empty((T, B, I), dtype)
@@ -755,38 +755,38 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_lam_im, exp_gamma_log, dot_exp_gamma_log,
     )
     jvp_before = kernel(
-        "jvp_before", parts2, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
+        "jvp_before", B_re_im_x_and_dot, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, parts2, dot_lam_re,
+        "jvp_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x_and_dot, dot_lam_re,
         dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
     )
     jvp_after = kernel(
-        "jvp_after", parts_re, dot_C_re_h_re_h_re, parts_im, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y,
-        dot_y,
+        "jvp_after", C_re_h_re_and_dot, dot_C_re_h_re_h_re, C_im_h_im_and_dot, dot_C_im_h_im_h_im, D, x,
+        dot_D, dot_x, y, dot_y,
     )
 
-    parts[..., :H] = B_re.T
-    parts[..., H:2 * H] = dot_B_re.T
-    parts[..., 2 * H:3 * H] = B_im.T
-    parts[..., 3 * H:4 * H] = dot_B_im.T
-    B_re_im[..., :H] = parts[..., :H]
-    B_re_im[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    dot_C_re2[..., :I] = C_re.T
-    dot_C_re2[..., I:2 * I] = dot_C_re.T
-    dot_C_im2[..., :I] = C_im.T
-    dot_C_im2[..., I:2 * I] = dot_C_im.T
+    B_re_im_and_dot[..., :H] = B_re.T
+    B_re_im_and_dot[..., H:2 * H] = dot_B_re.T
+    B_re_im_and_dot[..., 2 * H:3 * H] = B_im.T
+    B_re_im_and_dot[..., 3 * H:4 * H] = dot_B_im.T
+    B_re_im[..., :H] = B_re_im_and_dot[..., :H]
+    B_re_im[..., H:2 * H] = B_re_im_and_dot[..., 2 * H:3 * H]
+    C_re_and_dot[..., :I] = C_re.T
+    C_re_and_dot[..., I:2 * I] = dot_C_re.T
+    C_im_and_dot[..., :I] = C_im.T
+    C_im_and_dot[..., I:2 * I] = dot_C_im.T
     jvp_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(x.reshape(-1, I), B_re_im_and_dot, B_re_im_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), B_re_im, dot_B_re_im_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     jvp_sequence()
 
-    product(h_re_rows[1:].reshape(-1, H), dot_C_re2, parts_re.reshape(-1, 2 * I))
+    product(h_re_rows[1:].reshape(-1, H), C_re_and_dot, C_re_h_re_and_dot.reshape(-1, 2 * I))
     # y = C_re @ h_re - C_im @ h_im + D * x
     product(dot_h_re_rows[1:].reshape(-1, H), C_re.T, dot_C_re_h_re_h_re.reshape(-1, I))
-    product(h_im_rows[1:].reshape(-1, H), dot_C_im2, parts_im.reshape(-1, 2 * I))
+    product(h_im_rows[1:].reshape(-1, H), C_im_and_dot, C_im_h_im_and_dot.reshape(-1, 2 * I))
     # y = C_re @ h_re - C_im @ h_im + D * x
     product(dot_h_im_rows[1:].reshape(-1, H), C_im.T, dot_C_im_h_im_h_im.reshape(-1, I))
     jvp_after()
@@ -845,7 +845,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     B_re_im = scratch("B_re_im", (I, 2 * H), dtype)
     dot_B_re_im = scratch("dot_B_re_im", (I, 2 * H), dtype)
     B_re_im_x = scratch("B_re_im_x", (T, B, 2 * H), dtype)
-    dot_B_parts = scratch("dot_B_parts", (T, B, 2 * H), dtype)
+    dot_B_re_im_x = scratch("dot_B_re_im_x", (T, B, 2 * H), dtype)
     dot_B_re_im_x_x = scratch("dot_B_re_im_x_x", (T, B, 2 * H), dtype)
     dot_B_re_x = scratch("dot_B_re_x", (T, B, H), dtype)
     dot_B_im_x = scratch("dot_B_im_x", (T, B, H), dtype)
@@ -859,7 +859,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_lam_re, sin_exp_theta, dot_sin_exp_theta, lam_im, dot_lam_im, exp_gamma_log, dot_exp_gamma_log,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", dot_B_parts, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
+        "hvp_forward_before", dot_B_re_im_x, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x, dot_lam_re,
@@ -872,7 +872,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_B_re_im[..., H:2 * H] = dot_B_im.T
     hvp_forward_once()
     product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
-    product(x.reshape(-1, I), dot_B_re_im, dot_B_parts.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), dot_B_re_im, dot_B_re_im_x.reshape(-1, 2 * H))
     product(dot_x.reshape(-1, I), B_re_im, dot_B_re_im_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
@@ -887,17 +887,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_im_prev_rows = scratch("d_h_im_prev_rows", (2, B, H), dtype)
     d_dot_h_re_prev_rows = scratch("d_dot_h_re_prev_rows", (2, B, H), dtype)
     d_dot_h_im_prev_rows = scratch("d_dot_h_im_prev_rows", (2, B, H), dtype)
-    dot_C_im2 = scratch("dot_C_im2", (I, 2 * H), dtype)
-    dot_C_re2 = scratch("dot_C_re2", (I, 2 * H), dtype)
-    parts = scratch("parts", (4 * H, I), dtype)
+    C_im_and_dot = scratch("C_im_and_dot", (I, 2 * H), dtype)
+    C_re_and_dot = scratch("C_re_and_dot", (I, 2 * H), dtype)
+    B_re_im_and_dot = scratch("B_re_im_and_dot", (4 * H, I), dtype)
     d_dot_C_im_h_im = scratch("d_dot_C_im_h_im", (T, B, I), dtype)
-    d_parts_im = scratch("d_parts_im", (T, B, 2 * H), dtype)
-    d_parts_re = scratch("d_parts_re", (T, B, 2 * H), dtype)
+    C_im_and_dot_d_dot_C_im_h_im = scratch("C_im_and_dot_d_dot_C_im_h_im", (T, B, 2 * H), dtype)
+    C_re_and_dot_dy = scratch("C_re_and_dot_dy", (T, B, 2 * H), dtype)
     d_dot_h_im = scratch("d_dot_h_im", (T, B, H), dtype)
     d_h_im = scratch("d_h_im", (T, B, H), dtype)
     d_dot_h_re = scratch("d_dot_h_re", (T, B, H), dtype)
     d_h_re = scratch("d_h_re", (T, B, H), dtype)
-    d_parts_x = scratch("d_parts_x", (T, B, 4 * H), dtype)
+    d_B_re_im_x_and_dot = scratch("d_B_re_im_x_and_dot", (T, B, 4 * H), dtype)
     d_dot_exp_gamma_log_dot_h_re = scratch("d_dot_exp_gamma_log_dot_h_re", (H,), dtype)
     d_dot_exp_gamma_log_dot_h_im = scratch("d_dot_exp_gamma_log_dot_h_im", (H,), dtype)
     d_exp_gamma_log_h_re = scratch("d_exp_gamma_log_h_re", (H,), dtype)
@@ -916,7 +916,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_lam_re_dot_h_re = scratch("d_lam_re_dot_h_re", (H,), dtype)
     d_lam_re_h_im = scratch("d_lam_re_h_im", (H,), dtype)
     d_lam_re_dot_h_im = scratch("d_lam_re_dot_h_im", (H,), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_B_re_im_x_and_dot = scratch("d_x_B_re_im_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_B_re_B_re_x = scratch("d_B_re_B_re_x", (H, I), dtype)
     d_B_re_dot_B_re_x_x = scratch("d_B_re_dot_B_re_x_x", (H, I), dtype)
@@ -938,9 +938,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before", dy, d_dot_C_im_h_im,
     )
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", d_dot_h_im_prev_rows, d_parts_im, d_h_im_prev_rows, d_dot_h_re_prev_rows,
-        d_parts_re, d_h_re_prev_rows, lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im,
-        d_dot_h_re, d_h_re,
+        "hvp_backward_sequence", d_dot_h_im_prev_rows, C_im_and_dot_d_dot_C_im_h_im, d_h_im_prev_rows,
+        d_dot_h_re_prev_rows, C_re_and_dot_dy, d_h_re_prev_rows, lam_re, dot_lam_re, lam_im, dot_lam_im,
+        d_dot_h_im, d_h_im, d_dot_h_re, d_h_re,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_h_re, B_re_im_x, d_dot_exp_gamma_log_dot_h_re,
@@ -1001,10 +1001,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_h_im, exp_gamma_log, d_h_im, dot_exp_gamma_log, d_dot_h_re, d_h_re,
-        d_parts_x,
+        d_B_re_im_x_and_dot,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_parts, dy, dot_D, d_x,
+        "hvp_backward_after2", d_x_B_re_im_x_and_dot, dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_dot_exp_gamma_log_dot_h_re, d_dot_exp_gamma_log_dot_h_im, dot_gamma_log,
@@ -1020,17 +1020,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_B_re, d_B_im,
     )
 
-    dot_C_im2[..., :H] = C_im
-    dot_C_im2[..., H:2 * H] = dot_C_im
-    dot_C_re2[..., :H] = C_re
-    dot_C_re2[..., H:2 * H] = dot_C_re
-    parts[:H] = B_re
-    parts[H:2 * H] = dot_B_re
-    parts[2 * H:3 * H] = B_im
-    parts[3 * H:4 * H] = dot_B_im
-    product(dy.reshape(-1, I), dot_C_re2, d_parts_re.reshape(-1, 2 * H))
+    C_im_and_dot[..., :H] = C_im
+    C_im_and_dot[..., H:2 * H] = dot_C_im
+    C_re_and_dot[..., :H] = C_re
+    C_re_and_dot[..., H:2 * H] = dot_C_re
+    B_re_im_and_dot[:H] = B_re
+    B_re_im_and_dot[H:2 * H] = dot_B_re
+    B_re_im_and_dot[2 * H:3 * H] = B_im
+    B_re_im_and_dot[3 * H:4 * H] = dot_B_im
+    product(dy.reshape(-1, I), C_re_and_dot, C_re_and_dot_dy.reshape(-1, 2 * H))
     hvp_backward_before()
-    product(d_dot_C_im_h_im.reshape(-1, I), dot_C_im2, d_parts_im.reshape(-1, 2 * H))
+    product(d_dot_C_im_h_im.reshape(-1, I), C_im_and_dot, C_im_and_dot_d_dot_C_im_h_im.reshape(-1, 2 * H))
 
     hvp_backward_sequence()
 
@@ -1077,15 +1077,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through y = C_re @ h_re - C_im @ h_im + D * x
     hvp_backward_after_sum19()
     hvp_backward_after()
-    product(d_parts_x.reshape(-1, 4 * H), parts, d_x_parts.reshape(-1, I))
+    product(d_B_re_im_x_and_dot.reshape(-1, 4 * H), B_re_im_and_dot, d_x_B_re_im_x_and_dot.reshape(-1, I))
     # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-    product(d_parts_x.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
+    product(d_B_re_im_x_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
     # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-    product(d_parts_x.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_B_re_dot_B_re_x_x)
+    product(d_B_re_im_x_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_B_re_dot_B_re_x_x)
     # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-    product(d_parts_x.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
+    product(d_B_re_im_x_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
     # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-    product(d_parts_x.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_B_im_dot_B_im_x_x)
+    product(
+        d_B_re_im_x_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_B_im_dot_B_im_x_x,
+    )
     hvp_backward_after2()
     hvp_backward_finish()
     hvp_backward_finish2()

@@ -308,7 +308,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ y_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -320,7 +320,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(o_at[(iT * B + iB) * N + iN]),
             compute_t(tanh_c_at[((iT * B + iB) * N + iN) * S + iS]),
             y);
-        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
+        y_steps_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -621,7 +621,7 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_h_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     for (int64 iN = 0; iN < N; ++iN)
@@ -632,7 +632,7 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y_steps_at[((iT * B + iB) * N + iN) * S + iS]);
         d_W_h_at[(iH * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -845,7 +845,7 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_sum3_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ z_sum_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -856,7 +856,7 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(W_z_at[(iN * S + iS) * I + iI])
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
-        z_sum3_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+        z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -866,7 +866,7 @@ extern "C" void states_backward_before_sum2(int64, const int64* sizes, void* con
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_sum22_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ z_sum2_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -877,7 +877,7 @@ extern "C" void states_backward_before_sum2(int64, const int64* sizes, void* con
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(U_z_at[(iN * S + iS) * H + iH])
                 * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
-        z_sum22_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+        z_sum2_steps_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -900,14 +900,14 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ W_ifo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_ifo_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifo_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ i_steps_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ f_steps_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ o_steps_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -915,19 +915,19 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t i, f, o;
         states_backward_before_point(
-            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(W_ifo_x_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h_steps_at[(iT * B + iB) * (3 * N) + iN]),
             compute_t(b_i_at[iN]),
-            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(W_ifo_x_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h_steps_at[(iT * B + iB) * (3 * N) + N + iN]),
             compute_t(b_f_at[iN]),
-            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
-            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_steps_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             compute_t(b_o_at[iN]),
             i, f, o);
-        i2_at[(iT * B + iB) * N + iN] = storage_t(i);
-        f2_at[(iT * B + iB) * N + iN] = storage_t(f);
-        o2_at[(iT * B + iB) * N + iN] = storage_t(o);
+        i_steps_at[(iT * B + iB) * N + iN] = storage_t(i);
+        f_steps_at[(iT * B + iB) * N + iN] = storage_t(f);
+        o_steps_at[(iT * B + iB) * N + iN] = storage_t(o);
     }
 }
 
@@ -946,14 +946,14 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ z_sum3_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_sum22_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_sum_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ z_sum2_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ o_steps_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ y_steps_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -962,15 +962,15 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t z, tanh_c, y;
         states_backward_before2_point(
-            compute_t(z_sum3_at[((iT * B + iB) * N + iN) * S + iS]),
-            compute_t(z_sum22_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum2_steps_at[((iT * B + iB) * N + iN) * S + iS]),
             compute_t(b_z_at[iN * S + iS]),
             compute_t(c_rows_at[(((iT + 1) * B + iB) * N + iN) * S + iS]),
-            compute_t(o2_at[(iT * B + iB) * N + iN]),
+            compute_t(o_steps_at[(iT * B + iB) * N + iN]),
             z, tanh_c, y);
-        z2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z);
-        tanh_c2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
-        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
+        z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z);
+        tanh_c_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        y_steps_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -1049,12 +1049,12 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
 {
     const int64 B = sizes[1], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o_steps_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ i_steps_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ f_steps_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_o_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[9]);
@@ -1063,9 +1063,9 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        const compute_t o = compute_t(o2_at[(t * B + iB) * N + iN]);
-        const compute_t i = compute_t(i2_at[(t * B + iB) * N + iN]);
-        const compute_t f = compute_t(f2_at[(t * B + iB) * N + iN]);
+        const compute_t o = compute_t(o_steps_at[(t * B + iB) * N + iN]);
+        const compute_t i = compute_t(i_steps_at[(t * B + iB) * N + iN]);
+        const compute_t f = compute_t(f_steps_at[(t * B + iB) * N + iN]);
         double d_o_total = 0;
         double d_f_total = 0;
         double d_i_total = 0;
@@ -1073,8 +1073,8 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
         for (int64 iS = 0; iS < S; ++iS) {
             const compute_t d_y = compute_t(d_y_at[(iB * N + iN) * S + iS]);
             const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
-            const compute_t tanh_c = compute_t(tanh_c2_at[((t * B + iB) * N + iN) * S + iS]);
-            const compute_t z = compute_t(z2_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t z = compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
             const compute_t c_prev = compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
             // through y = o * tanh(c)
             const compute_t d_tanh_c = d_y * o;
@@ -1135,11 +1135,11 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ o_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_f_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ f_steps_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_i_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i_steps_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_ifo_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1148,11 +1148,11 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
         compute_t d_o_pre, d_f_pre, d_i_pre;
         states_backward_step3_point(
             compute_t(d_o_at[iB * N + iN]),
-            compute_t(o2_at[(t * B + iB) * N + iN]),
+            compute_t(o_steps_at[(t * B + iB) * N + iN]),
             compute_t(d_f_at[iB * N + iN]),
-            compute_t(f2_at[(t * B + iB) * N + iN]),
+            compute_t(f_steps_at[(t * B + iB) * N + iN]),
             compute_t(d_i_at[iB * N + iN]),
-            compute_t(i2_at[(t * B + iB) * N + iN]),
+            compute_t(i_steps_at[(t * B + iB) * N + iN]),
             d_o_pre, d_f_pre, d_i_pre);
         d_ifo_pre_at[(t * B + iB) * (3 * N) + 2 * N + iN] = storage_t(d_o_pre);
         d_ifo_pre_at[(t * B + iB) * (3 * N) + N + iN] = storage_t(d_f_pre);
@@ -1271,7 +1271,7 @@ extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_h_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1282,7 +1282,7 @@ extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y_steps_at[((iT * B + iB) * N + iN) * S + iS]);
         d_W_h_at[(iH * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -1689,7 +1689,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -1701,11 +1701,11 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
@@ -1812,9 +1812,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifo_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -1836,24 +1836,24 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, dot_i, f, dot_f, o, dot_o;
         jvp_step_point(
-            compute_t(parts4_at[iB * (6 * N) + N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + iN]),
-            compute_t(parts4_at[iB * (6 * N) + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + iN]),
             compute_t(b_i_at[iN]),
             compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_i_at[iN]),
-            compute_t(parts4_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 3 * N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + N + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
-            compute_t(parts4_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 2 * N + iN]),
             compute_t(b_f_at[iN]),
             compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_f_at[iN]),
-            compute_t(parts4_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 5 * N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + 2 * N + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
-            compute_t(parts4_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 4 * N + iN]),
             compute_t(b_o_at[iN]),
             compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_o_at[iN]),
@@ -2064,7 +2064,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -2076,11 +2076,11 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
@@ -2188,9 +2188,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifo_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -2215,24 +2215,24 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (6 * N) + N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + iN]),
-            compute_t(parts4_at[iB * (6 * N) + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + iN]),
             compute_t(b_i_at[iN]),
             compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_i_at[iN]),
-            compute_t(parts4_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 3 * N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + N + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
-            compute_t(parts4_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 2 * N + iN]),
             compute_t(b_f_at[iN]),
             compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_f_at[iN]),
-            compute_t(parts4_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 5 * N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + 2 * N + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
-            compute_t(parts4_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 4 * N + iN]),
             compute_t(b_o_at[iN]),
             compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_o_at[iN]),
@@ -2456,9 +2456,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_i_steps_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_f_steps_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_o_steps_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2473,9 +2473,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_o_pre_at[(iT * B + iB) * N + iN]),
             compute_t(o_at[(iT * B + iB) * N + iN]),
             dot_i, dot_f, dot_o);
-        dot_i2_at[(iT * B + iB) * N + iN] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * N + iN] = storage_t(dot_f);
-        dot_o2_at[(iT * B + iB) * N + iN] = storage_t(dot_o);
+        dot_i_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_i);
+        dot_f_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_f);
+        dot_o_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_o);
     }
 }
 
@@ -2492,8 +2492,8 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ y_steps_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -2505,8 +2505,8 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(c_rows_at[(((iT + 1) * B + iB) * N + iN) * S + iS]),
             compute_t(o_at[(iT * B + iB) * N + iN]),
             tanh_c, y);
-        tanh_c2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
-        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
+        tanh_c_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        y_steps_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -2630,21 +2630,21 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_y_h_sum_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_y_dot_h_sum_W_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_o_steps_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_i_steps_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_f_steps_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_o_at = static_cast<storage_t*>(at[18]);
@@ -2662,11 +2662,11 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     for (int64 iN = 0; iN < N; ++iN)
     {
         const compute_t o = compute_t(o_at[(t * B + iB) * N + iN]);
-        const compute_t dot_o = compute_t(dot_o2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_o = compute_t(dot_o_steps_at[(t * B + iB) * N + iN]);
         const compute_t i = compute_t(i_at[(t * B + iB) * N + iN]);
-        const compute_t dot_i = compute_t(dot_i2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_i = compute_t(dot_i_steps_at[(t * B + iB) * N + iN]);
         const compute_t f = compute_t(f_at[(t * B + iB) * N + iN]);
-        const compute_t dot_f = compute_t(dot_f2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_f = compute_t(dot_f_steps_at[(t * B + iB) * N + iN]);
         double d_dot_o_total = 0;
         double d_o_dot_y_total = 0;
         double d_o_y_total = 0;
@@ -2683,7 +2683,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t d_y_dot_h_sum_W_h = compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]);
             const compute_t d_dot_y = compute_t(d_dot_y_at[(iB * N + iN) * S + iS]);
             const compute_t dot_c = compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]);
-            const compute_t tanh_c = compute_t(tanh_c2_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
             const compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S +
                 iS]);
             const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
@@ -2850,7 +2850,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_i_c_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ d_i_dot_c_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_ifo_pre_and_dot_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
@@ -2873,22 +2873,22 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
             compute_t(d_i_c_at[iB * N + iN]),
             compute_t(d_i_dot_c_at[iB * N + iN]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
     }
 }
 
 inline_point void hvp_backward_step4_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_prev_z_sum2,
+    const compute_t d_h_prev_U_ifo_h_and_dot, const compute_t d_h_prev_z_sum2,
     const compute_t d_h_prev_dot_z_sum2_U_z, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
     const compute_t d_dot_h_prev_dot_z_sum2_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
+    d_h_prev = d_h_prev_U_ifo_h_and_dot + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
     d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_o_h_h_prev +
         d_dot_h_prev_dot_z_sum2_h_prev;
 }
@@ -2896,7 +2896,7 @@ inline_point void hvp_backward_step4_point(
 extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_ifo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_z_sum2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at = static_cast<storage_t*>(at[3]);
@@ -2911,7 +2911,7 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step4_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_ifo_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             compute_t(d_h_prev_dot_z_sum2_U_z_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
@@ -3073,7 +3073,7 @@ extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_h_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ y_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_h_h_sum_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     for (int64 iN = 0; iN < N; ++iN)
@@ -3084,7 +3084,7 @@ extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y_steps_at[((iT * B + iB) * N + iN) * S + iS]);
         d_W_h_h_sum_at[(iH * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -3111,15 +3111,16 @@ extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* 
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_x_parts, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z, compute_t& d_x)
+    const compute_t d_x_W_ifo_x_and_dot, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_z_sum + d_x_dot_z_sum_W_z;
+    d_x = d_x_W_ifo_x_and_dot + d_x_z_sum + d_x_dot_z_sum_W_z;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_ifo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_z_sum_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_z_sum_W_z_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -3130,7 +3131,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ifo_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_z_sum_W_z_at[(iT * B + iB) * I + iI]),
             d_x);

@@ -278,9 +278,9 @@ def backward(params, tape, dy, dstate=None):
     W_h = np.ascontiguousarray(params["W_h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
-    W_ifo2 = scratch("W_ifo2", (3 * N, I), dtype)
-    U_ifo2 = scratch("U_ifo2", (3 * N, H), dtype)
-    y2 = scratch("y2", (T, B, N, S), dtype)
+    W_ifo_T = scratch("W_ifo_T", (3 * N, I), dtype)
+    U_ifo_T = scratch("U_ifo_T", (3 * N, H), dtype)
+    y_steps = scratch("y_steps", (T, B, N, S), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
     d_y = scratch("d_y", (B, N, S), dtype)
@@ -304,7 +304,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_before = kernel(
-        "backward_before", o, tanh_c, y2,
+        "backward_before", o, tanh_c, y_steps,
     )
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, d_h,
@@ -340,18 +340,18 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum4", d_z_pre, d_b_z,
     )
     backward_after_sum5 = kernel(
-        "backward_after_sum5", d_h_sum, y2, d_W_h,
+        "backward_after_sum5", d_h_sum, y_steps, d_W_h,
     )
     backward_after = kernel(
         "backward_after", d_x_W_ifo_x, d_x_z_sum, d_x,
     )
 
-    W_ifo2[:N] = W_i
-    W_ifo2[N:2 * N] = W_f
-    W_ifo2[2 * N:3 * N] = W_o
-    U_ifo2[:N] = U_i
-    U_ifo2[N:2 * N] = U_f
-    U_ifo2[2 * N:3 * N] = U_o
+    W_ifo_T[:N] = W_i
+    W_ifo_T[N:2 * N] = W_f
+    W_ifo_T[2 * N:3 * N] = W_o
+    U_ifo_T[:N] = U_i
+    U_ifo_T[N:2 * N] = U_f
+    U_ifo_T[2 * N:3 * N] = U_o
     backward_before()
 
     for t in reversed(range(T)):
@@ -363,12 +363,12 @@ def backward(params, tape, dy, dstate=None):
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         backward_step_sum2(t)
         backward_step3(t)
-        product(d_ifo_pre[t], U_ifo2, d_h_prev_U_ifo_h)
+        product(d_ifo_pre[t], U_ifo_T, d_h_prev_U_ifo_h)
         backward_step4(t)
 
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     backward_after_sum()
-    product(d_ifo_pre.reshape(-1, 3 * N), W_ifo2, d_x_W_ifo_x.reshape(-1, I))
+    product(d_ifo_pre.reshape(-1, 3 * N), W_ifo_T, d_x_W_ifo_x.reshape(-1, I))
     product(d_ifo_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_ifo)
     product(d_ifo_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_ifo)
     np.sum(d_ifo_pre.reshape(-1, 3 * N), axis=0, out=d_b_ifo)
@@ -503,18 +503,18 @@ def backward_states(params, tape, cotangents, dstate):
     W_h = np.ascontiguousarray(params["W_h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
-    W_ifo2 = scratch("W_ifo2", (I, 3 * N), dtype)
-    U_ifo2 = scratch("U_ifo2", (3 * N, H), dtype)
-    W_ifo_x2 = scratch("W_ifo_x2", (T, B, 3 * N), dtype)
-    z_sum3 = scratch("z_sum3", (T, B, N, S), dtype)
-    U_ifo_h2 = scratch("U_ifo_h2", (T, B, 3 * N), dtype)
-    i2 = scratch("i2", (T, B, N), dtype)
-    f2 = scratch("f2", (T, B, N), dtype)
-    o2 = scratch("o2", (T, B, N), dtype)
-    z_sum22 = scratch("z_sum22", (T, B, N, S), dtype)
-    z2 = scratch("z2", (T, B, N, S), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, N, S), dtype)
-    y2 = scratch("y2", (T, B, N, S), dtype)
+    W_ifo = scratch("W_ifo", (I, 3 * N), dtype)
+    U_ifo_T = scratch("U_ifo_T", (3 * N, H), dtype)
+    W_ifo_x = scratch("W_ifo_x", (T, B, 3 * N), dtype)
+    z_sum = scratch("z_sum", (T, B, N, S), dtype)
+    U_ifo_h_steps = scratch("U_ifo_h_steps", (T, B, 3 * N), dtype)
+    i_steps = scratch("i_steps", (T, B, N), dtype)
+    f_steps = scratch("f_steps", (T, B, N), dtype)
+    o_steps = scratch("o_steps", (T, B, N), dtype)
+    z_sum2_steps = scratch("z_sum2_steps", (T, B, N, S), dtype)
+    z = scratch("z", (T, B, N, S), dtype)
+    tanh_c = scratch("tanh_c", (T, B, N, S), dtype)
+    y_steps = scratch("y_steps", (T, B, N, S), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
     d_y = scratch("d_y", (B, N, S), dtype)
@@ -538,16 +538,16 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_before_sum = kernel(
-        "states_backward_before_sum", W_z, x, z_sum3,
+        "states_backward_before_sum", W_z, x, z_sum,
     )
     states_backward_before_sum2 = kernel(
-        "states_backward_before_sum2", U_z, h_rows, z_sum22,
+        "states_backward_before_sum2", U_z, h_rows, z_sum2_steps,
     )
     states_backward_before = kernel(
-        "states_backward_before", W_ifo_x2, U_ifo_h2, b_i, b_f, b_o, i2, f2, o2,
+        "states_backward_before", W_ifo_x, U_ifo_h_steps, b_i, b_f, b_o, i_steps, f_steps, o_steps,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", z_sum3, z_sum22, b_z, c_rows, o2, z2, tanh_c2, y2,
+        "states_backward_before2", z_sum, z_sum2_steps, b_z, c_rows, o_steps, z, tanh_c, y_steps,
     )
     states_backward_step = kernel(
         "states_backward_step", dy, d_h_prev_rows, d_h,
@@ -559,14 +559,14 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_step_sum", d_h_sum, W_h, d_y,
     )
     states_backward_step_rows = kernel(
-        "states_backward_step_rows", d_y, tanh_c2, o2, d_c_prev_rows, i2, z2, f2, c_rows, d_o, d_z_pre, d_f,
-        d_i,
+        "states_backward_step_rows", d_y, tanh_c, o_steps, d_c_prev_rows, i_steps, z, f_steps, c_rows, d_o,
+        d_z_pre, d_f, d_i,
     )
     states_backward_step_sum2 = kernel(
         "states_backward_step_sum2", d_z_pre, U_z, d_h_prev_z_sum2,
     )
     states_backward_step3 = kernel(
-        "states_backward_step3", d_o, o2, d_f, f2, d_i, i2, d_ifo_pre,
+        "states_backward_step3", d_o, o_steps, d_f, f_steps, d_i, i_steps, d_ifo_pre,
     )
     states_backward_step4 = kernel(
         "states_backward_step4", d_h_prev_U_ifo_h, d_h_prev_z_sum2, d_h_prev_rows,
@@ -584,22 +584,22 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum4", d_z_pre, d_b_z,
     )
     states_backward_after_sum5 = kernel(
-        "states_backward_after_sum5", d_h_sum, y2, d_W_h,
+        "states_backward_after_sum5", d_h_sum, y_steps, d_W_h,
     )
     states_backward_after = kernel(
         "states_backward_after", d_x_W_ifo_x, d_x_z_sum, d_x,
     )
 
-    W_ifo2[..., :N] = W_i.T
-    W_ifo2[..., N:2 * N] = W_f.T
-    W_ifo2[..., 2 * N:3 * N] = W_o.T
-    U_ifo2[:N] = U_i
-    U_ifo2[N:2 * N] = U_f
-    U_ifo2[2 * N:3 * N] = U_o
-    product(x.reshape(-1, I), W_ifo2, W_ifo_x2.reshape(-1, 3 * N))
+    W_ifo[..., :N] = W_i.T
+    W_ifo[..., N:2 * N] = W_f.T
+    W_ifo[..., 2 * N:3 * N] = W_o.T
+    U_ifo_T[:N] = U_i
+    U_ifo_T[N:2 * N] = U_f
+    U_ifo_T[2 * N:3 * N] = U_o
+    product(x.reshape(-1, I), W_ifo, W_ifo_x.reshape(-1, 3 * N))
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     states_backward_before_sum()
-    product(h_rows[:-1].reshape(-1, H), U_ifo2.T, U_ifo_h2.reshape(-1, 3 * N))
+    product(h_rows[:-1].reshape(-1, H), U_ifo_T.T, U_ifo_h_steps.reshape(-1, 3 * N))
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     states_backward_before_sum2()
     states_backward_before()
@@ -614,12 +614,12 @@ def backward_states(params, tape, cotangents, dstate):
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         states_backward_step_sum2(t)
         states_backward_step3(t)
-        product(d_ifo_pre[t], U_ifo2, d_h_prev_U_ifo_h)
+        product(d_ifo_pre[t], U_ifo_T, d_h_prev_U_ifo_h)
         states_backward_step4(t)
 
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     states_backward_after_sum()
-    product(d_ifo_pre.reshape(-1, 3 * N), W_ifo2.T, d_x_W_ifo_x.reshape(-1, I))
+    product(d_ifo_pre.reshape(-1, 3 * N), W_ifo.T, d_x_W_ifo_x.reshape(-1, I))
     product(d_ifo_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_ifo)
     product(d_ifo_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_ifo)
     np.sum(d_ifo_pre.reshape(-1, 3 * N), axis=0, out=d_b_ifo)
@@ -889,11 +889,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_rows = scratch("c_rows", (2, B, N, S), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, N, S), dtype)
-    parts = scratch("parts", (I, 6 * N), dtype)
+    W_ifo_and_dot = scratch("W_ifo_and_dot", (I, 6 * N), dtype)
     W_ifo = scratch("W_ifo", (I, 3 * N), dtype)
-    parts3 = scratch("parts3", (H, 6 * N), dtype)
+    U_ifo_and_dot = scratch("U_ifo_and_dot", (H, 6 * N), dtype)
     U_ifo = scratch("U_ifo", (H, 3 * N), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * N), dtype)
+    W_ifo_x_and_dot = scratch("W_ifo_x_and_dot", (T, B, 6 * N), dtype)
     dot_W_ifo_x_x = scratch("dot_W_ifo_x_x", (T, B, 3 * N), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, N), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, N), dtype)
@@ -902,7 +902,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_z_sum_W_z = scratch("dot_z_sum_W_z", (T, B, N, S), dtype)
     dot_z_sum_x = scratch("dot_z_sum_x", (T, B, N, S), dtype)
     dot_z_sum = scratch("dot_z_sum", (T, B, N, S), dtype)
-    parts4 = scratch("parts4", (B, 6 * N), dtype)
+    U_ifo_h_and_dot = scratch("U_ifo_h_and_dot", (B, 6 * N), dtype)
     dot_U_ifo_h_h_prev = scratch("dot_U_ifo_h_h_prev", (B, 3 * N), dtype)
     i = scratch("i", (B, N), dtype)
     dot_i = scratch("dot_i", (B, N), dtype)
@@ -923,7 +923,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        "jvp_before", W_ifo_x_and_dot, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", W_z, x, dot_W_z, dot_x, z_sum, dot_z_sum_W_z, dot_z_sum_x,
@@ -932,8 +932,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_before2", dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_U_ifo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
-        b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
+        "jvp_step", U_ifo_h_and_dot, dot_U_ifo_h_h_prev, W_ifo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f,
+        dot_W_f_x, dot_b_f, b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", U_z, h_rows, dot_U_z, dot_h_rows, z_sum2, dot_z_sum2_U_z, dot_z_sum2_h_prev,
@@ -949,32 +949,32 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step_rows3", h_sum, dot_h_sum_W_h, dot_h_sum_y, h_rows, dot_h_rows,
     )
 
-    parts[..., :N] = W_i.T
-    parts[..., N:2 * N] = dot_W_i.T
-    parts[..., 2 * N:3 * N] = W_f.T
-    parts[..., 3 * N:4 * N] = dot_W_f.T
-    parts[..., 4 * N:5 * N] = W_o.T
-    parts[..., 5 * N:6 * N] = dot_W_o.T
-    W_ifo[..., :N] = parts[..., :N]
-    W_ifo[..., N:2 * N] = parts[..., 2 * N:3 * N]
-    W_ifo[..., 2 * N:3 * N] = parts[..., 4 * N:5 * N]
-    parts3[..., :N] = U_i.T
-    parts3[..., N:2 * N] = dot_U_i.T
-    parts3[..., 2 * N:3 * N] = U_f.T
-    parts3[..., 3 * N:4 * N] = dot_U_f.T
-    parts3[..., 4 * N:5 * N] = U_o.T
-    parts3[..., 5 * N:6 * N] = dot_U_o.T
-    U_ifo[..., :N] = parts3[..., :N]
-    U_ifo[..., N:2 * N] = parts3[..., 2 * N:3 * N]
-    U_ifo[..., 2 * N:3 * N] = parts3[..., 4 * N:5 * N]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * N))
+    W_ifo_and_dot[..., :N] = W_i.T
+    W_ifo_and_dot[..., N:2 * N] = dot_W_i.T
+    W_ifo_and_dot[..., 2 * N:3 * N] = W_f.T
+    W_ifo_and_dot[..., 3 * N:4 * N] = dot_W_f.T
+    W_ifo_and_dot[..., 4 * N:5 * N] = W_o.T
+    W_ifo_and_dot[..., 5 * N:6 * N] = dot_W_o.T
+    W_ifo[..., :N] = W_ifo_and_dot[..., :N]
+    W_ifo[..., N:2 * N] = W_ifo_and_dot[..., 2 * N:3 * N]
+    W_ifo[..., 2 * N:3 * N] = W_ifo_and_dot[..., 4 * N:5 * N]
+    U_ifo_and_dot[..., :N] = U_i.T
+    U_ifo_and_dot[..., N:2 * N] = dot_U_i.T
+    U_ifo_and_dot[..., 2 * N:3 * N] = U_f.T
+    U_ifo_and_dot[..., 3 * N:4 * N] = dot_U_f.T
+    U_ifo_and_dot[..., 4 * N:5 * N] = U_o.T
+    U_ifo_and_dot[..., 5 * N:6 * N] = dot_U_o.T
+    U_ifo[..., :N] = U_ifo_and_dot[..., :N]
+    U_ifo[..., N:2 * N] = U_ifo_and_dot[..., 2 * N:3 * N]
+    U_ifo[..., 2 * N:3 * N] = U_ifo_and_dot[..., 4 * N:5 * N]
+    product(x.reshape(-1, I), W_ifo_and_dot, W_ifo_x_and_dot.reshape(-1, 6 * N))
     product(dot_x.reshape(-1, I), W_ifo, dot_W_ifo_x_x.reshape(-1, 3 * N))
     jvp_before()
     jvp_before_rows()
     jvp_before2()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_ifo_and_dot, U_ifo_h_and_dot)
         product(dot_h_rows[t], U_ifo, dot_U_ifo_h_h_prev)
         jvp_step(t)
         jvp_step_rows(t)
@@ -1033,11 +1033,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows = scratch("c_rows", (T + 1, B, N, S), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, N, S), dtype)
-    parts = scratch("parts", (I, 6 * N), dtype)
+    W_ifo_and_dot = scratch("W_ifo_and_dot", (I, 6 * N), dtype)
     W_ifo = scratch("W_ifo", (I, 3 * N), dtype)
-    parts3 = scratch("parts3", (H, 6 * N), dtype)
+    U_ifo_and_dot = scratch("U_ifo_and_dot", (H, 6 * N), dtype)
     U_ifo = scratch("U_ifo", (H, 3 * N), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * N), dtype)
+    W_ifo_x_and_dot = scratch("W_ifo_x_and_dot", (T, B, 6 * N), dtype)
     dot_W_ifo_x_x = scratch("dot_W_ifo_x_x", (T, B, 3 * N), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, N), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, N), dtype)
@@ -1046,7 +1046,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_z_sum_W_z = scratch("dot_z_sum_W_z", (T, B, N, S), dtype)
     dot_z_sum_x = scratch("dot_z_sum_x", (T, B, N, S), dtype)
     dot_z_sum = scratch("dot_z_sum", (T, B, N, S), dtype)
-    parts4 = scratch("parts4", (B, 6 * N), dtype)
+    U_ifo_h_and_dot = scratch("U_ifo_h_and_dot", (B, 6 * N), dtype)
     dot_U_ifo_h_h_prev = scratch("dot_U_ifo_h_h_prev", (B, 3 * N), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, N), dtype)
     i = scratch("i", (T, B, N), dtype)
@@ -1074,7 +1074,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        "hvp_forward_before", W_ifo_x_and_dot, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", W_z, x, dot_W_z, dot_x, z_sum, dot_z_sum_W_z, dot_z_sum_x,
@@ -1083,8 +1083,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_before2", dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_U_ifo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o,
+        "hvp_forward_step", U_ifo_h_and_dot, dot_U_ifo_h_h_prev, W_ifo_x_and_dot, b_i, dot_W_i_x, dot_b_i,
+        b_f, dot_W_f_x, dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f,
+        dot_o_pre, o, dot_o,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", U_z, h_rows, dot_U_z, dot_h_rows, z_sum2, dot_z_sum2_U_z, dot_z_sum2_h_prev,
@@ -1100,32 +1101,32 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step_rows3", h_sum, dot_h_sum_W_h, dot_h_sum_y, h_rows, dot_h_rows,
     )
 
-    parts[..., :N] = W_i.T
-    parts[..., N:2 * N] = dot_W_i.T
-    parts[..., 2 * N:3 * N] = W_f.T
-    parts[..., 3 * N:4 * N] = dot_W_f.T
-    parts[..., 4 * N:5 * N] = W_o.T
-    parts[..., 5 * N:6 * N] = dot_W_o.T
-    W_ifo[..., :N] = parts[..., :N]
-    W_ifo[..., N:2 * N] = parts[..., 2 * N:3 * N]
-    W_ifo[..., 2 * N:3 * N] = parts[..., 4 * N:5 * N]
-    parts3[..., :N] = U_i.T
-    parts3[..., N:2 * N] = dot_U_i.T
-    parts3[..., 2 * N:3 * N] = U_f.T
-    parts3[..., 3 * N:4 * N] = dot_U_f.T
-    parts3[..., 4 * N:5 * N] = U_o.T
-    parts3[..., 5 * N:6 * N] = dot_U_o.T
-    U_ifo[..., :N] = parts3[..., :N]
-    U_ifo[..., N:2 * N] = parts3[..., 2 * N:3 * N]
-    U_ifo[..., 2 * N:3 * N] = parts3[..., 4 * N:5 * N]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * N))
+    W_ifo_and_dot[..., :N] = W_i.T
+    W_ifo_and_dot[..., N:2 * N] = dot_W_i.T
+    W_ifo_and_dot[..., 2 * N:3 * N] = W_f.T
+    W_ifo_and_dot[..., 3 * N:4 * N] = dot_W_f.T
+    W_ifo_and_dot[..., 4 * N:5 * N] = W_o.T
+    W_ifo_and_dot[..., 5 * N:6 * N] = dot_W_o.T
+    W_ifo[..., :N] = W_ifo_and_dot[..., :N]
+    W_ifo[..., N:2 * N] = W_ifo_and_dot[..., 2 * N:3 * N]
+    W_ifo[..., 2 * N:3 * N] = W_ifo_and_dot[..., 4 * N:5 * N]
+    U_ifo_and_dot[..., :N] = U_i.T
+    U_ifo_and_dot[..., N:2 * N] = dot_U_i.T
+    U_ifo_and_dot[..., 2 * N:3 * N] = U_f.T
+    U_ifo_and_dot[..., 3 * N:4 * N] = dot_U_f.T
+    U_ifo_and_dot[..., 4 * N:5 * N] = U_o.T
+    U_ifo_and_dot[..., 5 * N:6 * N] = dot_U_o.T
+    U_ifo[..., :N] = U_ifo_and_dot[..., :N]
+    U_ifo[..., N:2 * N] = U_ifo_and_dot[..., 2 * N:3 * N]
+    U_ifo[..., 2 * N:3 * N] = U_ifo_and_dot[..., 4 * N:5 * N]
+    product(x.reshape(-1, I), W_ifo_and_dot, W_ifo_x_and_dot.reshape(-1, 6 * N))
     product(dot_x.reshape(-1, I), W_ifo, dot_W_ifo_x_x.reshape(-1, 3 * N))
     hvp_forward_before()
     hvp_forward_before_rows()
     hvp_forward_before2()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_ifo_and_dot, U_ifo_h_and_dot)
         product(dot_h_rows[t], U_ifo, dot_U_ifo_h_h_prev)
         hvp_forward_step(t)
         hvp_forward_step_rows(t)
@@ -1137,13 +1138,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, N, S), dtype)
-    parts5 = scratch("parts5", (6 * N, I), dtype)
-    parts32 = scratch("parts32", (6 * N, H), dtype)
-    dot_i2 = scratch("dot_i2", (T, B, N), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, N), dtype)
-    dot_o2 = scratch("dot_o2", (T, B, N), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, N, S), dtype)
-    y2 = scratch("y2", (T, B, N, S), dtype)
+    W_ifo_and_dot_T = scratch("W_ifo_and_dot_T", (6 * N, I), dtype)
+    U_ifo_and_dot_T = scratch("U_ifo_and_dot_T", (6 * N, H), dtype)
+    dot_i_steps = scratch("dot_i_steps", (T, B, N), dtype)
+    dot_f_steps = scratch("dot_f_steps", (T, B, N), dtype)
+    dot_o_steps = scratch("dot_o_steps", (T, B, N), dtype)
+    tanh_c = scratch("tanh_c", (T, B, N, S), dtype)
+    y_steps = scratch("y_steps", (T, B, N, S), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_dot_h_sum = scratch("d_dot_h_sum", (T, B, H, N), dtype)
     d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
@@ -1155,7 +1156,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_o = scratch("d_dot_o", (B, N), dtype)
     d_o_y = scratch("d_o_y", (B, N), dtype)
     d_o_dot_y = scratch("d_o_dot_y", (B, N), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 6 * N), dtype)
+    d_ifo_pre_and_dot = scratch("d_ifo_pre_and_dot", (T, B, 6 * N), dtype)
     d_dot_f = scratch("d_dot_f", (B, N), dtype)
     d_f_c = scratch("d_f_c", (B, N), dtype)
     d_f_dot_c = scratch("d_f_dot_c", (B, N), dtype)
@@ -1164,14 +1165,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_i_dot_c = scratch("d_i_dot_c", (B, N), dtype)
     d_h_prev_z_sum2 = scratch("d_h_prev_z_sum2", (B, H), dtype)
     d_h_prev_dot_z_sum2_U_z = scratch("d_h_prev_dot_z_sum2_U_z", (B, H), dtype)
-    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_h_prev_U_ifo_h_and_dot = scratch("d_h_prev_U_ifo_h_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = scratch("d_dot_h_prev_dot_U_i_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_o_h_h_prev = scratch("d_dot_h_prev_dot_U_o_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_z_sum2_h_prev = scratch("d_dot_h_prev_dot_z_sum2_h_prev", (B, H), dtype)
     d_x_z_sum = scratch("d_x_z_sum", (T, B, I), dtype)
     d_x_dot_z_sum_W_z = scratch("d_x_dot_z_sum_W_z", (T, B, I), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_W_ifo_x_and_dot = scratch("d_x_W_ifo_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_i_W_i_x = scratch("d_W_i_W_i_x", (N, I), dtype)
     d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (N, I), dtype)
@@ -1209,10 +1210,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_i2, dot_f2, dot_o2,
+        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_i_steps, dot_f_steps,
+        dot_o_steps,
     )
     hvp_backward_before2 = kernel(
-        "hvp_backward_before2", c_rows, o, tanh_c2, y2,
+        "hvp_backward_before2", c_rows, o, tanh_c, y_steps,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, d_dot_h,
@@ -1230,9 +1232,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum3", d_dot_h_sum, dot_W_h, d_y_dot_h_sum_W_h,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_dot_y, tanh_c2, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows,
-        dot_o2, d_dot_c_prev_rows, d_c_prev_rows, i, dot_z_pre, z, dot_i2, f, dot_f2, c_rows, dot_z,
-        d_dot_o, d_o_dot_y, d_dot_z_pre, d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c,
+        "hvp_backward_step_rows", d_dot_y, tanh_c, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows,
+        dot_o_steps, d_dot_c_prev_rows, d_c_prev_rows, i, dot_z_pre, z, dot_i_steps, f, dot_f_steps, c_rows,
+        dot_z, d_dot_o, d_o_dot_y, d_dot_z_pre, d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c,
         d_i_dot_c,
     )
     hvp_backward_step_sum4 = kernel(
@@ -1246,10 +1248,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", d_dot_o, dot_o_pre, o, d_o_y, d_o_dot_y, d_dot_f, dot_f_pre, f, d_f_c,
-        d_f_dot_c, d_dot_i, dot_i_pre, i, d_i_c, d_i_dot_c, d_parts_pre,
+        d_f_dot_c, d_dot_i, dot_i_pre, i, d_i_c, d_i_dot_c, d_ifo_pre_and_dot,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_h_prev_parts, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z,
+        "hvp_backward_step4", d_h_prev_U_ifo_h_and_dot, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z,
         d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev,
         d_dot_h_prev_dot_z_sum2_h_prev, d_h_prev_rows, d_dot_h_prev_rows,
     )
@@ -1275,13 +1277,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum7", d_z_pre, d_b_z,
     )
     hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", d_h_sum, y2, d_W_h_h_sum,
+        "hvp_backward_after_sum8", d_h_sum, y_steps, d_W_h_h_sum,
     )
     hvp_backward_after_sum9 = kernel(
         "hvp_backward_after_sum9", d_dot_h_sum, dot_y, d_W_h_dot_h_sum_y,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_x_parts, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
+        "hvp_backward_after", d_x_W_ifo_x_and_dot, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_o_W_o_x,
@@ -1301,18 +1303,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish5", d_W_h_h_sum, d_W_h_dot_h_sum_y, d_W_h,
     )
 
-    parts5[:N] = W_i
-    parts5[N:2 * N] = dot_W_i
-    parts5[2 * N:3 * N] = W_f
-    parts5[3 * N:4 * N] = dot_W_f
-    parts5[4 * N:5 * N] = W_o
-    parts5[5 * N:6 * N] = dot_W_o
-    parts32[:N] = U_i
-    parts32[N:2 * N] = dot_U_i
-    parts32[2 * N:3 * N] = U_f
-    parts32[3 * N:4 * N] = dot_U_f
-    parts32[4 * N:5 * N] = U_o
-    parts32[5 * N:6 * N] = dot_U_o
+    W_ifo_and_dot_T[:N] = W_i
+    W_ifo_and_dot_T[N:2 * N] = dot_W_i
+    W_ifo_and_dot_T[2 * N:3 * N] = W_f
+    W_ifo_and_dot_T[3 * N:4 * N] = dot_W_f
+    W_ifo_and_dot_T[4 * N:5 * N] = W_o
+    W_ifo_and_dot_T[5 * N:6 * N] = dot_W_o
+    U_ifo_and_dot_T[:N] = U_i
+    U_ifo_and_dot_T[N:2 * N] = dot_U_i
+    U_ifo_and_dot_T[2 * N:3 * N] = U_f
+    U_ifo_and_dot_T[3 * N:4 * N] = dot_U_f
+    U_ifo_and_dot_T[4 * N:5 * N] = U_o
+    U_ifo_and_dot_T[5 * N:6 * N] = dot_U_o
     hvp_backward_before()
     hvp_backward_before2()
 
@@ -1333,62 +1335,62 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         hvp_backward_step_sum6(t)
         hvp_backward_step3(t)
-        product(d_parts_pre[t], parts32, d_h_prev_parts)
+        product(d_ifo_pre_and_dot[t], U_ifo_and_dot_T, d_h_prev_U_ifo_h_and_dot)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre[t][:, N:2 * N], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
+        product(d_ifo_pre_and_dot[t][:, N:2 * N], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre[t][:, 3 * N:4 * N], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+        product(d_ifo_pre_and_dot[t][:, 3 * N:4 * N], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre[t][:, 5 * N:6 * N], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
+        product(d_ifo_pre_and_dot[t][:, 5 * N:6 * N], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
         hvp_backward_step4(t)
 
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     hvp_backward_after_sum()
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     hvp_backward_after_sum2()
-    product(d_parts_pre.reshape(-1, 6 * N), parts5, d_x_parts.reshape(-1, I))
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N), W_ifo_and_dot_T, d_x_W_ifo_x_and_dot.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, N:2 * N].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, N:2 * N].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     product(
-        d_parts_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
+        d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, N:2 * N].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_i_dot_U_i_h_h_prev,
     )
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    np.sum(d_parts_pre.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
+    np.sum(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 3 * N:4 * N].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_parts_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
+        d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
+    np.sum(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 5 * N:6 * N].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
+    product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
     product(
-        d_parts_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
+        d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_o_dot_U_o_h_h_prev,
     )
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    np.sum(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
+    np.sum(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     hvp_backward_after_sum3()
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)

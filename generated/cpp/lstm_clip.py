@@ -245,9 +245,9 @@ def backward(params, tape, dy, dstate=None):
     U_o = np.ascontiguousarray(params["U_o"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
-    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_ifgo_T = scratch("W_ifgo_T", (4 * H, I), dtype)
+    U_ifgo_T = scratch("U_ifgo_T", (4 * H, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_ifgo = np.empty((4 * H, I), dtype)
@@ -256,27 +256,27 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_before = kernel(
-        "backward_before", c_rows, tanh_c2,
+        "backward_before", c_rows, tanh_c,
     )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, c_pre, i, g, c_rows, f, d_ifgo_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, c_pre, i, g, c_rows, f, d_ifgo_pre,
     )
 
-    W_ifgo2[:H] = W_i
-    W_ifgo2[H:2 * H] = W_f
-    W_ifgo2[2 * H:3 * H] = W_g
-    W_ifgo2[3 * H:4 * H] = W_o
-    U_ifgo2[:H] = U_i
-    U_ifgo2[H:2 * H] = U_f
-    U_ifgo2[2 * H:3 * H] = U_g
-    U_ifgo2[3 * H:4 * H] = U_o
+    W_ifgo_T[:H] = W_i
+    W_ifgo_T[H:2 * H] = W_f
+    W_ifgo_T[2 * H:3 * H] = W_g
+    W_ifgo_T[3 * H:4 * H] = W_o
+    U_ifgo_T[:H] = U_i
+    U_ifgo_T[H:2 * H] = U_f
+    U_ifgo_T[2 * H:3 * H] = U_g
+    U_ifgo_T[3 * H:4 * H] = U_o
     backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo_T, d_h_prev_rows[t % 2])
 
-    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo_T, d_x.reshape(-1, I))
     product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
     product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
     np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
@@ -370,16 +370,16 @@ def backward_states(params, tape, cotangents, dstate):
     b_o = np.ascontiguousarray(params["b_o"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (I, 4 * H), dtype)
-    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
-    W_ifgo_x2 = scratch("W_ifgo_x2", (T, B, 4 * H), dtype)
-    U_ifgo_h2 = scratch("U_ifgo_h2", (T, B, 4 * H), dtype)
-    i2 = scratch("i2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    g2 = scratch("g2", (T, B, H), dtype)
-    o2 = scratch("o2", (T, B, H), dtype)
-    c_pre2 = scratch("c_pre2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo_T = scratch("U_ifgo_T", (4 * H, H), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    U_ifgo_h_steps = scratch("U_ifgo_h_steps", (T, B, 4 * H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    c_pre = scratch("c_pre", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_ifgo = np.empty((4 * H, I), dtype)
@@ -388,31 +388,31 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_before = kernel(
-        "states_backward_before", W_ifgo_x2, U_ifgo_h2, b_i, b_f, b_g, b_o, c_rows, i2, f2, g2, o2, c_pre2,
-        tanh_c2,
+        "states_backward_before", W_ifgo_x, U_ifgo_h_steps, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, c_pre,
+        tanh_c,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, o2, d_c_prev_rows, tanh_c2, c_pre2, i2, g2, c_rows, f2,
+        "states_backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, c_pre, i, g, c_rows, f,
         d_ifgo_pre,
     )
 
-    W_ifgo2[..., :H] = W_i.T
-    W_ifgo2[..., H:2 * H] = W_f.T
-    W_ifgo2[..., 2 * H:3 * H] = W_g.T
-    W_ifgo2[..., 3 * H:4 * H] = W_o.T
-    U_ifgo2[:H] = U_i
-    U_ifgo2[H:2 * H] = U_f
-    U_ifgo2[2 * H:3 * H] = U_g
-    U_ifgo2[3 * H:4 * H] = U_o
-    product(x.reshape(-1, I), W_ifgo2, W_ifgo_x2.reshape(-1, 4 * H))
-    product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, U_ifgo_h2.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo_T[:H] = U_i
+    U_ifgo_T[H:2 * H] = U_f
+    U_ifgo_T[2 * H:3 * H] = U_g
+    U_ifgo_T[3 * H:4 * H] = U_o
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
+    product(h_rows[:-1].reshape(-1, H), U_ifgo_T.T, U_ifgo_h_steps.reshape(-1, 4 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo_T, d_h_prev_rows[t % 2])
 
-    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo.T, d_x.reshape(-1, I))
     product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
     product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
     np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
@@ -615,60 +615,61 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo_and_dot = scratch("U_ifgo_and_dot", (H, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = scratch("W_ifgo_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    U_ifgo_h_and_dot = scratch("U_ifgo_h_and_dot", (B, 8 * H), dtype)
     dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        "jvp_before", W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
-        b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
+        "jvp_step", U_ifgo_h_and_dot, dot_U_ifgo_h_h_prev, W_ifgo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f,
+        dot_W_f_x, dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows,
+        dot_h_rows,
     )
 
-    parts[..., :H] = W_i.T
-    parts[..., H:2 * H] = dot_W_i.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_g.T
-    parts[..., 5 * H:6 * H] = dot_W_g.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_ifgo[..., :H] = parts[..., :H]
-    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = U_i.T
-    parts3[..., H:2 * H] = dot_U_i.T
-    parts3[..., 2 * H:3 * H] = U_f.T
-    parts3[..., 3 * H:4 * H] = dot_U_f.T
-    parts3[..., 4 * H:5 * H] = U_g.T
-    parts3[..., 5 * H:6 * H] = dot_U_g.T
-    parts3[..., 6 * H:7 * H] = U_o.T
-    parts3[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts3[..., :H]
-    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_ifgo_and_dot[..., :H] = W_i.T
+    W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+    W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+    W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+    W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+    W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+    U_ifgo_and_dot[..., :H] = U_i.T
+    U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+    U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+    U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+    U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+    U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+    U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+    U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+    U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_ifgo_and_dot, U_ifgo_h_and_dot)
         product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
         jvp_step(t)
 
@@ -721,17 +722,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo_and_dot = scratch("U_ifgo_and_dot", (H, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = scratch("W_ifgo_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    U_ifgo_h_and_dot = scratch("U_ifgo_h_and_dot", (B, 8 * H), dtype)
     dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
@@ -749,44 +750,45 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        "hvp_forward_before", W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i,
-        dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
+        "hvp_forward_step", U_ifgo_h_and_dot, dot_U_ifgo_h_h_prev, W_ifgo_x_and_dot, b_i, dot_W_i_x,
+        dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows,
+        dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c,
+        h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_i.T
-    parts[..., H:2 * H] = dot_W_i.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_g.T
-    parts[..., 5 * H:6 * H] = dot_W_g.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_ifgo[..., :H] = parts[..., :H]
-    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = U_i.T
-    parts3[..., H:2 * H] = dot_U_i.T
-    parts3[..., 2 * H:3 * H] = U_f.T
-    parts3[..., 3 * H:4 * H] = dot_U_f.T
-    parts3[..., 4 * H:5 * H] = U_g.T
-    parts3[..., 5 * H:6 * H] = dot_U_g.T
-    parts3[..., 6 * H:7 * H] = U_o.T
-    parts3[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts3[..., :H]
-    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_ifgo_and_dot[..., :H] = W_i.T
+    W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+    W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+    W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+    W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+    W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+    U_ifgo_and_dot[..., :H] = U_i.T
+    U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+    U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+    U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+    U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+    U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+    U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+    U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+    U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_ifgo_and_dot, U_ifgo_h_and_dot)
         product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -794,13 +796,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (8 * H, I), dtype)
-    parts32 = scratch("parts32", (8 * H, H), dtype)
-    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
-    c_pre2 = scratch("c_pre2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    W_ifgo_and_dot_T = scratch("W_ifgo_and_dot_T", (8 * H, I), dtype)
+    U_ifgo_and_dot_T = scratch("U_ifgo_and_dot_T", (8 * H, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    c_pre = scratch("c_pre", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    d_ifgo_pre_and_dot = scratch("d_ifgo_pre_and_dot", (T, B, 8 * H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = scratch("d_dot_h_prev_dot_U_i_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_g_h_h_prev = scratch("d_dot_h_prev_dot_U_g_h_h_prev", (B, H), dtype)
@@ -839,12 +841,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, c_rows, g, dot_i2, dot_f2, c_pre2, tanh_c2,
+        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, c_rows, g, dot_i, dot_f, c_pre, tanh_c,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o,
-        d_dot_c_prev_rows, d_c_prev_rows, c_pre2, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows,
-        dot_f_pre, f, dot_i_pre, dot_g, dot_f2, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, c_pre, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows,
+        dot_f_pre, f, dot_i_pre, dot_g, dot_f, d_ifgo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev,
@@ -859,94 +861,118 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_g_U_g_h, d_U_g_dot_U_g_h_h_prev, d_U_o_U_o_h, d_U_o_dot_U_o_h_h_prev, d_U_i, d_U_f, d_U_g, d_U_o,
     )
 
-    parts5[:H] = W_i
-    parts5[H:2 * H] = dot_W_i
-    parts5[2 * H:3 * H] = W_f
-    parts5[3 * H:4 * H] = dot_W_f
-    parts5[4 * H:5 * H] = W_g
-    parts5[5 * H:6 * H] = dot_W_g
-    parts5[6 * H:7 * H] = W_o
-    parts5[7 * H:8 * H] = dot_W_o
-    parts32[:H] = U_i
-    parts32[H:2 * H] = dot_U_i
-    parts32[2 * H:3 * H] = U_f
-    parts32[3 * H:4 * H] = dot_U_f
-    parts32[4 * H:5 * H] = U_g
-    parts32[5 * H:6 * H] = dot_U_g
-    parts32[6 * H:7 * H] = U_o
-    parts32[7 * H:8 * H] = dot_U_o
+    W_ifgo_and_dot_T[:H] = W_i
+    W_ifgo_and_dot_T[H:2 * H] = dot_W_i
+    W_ifgo_and_dot_T[2 * H:3 * H] = W_f
+    W_ifgo_and_dot_T[3 * H:4 * H] = dot_W_f
+    W_ifgo_and_dot_T[4 * H:5 * H] = W_g
+    W_ifgo_and_dot_T[5 * H:6 * H] = dot_W_g
+    W_ifgo_and_dot_T[6 * H:7 * H] = W_o
+    W_ifgo_and_dot_T[7 * H:8 * H] = dot_W_o
+    U_ifgo_and_dot_T[:H] = U_i
+    U_ifgo_and_dot_T[H:2 * H] = dot_U_i
+    U_ifgo_and_dot_T[2 * H:3 * H] = U_f
+    U_ifgo_and_dot_T[3 * H:4 * H] = dot_U_f
+    U_ifgo_and_dot_T[4 * H:5 * H] = U_g
+    U_ifgo_and_dot_T[5 * H:6 * H] = dot_U_g
+    U_ifgo_and_dot_T[6 * H:7 * H] = U_o
+    U_ifgo_and_dot_T[7 * H:8 * H] = dot_U_o
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_parts_pre[t], parts32, d_h_prev_rows[t % 2])
+        product(d_ifgo_pre_and_dot[t], U_ifgo_and_dot_T, d_h_prev_rows[t % 2])
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
+        product(d_ifgo_pre_and_dot[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+        product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
+        product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
+        product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
         hvp_backward_step2(t)
 
-    product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot_T, d_x.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_i_dot_U_i_h_h_prev,
     )
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_f_U_f_h,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
-    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
-    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_g_dot_W_g_x_x,
+    )
+    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_g_U_g_h,
+    )
+    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_g_dot_U_g_h_h_prev,
     )
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_o_U_o_h,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_o_dot_U_o_h_h_prev,
     )
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     hvp_backward_finish()
     hvp_backward_finish2()
 

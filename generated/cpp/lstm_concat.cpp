@@ -194,7 +194,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -204,7 +204,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -240,7 +240,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
@@ -256,7 +256,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -377,17 +377,17 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_ifgo_v2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_v_steps_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -395,21 +395,21 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t i, f, g, o, tanh_c;
         states_backward_before_point(
-            compute_t(W_ifgo_v2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_v_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_v2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_v_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_v2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_v2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_v_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             i, f, g, o, tanh_c);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -443,13 +443,13 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -459,13 +459,13 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
@@ -766,7 +766,7 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_v_v_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[3]);
@@ -796,24 +796,24 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts2_at[iB * (8 * H) + H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -861,10 +861,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -880,10 +880,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(g_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_i, dot_f, dot_g, tanh_c);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -943,7 +943,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -953,14 +953,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -972,7 +972,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -982,24 +982,24 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1023,16 +1023,16 @@ extern "C" void hvp_backward_step2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
-    for (int64 iHI = 0; iHI < H + I; ++iHI)
+    for (int64 iH_I = 0; iH_I < H + I; ++iH_I)
     {
         compute_t d_dot_v;
         hvp_backward_step2_point(
-            compute_t(d_dot_v_dot_W_i_v_v_at[iB * (H + I) + iHI]),
-            compute_t(d_dot_v_dot_W_f_v_v_at[iB * (H + I) + iHI]),
-            compute_t(d_dot_v_dot_W_g_v_v_at[iB * (H + I) + iHI]),
-            compute_t(d_dot_v_dot_W_o_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_i_v_v_at[iB * (H + I) + iH_I]),
+            compute_t(d_dot_v_dot_W_f_v_v_at[iB * (H + I) + iH_I]),
+            compute_t(d_dot_v_dot_W_g_v_v_at[iB * (H + I) + iH_I]),
+            compute_t(d_dot_v_dot_W_o_v_v_at[iB * (H + I) + iH_I]),
             d_dot_v);
-        d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
+        d_dot_v_at[iB * (H + I) + iH_I] = storage_t(d_dot_v);
     }
 }
 
@@ -1095,23 +1095,23 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_o_at = static_cast<storage_t*>(at[11]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iHI = 0; iHI < H + I; ++iHI)
+    for (int64 iH_I = 0; iH_I < H + I; ++iH_I)
     {
         compute_t d_W_i, d_W_f, d_W_g, d_W_o;
         hvp_backward_finish_point(
-            compute_t(d_W_i_W_i_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_i_dot_W_i_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_f_W_f_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_f_dot_W_f_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_g_W_g_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_g_dot_W_g_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_o_W_o_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_o_dot_W_o_v_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_i_W_i_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_i_dot_W_i_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_f_W_f_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_f_dot_W_f_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_g_W_g_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_g_dot_W_g_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_o_W_o_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_o_dot_W_o_v_v_at[iH * (H + I) + iH_I]),
             d_W_i, d_W_f, d_W_g, d_W_o);
-        d_W_i_at[iH * (H + I) + iHI] = storage_t(d_W_i);
-        d_W_f_at[iH * (H + I) + iHI] = storage_t(d_W_f);
-        d_W_g_at[iH * (H + I) + iHI] = storage_t(d_W_g);
-        d_W_o_at[iH * (H + I) + iHI] = storage_t(d_W_o);
+        d_W_i_at[iH * (H + I) + iH_I] = storage_t(d_W_i);
+        d_W_f_at[iH * (H + I) + iH_I] = storage_t(d_W_f);
+        d_W_g_at[iH * (H + I) + iH_I] = storage_t(d_W_g);
+        d_W_o_at[iH * (H + I) + iH_I] = storage_t(d_W_o);
     }
 }
 

@@ -216,8 +216,8 @@ def backward(params, tape, dy, dstate=None):
     W_o = np.ascontiguousarray(params["W_o"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (4 * H, H + I), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_ifgo_T = scratch("W_ifgo_T", (4 * H, H + I), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_v = scratch("d_v", (T, B, H + I), dtype)
     d_W_ifgo = np.empty((4 * H, H + I), dtype)
@@ -225,25 +225,25 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_before = kernel(
-        "backward_before", c_rows, tanh_c2,
+        "backward_before", c_rows, tanh_c,
     )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", d_v, d_h_prev_rows,
     )
 
-    W_ifgo2[:H] = W_i
-    W_ifgo2[H:2 * H] = W_f
-    W_ifgo2[2 * H:3 * H] = W_g
-    W_ifgo2[3 * H:4 * H] = W_o
+    W_ifgo_T[:H] = W_i
+    W_ifgo_T[H:2 * H] = W_f
+    W_ifgo_T[2 * H:3 * H] = W_g
+    W_ifgo_T[3 * H:4 * H] = W_o
     backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
         # through v = concat(h[t-1], x)
-        product(d_ifgo_pre[t], W_ifgo2, d_v[t])
+        product(d_ifgo_pre[t], W_ifgo_T, d_v[t])
         backward_step2(t)
 
     product(d_ifgo_pre.reshape(-1, 4 * H).T, v.reshape(-1, H + I), d_W_ifgo)
@@ -322,14 +322,14 @@ def backward_states(params, tape, cotangents, dstate):
     b_o = np.ascontiguousarray(params["b_o"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (4 * H, H + I), dtype)
-    v2 = scratch("v2", (T, B, H + I), dtype)
-    W_ifgo_v2 = scratch("W_ifgo_v2", (T, B, 4 * H), dtype)
-    i2 = scratch("i2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    g2 = scratch("g2", (T, B, H), dtype)
-    o2 = scratch("o2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_ifgo_T = scratch("W_ifgo_T", (4 * H, H + I), dtype)
+    v_steps = scratch("v_steps", (T, B, H + I), dtype)
+    W_ifgo_v_steps = scratch("W_ifgo_v_steps", (T, B, 4 * H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_v = scratch("d_v", (T, B, H + I), dtype)
     d_W_ifgo = np.empty((4 * H, H + I), dtype)
@@ -337,32 +337,31 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_before = kernel(
-        "states_backward_before", W_ifgo_v2, b_i, b_f, b_g, b_o, c_rows, i2, f2, g2, o2, tanh_c2,
+        "states_backward_before", W_ifgo_v_steps, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, o2, d_c_prev_rows, tanh_c2, i2, g2, c_rows, f2,
-        d_ifgo_pre,
+        "states_backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", d_v, d_h_prev_rows,
     )
 
-    W_ifgo2[:H] = W_i
-    W_ifgo2[H:2 * H] = W_f
-    W_ifgo2[2 * H:3 * H] = W_g
-    W_ifgo2[3 * H:4 * H] = W_o
-    v2[..., :H] = h_rows[:-1]
-    v2[..., H:H + I] = x
-    product(v2.reshape(-1, H + I), W_ifgo2.T, W_ifgo_v2.reshape(-1, 4 * H))
+    W_ifgo_T[:H] = W_i
+    W_ifgo_T[H:2 * H] = W_f
+    W_ifgo_T[2 * H:3 * H] = W_g
+    W_ifgo_T[3 * H:4 * H] = W_o
+    v_steps[..., :H] = h_rows[:-1]
+    v_steps[..., H:H + I] = x
+    product(v_steps.reshape(-1, H + I), W_ifgo_T.T, W_ifgo_v_steps.reshape(-1, 4 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
         # through v = concat(h[t-1], x)
-        product(d_ifgo_pre[t], W_ifgo2, d_v[t])
+        product(d_ifgo_pre[t], W_ifgo_T, d_v[t])
         states_backward_step2(t)
 
-    product(d_ifgo_pre.reshape(-1, 4 * H).T, v2.reshape(-1, H + I), d_W_ifgo)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, v_steps.reshape(-1, H + I), d_W_ifgo)
     np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
 
     dparams = {
@@ -528,12 +527,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    dot_W_i2 = scratch("dot_W_i2", (2 * H + 2 * I, H), dtype)
-    dot_W_f2 = scratch("dot_W_f2", (2 * H + 2 * I, H), dtype)
-    dot_W_g2 = scratch("dot_W_g2", (2 * H + 2 * I, H), dtype)
-    dot_W_o2 = scratch("dot_W_o2", (2 * H + 2 * I, H), dtype)
+    dot_and_W_i = scratch("dot_and_W_i", (2 * H + 2 * I, H), dtype)
+    dot_and_W_f = scratch("dot_and_W_f", (2 * H + 2 * I, H), dtype)
+    dot_and_W_g = scratch("dot_and_W_g", (2 * H + 2 * I, H), dtype)
+    dot_and_W_o = scratch("dot_and_W_o", (2 * H + 2 * I, H), dtype)
     W_ifgo = scratch("W_ifgo", (H + I, 4 * H), dtype)
-    dot_v2 = scratch("dot_v2", (B, 2 * H + 2 * I), dtype)
+    v_and_dot = scratch("v_and_dot", (B, 2 * H + 2 * I), dtype)
     W_ifgo_v = scratch("W_ifgo_v", (B, 4 * H), dtype)
     dot_W_i_v = scratch("dot_W_i_v", (B, H), dtype)
     dot_W_f_v = scratch("dot_W_f_v", (B, H), dtype)
@@ -548,33 +547,33 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         b_o, dot_W_o_v, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
     )
 
-    dot_W_i2[:H + I] = dot_W_i.T
-    dot_W_i2[H + I:2 * H + 2 * I] = W_i.T
-    dot_W_f2[:H + I] = dot_W_f.T
-    dot_W_f2[H + I:2 * H + 2 * I] = W_f.T
-    dot_W_g2[:H + I] = dot_W_g.T
-    dot_W_g2[H + I:2 * H + 2 * I] = W_g.T
-    dot_W_o2[:H + I] = dot_W_o.T
-    dot_W_o2[H + I:2 * H + 2 * I] = W_o.T
+    dot_and_W_i[:H + I] = dot_W_i.T
+    dot_and_W_i[H + I:2 * H + 2 * I] = W_i.T
+    dot_and_W_f[:H + I] = dot_W_f.T
+    dot_and_W_f[H + I:2 * H + 2 * I] = W_f.T
+    dot_and_W_g[:H + I] = dot_W_g.T
+    dot_and_W_g[H + I:2 * H + 2 * I] = W_g.T
+    dot_and_W_o[:H + I] = dot_W_o.T
+    dot_and_W_o[H + I:2 * H + 2 * I] = W_o.T
     W_ifgo[..., :H] = W_i.T
     W_ifgo[..., H:2 * H] = W_f.T
     W_ifgo[..., 2 * H:3 * H] = W_g.T
     W_ifgo[..., 3 * H:4 * H] = W_o.T
 
     for t in range(T):
-        dot_v2[..., :H] = h_rows[t]
-        dot_v2[..., H:H + I] = x[t]
-        dot_v2[..., H + I:2 * H + I] = dot_h_rows[t]
-        dot_v2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
-        product(dot_v2[:, :H + I], W_ifgo, W_ifgo_v)
+        v_and_dot[..., :H] = h_rows[t]
+        v_and_dot[..., H:H + I] = x[t]
+        v_and_dot[..., H + I:2 * H + I] = dot_h_rows[t]
+        v_and_dot[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+        product(v_and_dot[:, :H + I], W_ifgo, W_ifgo_v)
         # i = sigmoid(W_i @ v + b_i)
-        product(dot_v2, dot_W_i2, dot_W_i_v)
+        product(v_and_dot, dot_and_W_i, dot_W_i_v)
         # f = sigmoid(W_f @ v + b_f)
-        product(dot_v2, dot_W_f2, dot_W_f_v)
+        product(v_and_dot, dot_and_W_f, dot_W_f_v)
         # g = tanh(W_g @ v + b_g)
-        product(dot_v2, dot_W_g2, dot_W_g_v)
+        product(v_and_dot, dot_and_W_g, dot_W_g_v)
         # o = sigmoid(W_o @ v + b_o)
-        product(dot_v2, dot_W_o2, dot_W_o_v)
+        product(v_and_dot, dot_and_W_o, dot_W_o_v)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -618,11 +617,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (H + I, 8 * H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (H + I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (H + I, 4 * H), dtype)
     v = scratch("v", (T, B, H + I), dtype)
     dot_v = scratch("dot_v", (T, B, H + I), dtype)
-    parts2 = scratch("parts2", (B, 8 * H), dtype)
+    W_ifgo_v_and_dot = scratch("W_ifgo_v_and_dot", (B, 8 * H), dtype)
     dot_W_ifgo_v_v = scratch("dot_W_ifgo_v_v", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
@@ -639,30 +638,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts2, dot_W_ifgo_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o, dot_b_o,
-        c_rows, dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, dot_tanh_c,
-        h_rows, dot_h_rows,
+        "hvp_forward_step", W_ifgo_v_and_dot, dot_W_ifgo_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o,
+        dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o,
+        dot_tanh_c, h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_i.T
-    parts[..., H:2 * H] = dot_W_i.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_g.T
-    parts[..., 5 * H:6 * H] = dot_W_g.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_ifgo[..., :H] = parts[..., :H]
-    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    W_ifgo_and_dot[..., :H] = W_i.T
+    W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+    W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+    W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+    W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+    W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
 
     for t in range(T):
         v[t][..., :H] = h_rows[t]
         v[t][..., H:H + I] = x[t]
         dot_v[t][..., :H] = dot_h_rows[t]
         dot_v[t][..., H:H + I] = dot_x[t]
-        product(v[t], parts, parts2)
+        product(v[t], W_ifgo_and_dot, W_ifgo_v_and_dot)
         product(dot_v[t], W_ifgo, dot_W_ifgo_v_v)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -670,12 +669,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    parts3 = scratch("parts3", (8 * H, H + I), dtype)
-    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
-    dot_g2 = scratch("dot_g2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    W_ifgo_and_dot_T = scratch("W_ifgo_and_dot_T", (8 * H, H + I), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    d_ifgo_pre_and_dot = scratch("d_ifgo_pre_and_dot", (T, B, 8 * H), dtype)
     d_dot_v_dot_W_i_v_v = scratch("d_dot_v_dot_W_i_v_v", (B, H + I), dtype)
     d_dot_v_dot_W_f_v_v = scratch("d_dot_v_dot_W_f_v_v", (B, H + I), dtype)
     d_dot_v_dot_W_g_v_v = scratch("d_dot_v_dot_W_g_v_v", (B, H + I), dtype)
@@ -703,13 +702,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i2, dot_f2, dot_g2,
-        tanh_c2,
+        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i, dot_f, dot_g, tanh_c,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o,
-        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre,
-        f, dot_i_pre, dot_g2, dot_f2, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre,
+        f, dot_i_pre, dot_g, dot_f, d_ifgo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_v_dot_W_i_v_v, d_dot_v_dot_W_f_v_v, d_dot_v_dot_W_g_v_v,
@@ -723,55 +721,71 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_W_g_dot_W_g_v_v, d_W_o_W_o_v, d_W_o_dot_W_o_v_v, d_W_i, d_W_f, d_W_g, d_W_o,
     )
 
-    parts3[:H] = W_i
-    parts3[H:2 * H] = dot_W_i
-    parts3[2 * H:3 * H] = W_f
-    parts3[3 * H:4 * H] = dot_W_f
-    parts3[4 * H:5 * H] = W_g
-    parts3[5 * H:6 * H] = dot_W_g
-    parts3[6 * H:7 * H] = W_o
-    parts3[7 * H:8 * H] = dot_W_o
+    W_ifgo_and_dot_T[:H] = W_i
+    W_ifgo_and_dot_T[H:2 * H] = dot_W_i
+    W_ifgo_and_dot_T[2 * H:3 * H] = W_f
+    W_ifgo_and_dot_T[3 * H:4 * H] = dot_W_f
+    W_ifgo_and_dot_T[4 * H:5 * H] = W_g
+    W_ifgo_and_dot_T[5 * H:6 * H] = dot_W_g
+    W_ifgo_and_dot_T[6 * H:7 * H] = W_o
+    W_ifgo_and_dot_T[7 * H:8 * H] = dot_W_o
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through i = sigmoid(W_i @ v + b_i)
-        product(d_parts_pre[t][:, H:2 * H], W_i, d_dot_v_dot_W_i_v_v)
+        product(d_ifgo_pre_and_dot[t][:, H:2 * H], W_i, d_dot_v_dot_W_i_v_v)
         # through f = sigmoid(W_f @ v + b_f)
-        product(d_parts_pre[t][:, 3 * H:4 * H], W_f, d_dot_v_dot_W_f_v_v)
+        product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], W_f, d_dot_v_dot_W_f_v_v)
         # through g = tanh(W_g @ v + b_g)
-        product(d_parts_pre[t][:, 5 * H:6 * H], W_g, d_dot_v_dot_W_g_v_v)
+        product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], W_g, d_dot_v_dot_W_g_v_v)
         # through o = sigmoid(W_o @ v + b_o)
-        product(d_parts_pre[t][:, 7 * H:8 * H], W_o, d_dot_v_dot_W_o_v_v)
+        product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], W_o, d_dot_v_dot_W_o_v_v)
         # through v = concat(h[t-1], x)
-        product(d_parts_pre[t], parts3, d_v[t])
+        product(d_ifgo_pre_and_dot[t], W_ifgo_and_dot_T, d_v[t])
         hvp_backward_step2(t)
         hvp_backward_step3(t)
 
     # through i = sigmoid(W_i @ v + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, v.reshape(-1, H + I), d_W_i_W_i_v)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, v.reshape(-1, H + I), d_W_i_W_i_v)
     # through i = sigmoid(W_i @ v + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_v.reshape(-1, H + I), d_W_i_dot_W_i_v_v)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_i_dot_W_i_v_v,
+    )
     # through i = sigmoid(W_i @ v + b_i)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ v + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_f_W_f_v)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_f_W_f_v)
     # through f = sigmoid(W_f @ v + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_v.reshape(-1, H + I), d_W_f_dot_W_f_v_v)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_f_dot_W_f_v_v,
+    )
     # through f = sigmoid(W_f @ v + b_f)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through g = tanh(W_g @ v + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, v.reshape(-1, H + I), d_W_g_W_g_v)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, v.reshape(-1, H + I), d_W_g_W_g_v)
     # through g = tanh(W_g @ v + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_v.reshape(-1, H + I), d_W_g_dot_W_g_v_v)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_g_dot_W_g_v_v,
+    )
     # through g = tanh(W_g @ v + b_g)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
     # through o = sigmoid(W_o @ v + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, v.reshape(-1, H + I), d_W_o_W_o_v)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, v.reshape(-1, H + I), d_W_o_W_o_v)
     # through o = sigmoid(W_o @ v + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_v.reshape(-1, H + I), d_W_o_dot_W_o_v_v)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_v.reshape(-1, H + I),
+        d_W_o_dot_W_o_v_v,
+    )
     # through o = sigmoid(W_o @ v + b_o)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     hvp_backward_finish()
 
     dot_dparams = {

@@ -241,8 +241,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -255,8 +255,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(g_at[(iT * B + iB) * H + iH]),
             c_new, tanh_c_new);
-        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
-        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
+        c_new_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -295,7 +295,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
@@ -313,7 +313,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(k_at[t * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -370,11 +370,11 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_c_by_k_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_by_k_at = static_cast<storage_t*>(at[8]);
@@ -386,11 +386,11 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
         compute_t d_c_by_k, d_h_by_k;
         backward_after_point(
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             d_c_by_k, d_h_by_k);
         d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
@@ -583,7 +583,7 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const int64 T = sizes[0], H = sizes[3], first_step = sizes[4];
     const storage_t* __restrict__ mu_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ sigma_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -594,7 +594,7 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
             compute_t(mu_at[iH]),
             compute_t(sigma_at[iH]),
             k_);
-        k2_at[iT * H + iH] = storage_t(k_);
+        k_at[iT * H + iH] = storage_t(k_);
     }
 }
 
@@ -626,19 +626,19 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_ifgo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_ifgo_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -646,26 +646,26 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t i, f, g, o, c_new, tanh_c_new;
         states_backward_before2_point(
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             i, f, g, o, c_new, tanh_c_new);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
-        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        c_new_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -701,14 +701,14 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -719,14 +719,14 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(k2_at[t * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_h, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
         d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
@@ -748,7 +748,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_ifgo_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -758,7 +758,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         states_backward_step2_point(
             compute_t(d_h_prev_U_ifgo_h_at[iB * H + iH]),
             compute_t(d_h_at[(t * B + iB) * H + iH]),
-            compute_t(k2_at[t * H + iH]),
+            compute_t(k_at[t * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -779,11 +779,11 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_c_by_k_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_by_k_at = static_cast<storage_t*>(at[8]);
@@ -795,11 +795,11 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_c_by_k, d_h_by_k;
         states_backward_after_point(
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(o2_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             d_c_by_k, d_h_by_k);
         d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
@@ -857,7 +857,7 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
     const int64 T = sizes[0], H = sizes[3], first_step = sizes[4];
     const storage_t* __restrict__ d_k_c_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_k_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ mu_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ sigma_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_k_pre_by_mu_at = static_cast<storage_t*>(at[5]);
@@ -870,7 +870,7 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
         states_backward_after2_point(
             compute_t(d_k_c_at[iT * H + iH]),
             compute_t(d_k_h_at[iT * H + iH]),
-            compute_t(k2_at[iT * H + iH]),
+            compute_t(k_at[iT * H + iH]),
             compute_t(first_step + iT),
             compute_t(mu_at[iH]),
             compute_t(sigma_at[iH]),
@@ -1107,7 +1107,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -1120,13 +1120,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1229,9 +1229,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -1256,31 +1256,31 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -1321,7 +1321,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -1334,13 +1334,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1447,9 +1447,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -1487,31 +1487,31 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new, c, dot_c,
             dot_tanh_c_new, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -1554,7 +1554,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], H = sizes[3];
     const storage_t* __restrict__ dot_k_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_k_again_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1564,7 +1564,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_k_pre_at[iT * H + iH]),
             compute_t(k_at[iT * H + iH]),
             dot_k);
-        dot_k2_at[iT * H + iH] = storage_t(dot_k);
+        dot_k_again_at[iT * H + iH] = storage_t(dot_k);
     }
 }
 
@@ -1592,10 +1592,10 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1610,10 +1610,10 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(g_at[(iT * B + iB) * H + iH]),
             dot_i, dot_f, c_new, tanh_c_new);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
-        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        c_new_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -1681,9 +1681,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_c_new_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_k_again_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[10]);
@@ -1692,16 +1692,16 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[25]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1714,9 +1714,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(k_at[t * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_new_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_k2_at[t * H + iH]),
+            compute_t(dot_k_again_at[t * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
@@ -1725,38 +1725,38 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t k_, const compute_t d_dot_h,
-    const compute_t dot_k, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
+    const compute_t d_h_prev_U_ifgo_h_and_dot, const compute_t d_h_next, const compute_t k_,
+    const compute_t d_dot_h, const compute_t dot_k, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_g_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_o_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - k_;
-    d_h_prev = d_h_prev_parts + d_h_next * s1 - d_dot_h * dot_k;
+    d_h_prev = d_h_prev_U_ifgo_h_and_dot + d_h_next * s1 - d_dot_h * dot_k;
     d_dot_h_prev = d_dot_h * s1 + d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev +
         d_dot_h_prev_dot_U_g_h_h_prev + d_dot_h_prev_dot_U_o_h_h_prev;
 }
@@ -1764,11 +1764,11 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_ifgo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k_again_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at = static_cast<storage_t*>(at[7]);
@@ -1780,11 +1780,11 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_ifgo_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(k_at[t * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_k2_at[t * H + iH]),
+            compute_t(dot_k_again_at[t * H + iH]),
             compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
@@ -1821,11 +1821,11 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_new2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ c_new_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_new2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ tanh_c_new_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_c_new_at = static_cast<storage_t*>(at[8]);
@@ -1848,11 +1848,11 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
         compute_t d_dot_c_by_dot_k, d_dot_h_by_dot_k, d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k;
         hvp_backward_after_point(
             compute_t(d_dot_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_c_new_at[(iT * B + iB) * H + iH]),
@@ -2121,23 +2121,23 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_o_at = static_cast<storage_t*>(at[11]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_i, d_U_f, d_U_g, d_U_o;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_o_U_o_h_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_U_i_h_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_h_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_o_U_o_h_at[iH * H + jH]),
+            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + jH]),
             d_U_i, d_U_f, d_U_g, d_U_o);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
     }
 }
 

@@ -199,7 +199,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -209,7 +209,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -245,7 +245,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
@@ -261,7 +261,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -365,18 +365,18 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_ifgo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_ifgo_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -384,25 +384,25 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t i, f, g, o, tanh_c;
         states_backward_before_point(
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             i, f, g, o, tanh_c);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -436,13 +436,13 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -452,13 +452,13 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
@@ -627,7 +627,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -640,13 +640,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -705,9 +705,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -730,31 +730,31 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -791,7 +791,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -804,13 +804,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -870,9 +870,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -903,31 +903,31 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t i, dot_i, f, dot_f, dot_g_pre, g, o, dot_o, c, dot_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -967,9 +967,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_tanh_c2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -982,9 +982,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_g, tanh_c, dot_tanh_c);
-        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
-        dot_tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
     }
 }
 
@@ -1041,21 +1041,21 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_tanh_c2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1067,12 +1067,12 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
@@ -1080,18 +1080,18 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1208,23 +1208,23 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_o_at = static_cast<storage_t*>(at[11]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_i, d_U_f, d_U_g, d_U_o;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_o_U_o_h_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_U_i_h_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_h_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_o_U_o_h_at[iH * H + jH]),
+            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + jH]),
             d_U_i, d_U_f, d_U_g, d_U_o);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
     }
 }
 

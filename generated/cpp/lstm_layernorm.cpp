@@ -143,8 +143,8 @@ extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
     {
         double sum_w_total = 0;
         #pragma omp simd reduction(+:sum_w_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
         }
@@ -156,8 +156,8 @@ extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
         m_w_at[iT * B + iB] = storage_t(m_w);
         double s_w_sum_total = 0;
         #pragma omp simd reduction(+:s_w_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             s_w_sum_total += s_w_sum_arg;
@@ -182,8 +182,8 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
     {
         double sum_u_total = 0;
         #pragma omp simd reduction(+:sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -195,8 +195,8 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
         m_u_at[t * B + iB] = storage_t(m_u);
         double s_u_sum_total = 0;
         #pragma omp simd reduction(+:s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -502,12 +502,12 @@ extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* con
         const compute_t m_u = compute_t(m_u_at[t * B + iB]);
         double d_m_u_s_u_sum_arg_total = 0;
         #pragma omp simd reduction(+:d_m_u_s_u_sum_arg_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t d_s_u_sum_arg = d_s_u_sum;
             const compute_t d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
-            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_s_u_sum_arg_at[iB * (4 * H) + i4H] = storage_t(d_s_u_sum_arg);
             d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
         }
         const compute_t d_m_u_s_u_sum_arg = compute_t(d_m_u_s_u_sum_arg_total);
@@ -524,12 +524,12 @@ extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* con
             d_m_u_o_pre * s1;
         const compute_t d_sum_u = compute_t(0.25) * d_m_u / H_;
         #pragma GCC ivdep
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // through u = concat(u_i, u_f, u_g, u_o)
             const compute_t d_u = (2 * u - 2 * m_u) * d_s_u_sum_arg + d_sum_u;
-            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+            d_u_at[iB * (4 * H) + i4H] = storage_t(d_u);
         }
     }
 }
@@ -761,12 +761,12 @@ extern "C" void backward_after_rows2(int64, const int64* sizes, void* const* at)
         const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
         double d_m_w_s_w_sum_arg_total = 0;
         #pragma omp simd reduction(+:d_m_w_s_w_sum_arg_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t d_s_w_sum_arg = d_s_w_sum;
             const compute_t d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
-            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_s_w_sum_arg);
             d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
         }
         const compute_t d_m_w_s_w_sum_arg = compute_t(d_m_w_s_w_sum_arg_total);
@@ -783,12 +783,12 @@ extern "C" void backward_after_rows2(int64, const int64* sizes, void* const* at)
             d_m_w_o_pre * s1;
         const compute_t d_sum_w = compute_t(0.25) * d_m_w / H_;
         #pragma GCC ivdep
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through w = concat(w_i, w_f, w_g, w_o)
             const compute_t d_w = (2 * w - 2 * m_w) * d_s_w_sum_arg + d_sum_w;
-            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+            d_w_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_w);
         }
     }
 }
@@ -867,8 +867,8 @@ extern "C" void states_forward_before_rows(int64, const int64* sizes, void* cons
     {
         double sum_w_total = 0;
         #pragma omp simd reduction(+:sum_w_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
         }
@@ -880,8 +880,8 @@ extern "C" void states_forward_before_rows(int64, const int64* sizes, void* cons
         m_w_at[iT * B + iB] = storage_t(m_w);
         double s_w_sum_total = 0;
         #pragma omp simd reduction(+:s_w_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             s_w_sum_total += s_w_sum_arg;
@@ -906,8 +906,8 @@ extern "C" void states_forward_step_rows(int64, const int64* sizes, void* const*
     {
         double sum_u_total = 0;
         #pragma omp simd reduction(+:sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -919,8 +919,8 @@ extern "C" void states_forward_step_rows(int64, const int64* sizes, void* const*
         m_u_at[iB] = storage_t(m_u);
         double s_u_sum_total = 0;
         #pragma omp simd reduction(+:s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -1048,21 +1048,21 @@ extern "C" void states_forward_step_rows2(const int64 t, const int64* sizes, voi
 extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ m_w2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ m_u_steps_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ s_u_steps_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
         double sum_w_total = 0;
         double sum_u_total = 0;
         #pragma omp simd reduction(+:sum_w_total, sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + i4H]);
             // through m_w = mean(w)
             sum_w_total += w;
             // through m_u = mean(u)
@@ -1077,14 +1077,14 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         const compute_t m_w = sum_w * s1;
         // through m_u = mean(u)
         const compute_t m_u = sum_u * s1;
-        m_w2_at[iT * B + iB] = storage_t(m_w);
-        m_u2_at[iT * B + iB] = storage_t(m_u);
+        m_w_at[iT * B + iB] = storage_t(m_w);
+        m_u_steps_at[iT * B + iB] = storage_t(m_u);
         double s_w_sum_total = 0;
         double s_u_sum_total = 0;
         #pragma omp simd reduction(+:s_w_sum_total, s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + i4H]);
             // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
@@ -1103,8 +1103,8 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
         const compute_t s_u_pre = eps + s_u_sum * s2;
         const compute_t s_u = sqrt(s_u_pre);
-        s_w2_at[iT * B + iB] = storage_t(s_w);
-        s_u2_at[iT * B + iB] = storage_t(s_u);
+        s_w_at[iT * B + iB] = storage_t(s_w);
+        s_u_steps_at[iT * B + iB] = storage_t(s_u);
     }
 }
 
@@ -1113,13 +1113,13 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_w2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ m_u_steps_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_u_steps_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[11]);
@@ -1132,43 +1132,43 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ c_std2_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ layer_norm_c2_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ h_tanh2_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ o_steps_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ c_centred_steps_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[28]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
-        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
-        const compute_t m_u = compute_t(m_u2_at[iT * B + iB]);
-        const compute_t s_u = compute_t(s_u2_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u_steps_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_steps_at[iT * B + iB]);
         double sum_c_total = 0;
         #pragma omp simd reduction(+:sum_c_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t w_i = compute_t(w_at[(iT * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_i = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t w_f = compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t w_g = compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t w_o = compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
             // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -1185,10 +1185,10 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
             // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
             const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
             const compute_t o = sigmoid(o_pre);
-            i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-            f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-            g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-            o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+            i_at[(iT * B + iB) * H + iH] = storage_t(i);
+            f_at[(iT * B + iB) * H + iH] = storage_t(f);
+            g_at[(iT * B + iB) * H + iH] = storage_t(g);
+            o_steps_at[(iT * B + iB) * H + iH] = storage_t(o);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             sum_c_total += c;
         }
@@ -1201,25 +1201,25 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
             const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             const compute_t c_centred = c - sum_c / H_;
-            c_centred2_at[(iT * B + iB) * H + iH] = storage_t(c_centred);
+            c_centred_steps_at[(iT * B + iB) * H + iH] = storage_t(c_centred);
             c_squared_total += c_centred * c_centred;
         }
         const compute_t c_squared = compute_t(c_squared_total);
 
         // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-        c_std2_at[iT * B + iB] = storage_t(c_std);
+        c_std_at[iT * B + iB] = storage_t(c_std);
         #pragma GCC ivdep
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t c_centred = compute_t(c_centred2_at[(iT * B + iB) * H + iH]);
+            const compute_t c_centred = compute_t(c_centred_steps_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t beta_c = compute_t(beta_c_at[iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             const compute_t layer_norm_c = c_centred / c_std;
             const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
             const compute_t h_tanh = tanh(h_pre);
-            layer_norm_c2_at[(iT * B + iB) * H + iH] = storage_t(layer_norm_c);
-            h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
+            layer_norm_c_at[(iT * B + iB) * H + iH] = storage_t(layer_norm_c);
+            h_tanh_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
         }
     }
 }
@@ -1229,20 +1229,20 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_tanh2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ o_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ layer_norm_c2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ m_u_steps_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_u_steps_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ c_std2_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[18]);
@@ -1259,8 +1259,8 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
     storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[29]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t m_u = compute_t(m_u2_at[t * B + iB]);
-        const compute_t s_u = compute_t(s_u2_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_steps_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_steps_at[t * B + iB]);
         double sum_d_layer_norm_c_total = 0;
         double d_layer_norm_c_dot_total = 0;
         double d_s_u_o_pre_total = 0;
@@ -1270,12 +1270,12 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-            const compute_t o = compute_t(o2_at[(t * B + iB) * H + iH]);
-            const compute_t h_tanh = compute_t(h_tanh2_at[(t * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_steps_at[(t * B + iB) * H + iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u2_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
-            const compute_t layer_norm_c = compute_t(layer_norm_c2_at[(t * B + iB) * H + iH]);
+            const compute_t u_o = compute_t(u_steps_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             const compute_t d_h = dy + d_h_next;
             const compute_t d_h_tanh = o * d_h;
@@ -1300,7 +1300,7 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
         d_m_u_o_pre_at[iB] = storage_t(d_m_u_o_pre);
 
         const compute_t H_ = compute_t(H);
-        const compute_t c_std = compute_t(c_std2_at[t * B + iB]);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
         // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
         const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
@@ -1315,17 +1315,17 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
             const compute_t d_layer_norm_c = compute_t(d_layer_norm_c_at[iB * H + iH]);
-            const compute_t layer_norm_c = compute_t(layer_norm_c2_at[(t * B + iB) * H + iH]);
-            const compute_t i = compute_t(i2_at[(t * B + iB) * H + iH]);
-            const compute_t g = compute_t(g2_at[(t * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
-            const compute_t f = compute_t(f2_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u2_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t u_i = compute_t(u_steps_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u2_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(u_steps_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u2_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(u_steps_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             // through c = f * c[t-1] + i * g
             const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
                 c_std + d_c_next;
@@ -1378,10 +1378,10 @@ extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, vo
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_u_steps_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s_u_steps_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[7]);
@@ -1390,21 +1390,21 @@ extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, vo
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t d_s_u_sum = compute_t(d_s_u_sum_at[iB]);
-        const compute_t m_u = compute_t(m_u2_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_steps_at[t * B + iB]);
         double d_m_u_s_u_sum_arg_total = 0;
         #pragma omp simd reduction(+:d_m_u_s_u_sum_arg_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u2_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_steps_at[(t * B + iB) * (4 * H) + i4H]);
             // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t d_s_u_sum_arg = d_s_u_sum;
             const compute_t d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
-            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_s_u_sum_arg_at[iB * (4 * H) + i4H] = storage_t(d_s_u_sum_arg);
             d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
         }
         const compute_t d_m_u_s_u_sum_arg = compute_t(d_m_u_s_u_sum_arg_total);
 
         const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_at[iB]);
-        const compute_t s_u = compute_t(s_u2_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_steps_at[t * B + iB]);
         const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_at[iB]);
         const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_at[iB]);
         const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_at[iB]);
@@ -1415,12 +1415,12 @@ extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, vo
             d_m_u_o_pre * s1;
         const compute_t d_sum_u = compute_t(0.25) * d_m_u / H_;
         #pragma GCC ivdep
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u2_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_steps_at[(t * B + iB) * (4 * H) + i4H]);
             // through u = concat(u_i, u_f, u_g, u_o)
             const compute_t d_u = (2 * u - 2 * m_u) * d_s_u_sum_arg + d_sum_u;
-            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+            d_u_at[iB * (4 * H) + i4H] = storage_t(d_u);
         }
     }
 }
@@ -1448,7 +1448,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_u_steps_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[6]);
@@ -1465,7 +1465,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_uo_at[iH]),
-            compute_t(s_u2_at[t * B + iB]),
+            compute_t(s_u_steps_at[t * B + iB]),
             compute_t(d_u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(d_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ug_at[iH]),
@@ -1488,7 +1488,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ layer_norm_c2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_gamma_c_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1497,7 +1497,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(layer_norm_c2_at[(iT * B + iB) * H + iH]);
+                * compute_t(layer_norm_c_at[(iT * B + iB) * H + iH]);
         d_gamma_c_at[iH] = storage_t(total);
     }
 }
@@ -1513,12 +1513,12 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
     const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ m_w2_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ m_u2_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ s_u2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ m_u_steps_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ s_u_steps_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[16]);
@@ -1535,10 +1535,10 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
-        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
-        const compute_t m_u = compute_t(m_u2_at[iT * B + iB]);
-        const compute_t s_u = compute_t(s_u2_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u_steps_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_steps_at[iT * B + iB]);
         double d_m_w_i_pre_total = 0;
         double d_m_w_f_pre_total = 0;
         double d_m_w_g_pre_total = 0;
@@ -1552,20 +1552,20 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t d_i_pre = compute_t(d_i_pre_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t w_i = compute_t(w_at[(iT * B + iB) * (4 * H) + iH]);
             const compute_t d_f_pre = compute_t(d_f_pre_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t w_f = compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]);
             const compute_t d_g_pre = compute_t(d_g_pre_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t w_g = compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t d_o_pre = compute_t(d_o_pre_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
-            const compute_t u_i = compute_t(u2_at[(iT * B + iB) * (4 * H) + iH]);
-            const compute_t u_f = compute_t(u2_at[(iT * B + iB) * (4 * H) + H + iH]);
-            const compute_t u_g = compute_t(u2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
-            const compute_t u_o = compute_t(u2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t w_o = compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_i = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_f = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_g = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_o = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
             // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
             const compute_t s1 = 1 / square(s_w);
             const compute_t s2 = d_i_pre * (w_i - m_w);
@@ -1636,10 +1636,10 @@ extern "C" void states_backward_after_rows2(int64, const int64* sizes, void* con
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_w_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ m_w2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[7]);
@@ -1649,21 +1649,21 @@ extern "C" void states_backward_after_rows2(int64, const int64* sizes, void* con
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t d_s_w_sum = compute_t(d_s_w_sum_at[iT * B + iB]);
-        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
         double d_m_w_s_w_sum_arg_total = 0;
         #pragma omp simd reduction(+:d_m_w_s_w_sum_arg_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t d_s_w_sum_arg = d_s_w_sum;
             const compute_t d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
-            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_s_w_sum_arg);
             d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
         }
         const compute_t d_m_w_s_w_sum_arg = compute_t(d_m_w_s_w_sum_arg_total);
 
         const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_at[iT * B + iB]);
-        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
         const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_at[iT * B + iB]);
         const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_at[iT * B + iB]);
         const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_at[iT * B + iB]);
@@ -1674,12 +1674,12 @@ extern "C" void states_backward_after_rows2(int64, const int64* sizes, void* con
             d_m_w_o_pre * s1;
         const compute_t d_sum_w = compute_t(0.25) * d_m_w / H_;
         #pragma GCC ivdep
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through w = concat(w_i, w_f, w_g, w_o)
             const compute_t d_w = (2 * w - 2 * m_w) * d_s_w_sum_arg + d_sum_w;
-            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+            d_w_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_w);
         }
     }
 }
@@ -1707,7 +1707,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s_w2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[6]);
@@ -1725,7 +1725,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wo_at[iH]),
-            compute_t(s_w2_at[iT * B + iB]),
+            compute_t(s_w_at[iT * B + iB]),
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(d_g_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wg_at[iH]),
@@ -1758,8 +1758,8 @@ extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
     {
         double sum_w_total = 0;
         #pragma omp simd reduction(+:sum_w_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
         }
@@ -1771,8 +1771,8 @@ extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
         m_w_at[iT * B + iB] = storage_t(m_w);
         double s_w_sum_total = 0;
         #pragma omp simd reduction(+:s_w_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             s_w_sum_total += s_w_sum_arg;
@@ -1797,8 +1797,8 @@ extern "C" void infer_step_rows(int64, const int64* sizes, void* const* at)
     {
         double sum_u_total = 0;
         #pragma omp simd reduction(+:sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -1810,8 +1810,8 @@ extern "C" void infer_step_rows(int64, const int64* sizes, void* const* at)
         m_u_at[iB] = storage_t(m_u);
         double s_u_sum_total = 0;
         #pragma omp simd reduction(+:s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -1951,8 +1951,8 @@ extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
     {
         double sum_w_total = 0;
         #pragma omp simd reduction(+:sum_w_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
         }
@@ -1964,8 +1964,8 @@ extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
         m_w_at[iT * B + iB] = storage_t(m_w);
         double s_w_sum_total = 0;
         #pragma omp simd reduction(+:s_w_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             s_w_sum_total += s_w_sum_arg;
@@ -1990,8 +1990,8 @@ extern "C" void step_step_rows(int64, const int64* sizes, void* const* at)
     {
         double sum_u_total = 0;
         #pragma omp simd reduction(+:sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -2003,8 +2003,8 @@ extern "C" void step_step_rows(int64, const int64* sizes, void* const* at)
         m_u_at[iB] = storage_t(m_u);
         double s_u_sum_total = 0;
         #pragma omp simd reduction(+:s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -2152,7 +2152,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ w_ifgo_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_w_ifgo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2162,13 +2162,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
@@ -2193,9 +2193,9 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
         double sum_w_total = 0;
         double dot_sum_w_total = 0;
         #pragma omp simd reduction(+:sum_w_total, dot_sum_w_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
             dot_sum_w_total += dot_w;
@@ -2213,9 +2213,9 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
         double s_w_sum_total = 0;
         double dot_s_w_sum_total = 0;
         #pragma omp simd reduction(+:s_w_sum_total, dot_s_w_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             const compute_t s1 = 2 * m_w - 2 * w;
@@ -2248,8 +2248,8 @@ extern "C" void jvp_step_rows(int64, const int64* sizes, void* const* at)
     {
         double sum_u_total = 0;
         #pragma omp simd reduction(+:sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -2261,8 +2261,8 @@ extern "C" void jvp_step_rows(int64, const int64* sizes, void* const* at)
         m_u_at[iB] = storage_t(m_u);
         double s_u_sum_total = 0;
         #pragma omp simd reduction(+:s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -2280,10 +2280,10 @@ extern "C" void jvp_step_rows(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_ifgo_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_u_ifgo_h_prev_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_ifgo_and_dot_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[6]);
@@ -2321,33 +2321,33 @@ extern "C" void jvp_step_rows2(const int64 t, const int64* sizes, void* const* a
         double sum_c2_total = 0;
         #pragma omp simd reduction(+:sum_c2_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_u_i_U_i = compute_t(parts4_at[iB * (8 * H) + H + iH]);
+            const compute_t dot_u_i_U_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + H + iH]);
             const compute_t dot_u_i_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_f_U_f = compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]);
+            const compute_t dot_u_f_U_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 3 * H + iH]);
             const compute_t dot_u_f_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_g_U_g = compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 5 * H + iH]);
             const compute_t dot_u_g_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_o_U_o = compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 7 * H + iH]);
             const compute_t dot_u_o_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]);
+            const compute_t w_i = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(parts4_at[iB * (8 * H) + iH]);
+            const compute_t u_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
+            const compute_t w_f = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]);
+            const compute_t u_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
+            const compute_t w_g = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]);
+            const compute_t u_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
+            const compute_t w_o = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]);
+            const compute_t u_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
             // u_i = U_i @ h[t-1]
@@ -2434,8 +2434,8 @@ extern "C" void jvp_step_rows3(int64, const int64* sizes, void* const* at)
     {
         double dot_sum_u_total = 0;
         #pragma omp simd reduction(+:dot_sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             dot_sum_u_total += dot_u;
         }
@@ -2448,9 +2448,9 @@ extern "C" void jvp_step_rows3(int64, const int64* sizes, void* const* at)
         dot_m_u_at[iB] = storage_t(dot_m_u);
         double dot_s_u_sum_total = 0;
         #pragma omp simd reduction(+:dot_s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s1 = 2 * m_u - 2 * u;
             const compute_t dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
@@ -2479,11 +2479,11 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ w_ifgo_and_dot_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ u_ifgo_and_dot_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[17]);
@@ -2535,9 +2535,9 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
             const compute_t dot_u_i = compute_t(dot_u_at[iB * (4 * H) + iH]);
             const compute_t dot_b_i = compute_t(dot_b_i_at[iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]);
+            const compute_t w_i = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(parts4_at[iB * (8 * H) + iH]);
+            const compute_t u_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + iH]);
             const compute_t i = compute_t(i_at[iB * H + iH]);
             const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
             const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
@@ -2545,9 +2545,9 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
             const compute_t dot_u_f = compute_t(dot_u_at[iB * (4 * H) + H + iH]);
             const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
+            const compute_t w_f = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]);
+            const compute_t u_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t f = compute_t(f_at[iB * H + iH]);
             const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
             const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
@@ -2555,9 +2555,9 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
             const compute_t dot_u_g = compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]);
             const compute_t dot_b_g = compute_t(dot_b_g_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
+            const compute_t w_g = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]);
+            const compute_t u_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t g = compute_t(g_at[iB * H + iH]);
             const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
             const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
@@ -2565,9 +2565,9 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
             const compute_t dot_u_o = compute_t(dot_u_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t dot_b_o = compute_t(dot_b_o_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
+            const compute_t w_o = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]);
+            const compute_t u_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t o = compute_t(o_at[iB * H + iH]);
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
@@ -2667,7 +2667,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_w_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_ifgo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_w_ifgo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2677,13 +2677,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         hvp_forward_before_point(
-            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
@@ -2709,9 +2709,9 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         double sum_w_total = 0;
         double dot_sum_w_total = 0;
         #pragma omp simd reduction(+:sum_w_total, dot_sum_w_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
             dot_sum_w_total += dot_w;
@@ -2729,9 +2729,9 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         double s_w_sum_total = 0;
         double dot_s_w_sum_total = 0;
         #pragma omp simd reduction(+:s_w_sum_total, dot_s_w_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             const compute_t s1 = 2 * m_w - 2 * w;
@@ -2765,8 +2765,8 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     {
         double sum_u_total = 0;
         #pragma omp simd reduction(+:sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -2778,8 +2778,8 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         m_u_at[t * B + iB] = storage_t(m_u);
         double s_u_sum_total = 0;
         #pragma omp simd reduction(+:s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -2797,7 +2797,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
 extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ u_ifgo_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_u_ifgo_h_prev_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[3]);
@@ -2838,33 +2838,33 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
         double sum_c2_total = 0;
         #pragma omp simd reduction(+:sum_c2_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_u_i_U_i = compute_t(parts2_at[iB * (8 * H) + H + iH]);
+            const compute_t dot_u_i_U_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + H + iH]);
             const compute_t dot_u_i_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_f_U_f = compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]);
+            const compute_t dot_u_f_U_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 3 * H + iH]);
             const compute_t dot_u_f_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_g_U_g = compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 5 * H + iH]);
             const compute_t dot_u_g_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_o_U_o = compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 7 * H + iH]);
             const compute_t dot_u_o_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
             const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(parts2_at[iB * (8 * H) + iH]);
+            const compute_t u_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
             const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]);
+            const compute_t u_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
             const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]);
+            const compute_t u_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
             const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]);
+            const compute_t u_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
             // u_i = U_i @ h[t-1]
@@ -2952,8 +2952,8 @@ extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* 
     {
         double dot_sum_u_total = 0;
         #pragma omp simd reduction(+:dot_sum_u_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + i4H]);
             // m_u = mean(u)
             dot_sum_u_total += dot_u;
         }
@@ -2966,9 +2966,9 @@ extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* 
         dot_m_u_at[t * B + iB] = storage_t(dot_m_u);
         double dot_s_u_sum_total = 0;
         #pragma omp simd reduction(+:dot_s_u_sum_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s1 = 2 * m_u - 2 * u;
             const compute_t dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
@@ -3002,7 +3002,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ u_ifgo_and_dot_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[17]);
@@ -3062,7 +3062,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
             const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(parts2_at[iB * (8 * H) + iH]);
+            const compute_t u_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + iH]);
             const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
             const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
@@ -3072,7 +3072,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
             const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]);
+            const compute_t u_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
             const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
@@ -3082,7 +3082,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
             const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]);
+            const compute_t u_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
             const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
@@ -3092,7 +3092,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
             const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]);
+            const compute_t u_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
@@ -3200,15 +3200,15 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_beta_c_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_s_w2_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_s_u2_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ dot_layer_norm_c2_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ dot_h_pre2_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ dot_h_tanh2_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_s_w_again_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_s_u_steps_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_o_steps_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_layer_norm_c_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_h_tanh_at = static_cast<storage_t*>(at[30]);
     storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[31]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -3224,8 +3224,8 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         const compute_t dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
         // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
         const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
-        dot_s_w2_at[iT * B + iB] = storage_t(dot_s_w);
-        dot_s_u2_at[iT * B + iB] = storage_t(dot_s_u);
+        dot_s_w_again_at[iT * B + iB] = storage_t(dot_s_w);
+        dot_s_u_steps_at[iT * B + iB] = storage_t(dot_s_u);
         double sum_c_total = 0;
         #pragma omp simd reduction(+:sum_c_total)
         for (int64 iH = 0; iH < H; ++iH) {
@@ -3256,13 +3256,13 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
             const compute_t dot_layer_norm_c = (dot_c - dot_c_mean - layer_norm_c * dot_c_share) / c_std;
             const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
             const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
-            dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-            dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-            dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
-            dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
-            dot_layer_norm_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
-            dot_h_pre2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_pre);
-            dot_h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_tanh);
+            dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+            dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+            dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+            dot_o_steps_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+            dot_layer_norm_c_at[(iT * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
+            dot_h_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_h_pre);
+            dot_h_tanh_at[(iT * B + iB) * H + iH] = storage_t(dot_h_tanh);
             sum_c_total += c;
         }
         const compute_t sum_c = compute_t(sum_c_total);
@@ -3285,10 +3285,10 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_h_pre2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_o_steps_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[9]);
@@ -3296,7 +3296,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_h_tanh2_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_h_tanh_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[17]);
@@ -3304,7 +3304,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ dot_gamma_uo_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ dot_s_u2_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_s_u_steps_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[25]);
@@ -3320,11 +3320,11 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[35]);
     const storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[36]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[37]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[38]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[38]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[39]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[40]);
-    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[41]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[42]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[41]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[42]);
     const storage_t* __restrict__ dot_s_u_pre_at = static_cast<storage_t*>(at[43]);
     storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[44]);
     storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[45]);
@@ -3364,7 +3364,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         const compute_t m_u = compute_t(m_u_at[t * B + iB]);
         const compute_t s_u = compute_t(s_u_at[t * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u2_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_steps_at[t * B + iB]);
         double d_dot_c_std_total = 0;
         double d_dot_c_share_dot_layer_norm_c_total = 0;
         double d_dot_c_mean_dot_layer_norm_c_total = 0;
@@ -3382,15 +3382,15 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
-            const compute_t dot_h_pre = compute_t(dot_h_pre2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre_at[(t * B + iB) * H + iH]);
             const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-            const compute_t dot_o = compute_t(dot_o2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_steps_at[(t * B + iB) * H + iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
             const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
             const compute_t dot_o_pre = compute_t(dot_o_pre_at[(t * B + iB) * H + iH]);
-            const compute_t dot_h_tanh = compute_t(dot_h_tanh2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_tanh = compute_t(dot_h_tanh_at[(t * B + iB) * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
             const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
@@ -3617,7 +3617,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_c = compute_t(d_dot_c_at[iB * H + iH]);
-            const compute_t dot_i = compute_t(dot_i2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_f = compute_t(d_dot_f_at[iB * H + iH]);
             const compute_t dot_f_pre = compute_t(dot_f_pre_at[(t * B + iB) * H + iH]);
             const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
@@ -3625,14 +3625,14 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_i = compute_t(d_dot_i_at[iB * H + iH]);
             const compute_t dot_i_pre = compute_t(dot_i_pre_at[(t * B + iB) * H + iH]);
-            const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * H + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
             const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
             const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
             const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
-            const compute_t dot_f = compute_t(dot_f2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * H + iH]);
             // through c = f * c[t-1] + i * g
             const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
                 c_std + d_c_next + c_standard * d_dot_c_std;
@@ -3723,9 +3723,9 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
         double d_m_u_dot_s_u_sum_arg_total = 0;
         #pragma omp simd reduction(+:d_dot_m_u_dot_s_u_sum_arg_total, d_m_u_s_u_sum_arg_total, \
             d_m_u_dot_s_u_sum_arg_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + i4H]);
             // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t d_dot_s_u_sum_arg = d_dot_s_u_sum;
             const compute_t d_s_u_sum_arg = d_s_u_sum;
@@ -3733,8 +3733,8 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
             const compute_t d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * s1;
             const compute_t d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * s1;
             const compute_t d_dot_s_u_sum_arg_by_m_u = (2 * dot_m_u - 2 * dot_u) * d_dot_s_u_sum_arg;
-            d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg);
-            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_dot_s_u_sum_arg_at[iB * (4 * H) + i4H] = storage_t(d_dot_s_u_sum_arg);
+            d_s_u_sum_arg_at[iB * (4 * H) + i4H] = storage_t(d_s_u_sum_arg);
             d_dot_m_u_dot_s_u_sum_arg_total += d_dot_s_u_sum_arg_by_dot_m_u;
             d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
             d_m_u_dot_s_u_sum_arg_total += d_dot_s_u_sum_arg_by_m_u;
@@ -3768,17 +3768,17 @@ extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void*
         const compute_t d_dot_sum_u = d_dot_m_u * s4;
         const compute_t d_sum_u = d_m_u * s4;
         #pragma GCC ivdep
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t d_dot_s_u_sum_arg = compute_t(d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
-            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t d_dot_s_u_sum_arg = compute_t(d_dot_s_u_sum_arg_at[iB * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + i4H]);
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + i4H]);
             // through u = concat(u_i, u_f, u_g, u_o)
             const compute_t s2 = 2 * u - 2 * m_u;
             const compute_t d_dot_u = d_dot_s_u_sum_arg * s2 + d_dot_sum_u;
             const compute_t d_u = (2 * dot_u - 2 * dot_m_u) * d_dot_s_u_sum_arg + d_s_u_sum_arg * s2 + d_sum_u;
-            d_dot_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_u);
-            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+            d_dot_u_at[iB * (4 * H) + i4H] = storage_t(d_dot_u);
+            d_u_at[iB * (4 * H) + i4H] = storage_t(d_u);
         }
     }
 }
@@ -3825,7 +3825,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_gamma_uo_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_s_u2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_s_u_steps_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[10]);
@@ -3838,7 +3838,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_u_ifgo_and_dot_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -3852,7 +3852,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_s_u2_at[t * B + iB]),
+            compute_t(dot_s_u_steps_at[t * B + iB]),
             compute_t(d_dot_u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(d_dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ug_at[iH]),
@@ -3872,14 +3872,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_ui_at[iH]),
             d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f, d_dot_u_i, d_u_i);
-        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
-        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
-        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
-        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
-        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
-        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
-        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
-        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -3939,7 +3939,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_layer_norm_c2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_layer_norm_c_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_gamma_c_dot_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -3948,7 +3948,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_layer_norm_c2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_layer_norm_c_at[(iT * B + iB) * H + iH]);
         d_gamma_c_dot_h_pre_at[iH] = storage_t(total);
     }
 }
@@ -3974,7 +3974,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ dot_s_w2_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_s_w_again_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_gamma_wf_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_gamma_wg_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[21]);
@@ -3983,7 +3983,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ dot_s_u2_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ dot_s_u_steps_at = static_cast<storage_t*>(at[27]);
     const storage_t* __restrict__ dot_s_w_pre_at = static_cast<storage_t*>(at[28]);
     storage_t* __restrict__ d_dot_m_w_dot_i_pre_at = static_cast<storage_t*>(at[29]);
     storage_t* __restrict__ d_dot_m_w_dot_f_pre_at = static_cast<storage_t*>(at[30]);
@@ -4021,11 +4021,11 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
         const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
         const compute_t dot_m_w = compute_t(dot_m_w_at[iT * B + iB]);
-        const compute_t dot_s_w = compute_t(dot_s_w2_at[iT * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w_again_at[iT * B + iB]);
         const compute_t m_u = compute_t(m_u_at[iT * B + iB]);
         const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[iT * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u2_at[iT * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_steps_at[iT * B + iB]);
         double d_dot_m_w_dot_i_pre_total = 0;
         double d_dot_m_w_dot_f_pre_total = 0;
         double d_dot_m_w_dot_g_pre_total = 0;
@@ -4306,9 +4306,9 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
         double d_m_w_dot_s_w_sum_arg_total = 0;
         #pragma omp simd reduction(+:d_dot_m_w_dot_s_w_sum_arg_total, d_m_w_s_w_sum_arg_total, \
             d_m_w_dot_s_w_sum_arg_total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t d_dot_s_w_sum_arg = d_dot_s_w_sum;
             const compute_t d_s_w_sum_arg = d_s_w_sum;
@@ -4316,8 +4316,8 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
             const compute_t d_dot_s_w_sum_arg_by_dot_m_w = d_dot_s_w_sum_arg * s1;
             const compute_t d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * s1;
             const compute_t d_dot_s_w_sum_arg_by_m_w = (2 * dot_m_w - 2 * dot_w) * d_dot_s_w_sum_arg;
-            d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg);
-            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_dot_s_w_sum_arg);
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_s_w_sum_arg);
             d_dot_m_w_dot_s_w_sum_arg_total += d_dot_s_w_sum_arg_by_dot_m_w;
             d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
             d_m_w_dot_s_w_sum_arg_total += d_dot_s_w_sum_arg_by_m_w;
@@ -4351,17 +4351,17 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
         const compute_t d_dot_sum_w = d_dot_m_w * s4;
         const compute_t d_sum_w = d_m_w * s4;
         #pragma GCC ivdep
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
-            const compute_t d_dot_s_w_sum_arg = compute_t(d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = 0; i4H < 4 * H; ++i4H) {
+            const compute_t d_dot_s_w_sum_arg = compute_t(d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through w = concat(w_i, w_f, w_g, w_o)
             const compute_t s2 = 2 * w - 2 * m_w;
             const compute_t d_dot_w = d_dot_s_w_sum_arg * s2 + d_dot_sum_w;
             const compute_t d_w = (2 * dot_w - 2 * dot_m_w) * d_dot_s_w_sum_arg + d_s_w_sum_arg * s2 + d_sum_w;
-            d_dot_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_w);
-            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+            d_dot_w_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_dot_w);
+            d_w_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_w);
         }
     }
 }
@@ -4408,7 +4408,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_s_w2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_s_w_again_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[10]);
@@ -4421,7 +4421,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_parts2_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_w_ifgo_and_dot_at = static_cast<storage_t*>(at[20]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -4436,7 +4436,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_s_w2_at[iT * B + iB]),
+            compute_t(dot_s_w_again_at[iT * B + iB]),
             compute_t(d_dot_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wg_at[iH]),
@@ -4456,14 +4456,14 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wi_at[iH]),
             d_dot_w_o, d_w_o, d_dot_w_g, d_w_g, d_dot_w_f, d_w_f, d_dot_w_i, d_w_i);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
-        d_parts2_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
-        d_parts2_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
     }
 }
 
@@ -4545,23 +4545,23 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_o_at = static_cast<storage_t*>(at[11]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_i, d_U_f, d_U_g, d_U_o;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_u_i_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_u_i_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_u_f_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_u_f_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_u_g_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_u_g_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_o_u_o_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_u_o_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_u_i_at[iH * H + jH]),
+            compute_t(d_U_i_dot_u_i_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_u_f_at[iH * H + jH]),
+            compute_t(d_U_f_dot_u_f_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_u_g_at[iH * H + jH]),
+            compute_t(d_U_g_dot_u_g_h_prev_at[iH * H + jH]),
+            compute_t(d_U_o_u_o_at[iH * H + jH]),
+            compute_t(d_U_o_dot_u_o_h_prev_at[iH * H + jH]),
             d_U_i, d_U_f, d_U_g, d_U_o);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
     }
 }
 

@@ -342,8 +342,8 @@ def backward(params, tape, dy, dstate=None):
     gamma_c = np.ascontiguousarray(params["gamma_c"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
-    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    W_ifgo_T = scratch("W_ifgo_T", (4 * H, I), dtype)
+    U_ifgo_T = scratch("U_ifgo_T", (4 * H, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_layer_norm_c = scratch("d_layer_norm_c", (B, H), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
@@ -424,20 +424,20 @@ def backward(params, tape, dy, dstate=None):
         gamma_wi, d_w_ifgo,
     )
 
-    W_ifgo2[:H] = W_i
-    W_ifgo2[H:2 * H] = W_f
-    W_ifgo2[2 * H:3 * H] = W_g
-    W_ifgo2[3 * H:4 * H] = W_o
-    U_ifgo2[:H] = U_i
-    U_ifgo2[H:2 * H] = U_f
-    U_ifgo2[2 * H:3 * H] = U_g
-    U_ifgo2[3 * H:4 * H] = U_o
+    W_ifgo_T[:H] = W_i
+    W_ifgo_T[H:2 * H] = W_f
+    W_ifgo_T[2 * H:3 * H] = W_g
+    W_ifgo_T[3 * H:4 * H] = W_o
+    U_ifgo_T[:H] = U_i
+    U_ifgo_T[H:2 * H] = U_f
+    U_ifgo_T[2 * H:3 * H] = U_g
+    U_ifgo_T[3 * H:4 * H] = U_o
 
     for t in reversed(range(T)):
         backward_step_rows(t)
         backward_step_rows2(t)
         backward_step(t)
-        product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
+        product(d_u_ifgo[t], U_ifgo_T, d_h_prev_rows[t % 2])
 
     product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
     # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -471,7 +471,7 @@ def backward(params, tape, dy, dstate=None):
     np.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
     backward_after_rows2()
     backward_after()
-    product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+    product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo_T, d_x.reshape(-1, I))
     product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
 
     dparams = {
@@ -608,22 +608,22 @@ def backward_states(params, tape, cotangents, dstate):
     beta_c = np.ascontiguousarray(params["beta_c"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (I, 4 * H), dtype)
-    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
-    w2 = scratch("w2", (T, B, 4 * H), dtype)
-    m_w2 = scratch("m_w2", (T, B), dtype)
-    s_w2 = scratch("s_w2", (T, B), dtype)
-    u2 = scratch("u2", (T, B, 4 * H), dtype)
-    m_u2 = scratch("m_u2", (T, B), dtype)
-    s_u2 = scratch("s_u2", (T, B), dtype)
-    i2 = scratch("i2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    g2 = scratch("g2", (T, B, H), dtype)
-    o2 = scratch("o2", (T, B, H), dtype)
-    c_centred2 = scratch("c_centred2", (T, B, H), dtype)
-    c_std2 = scratch("c_std2", (T, B), dtype)
-    layer_norm_c2 = scratch("layer_norm_c2", (T, B, H), dtype)
-    h_tanh2 = scratch("h_tanh2", (T, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo_T = scratch("U_ifgo_T", (4 * H, H), dtype)
+    w = scratch("w", (T, B, 4 * H), dtype)
+    m_w = scratch("m_w", (T, B), dtype)
+    s_w = scratch("s_w", (T, B), dtype)
+    u_steps = scratch("u_steps", (T, B, 4 * H), dtype)
+    m_u_steps = scratch("m_u_steps", (T, B), dtype)
+    s_u_steps = scratch("s_u_steps", (T, B), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    o_steps = scratch("o_steps", (T, B, H), dtype)
+    c_centred_steps = scratch("c_centred_steps", (T, B, H), dtype)
+    c_std = scratch("c_std", (T, B), dtype)
+    layer_norm_c = scratch("layer_norm_c", (T, B, H), dtype)
+    h_tanh = scratch("h_tanh", (T, B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_layer_norm_c = scratch("d_layer_norm_c", (B, H), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
@@ -674,55 +674,55 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", w2, u2, m_w2, m_u2, s_w2, s_u2,
+        "states_backward_before_rows", w, u_steps, m_w, m_u_steps, s_w, s_u_steps,
     )
     states_backward_before_rows2 = kernel(
-        "states_backward_before_rows2", c_rows, gamma_wi, w2, m_w2, s_w2, gamma_ui, u2, m_u2, s_u2, b_i,
-        gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, gamma_c, beta_c, i2, f2,
-        g2, o2, c_centred2, c_std2, layer_norm_c2, h_tanh2,
+        "states_backward_before_rows2", c_rows, gamma_wi, w, m_w, s_w, gamma_ui, u_steps, m_u_steps,
+        s_u_steps, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, gamma_c,
+        beta_c, i, f, g, o_steps, c_centred_steps, c_std, layer_norm_c, h_tanh,
     )
     states_backward_step_rows = kernel(
-        "states_backward_step_rows", dy, d_h_prev_rows, o2, h_tanh2, gamma_c, gamma_uo, u2, m_u2, s_u2,
-        layer_norm_c2, d_c_prev_rows, c_std2, i2, g2, c_rows, f2, gamma_ui, gamma_uf, gamma_ug, d_h_pre,
-        d_layer_norm_c, d_o_pre, d_m_u_o_pre, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre,
-        d_m_u_g_pre, d_s_u_sum,
+        "states_backward_step_rows", dy, d_h_prev_rows, o_steps, h_tanh, gamma_c, gamma_uo, u_steps,
+        m_u_steps, s_u_steps, layer_norm_c, d_c_prev_rows, c_std, i, g, c_rows, f, gamma_ui, gamma_uf,
+        gamma_ug, d_h_pre, d_layer_norm_c, d_o_pre, d_m_u_o_pre, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre,
+        d_m_u_f_pre, d_m_u_g_pre, d_s_u_sum,
     )
     states_backward_step_rows2 = kernel(
-        "states_backward_step_rows2", d_s_u_sum, u2, m_u2, d_m_u_i_pre, s_u2, d_m_u_f_pre, d_m_u_g_pre,
-        d_m_u_o_pre, d_s_u_sum_arg, d_u,
+        "states_backward_step_rows2", d_s_u_sum, u_steps, m_u_steps, d_m_u_i_pre, s_u_steps, d_m_u_f_pre,
+        d_m_u_g_pre, d_m_u_o_pre, d_s_u_sum_arg, d_u,
     )
     states_backward_step = kernel(
-        "states_backward_step", d_u, d_o_pre, gamma_uo, s_u2, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre,
-        gamma_ui, d_u_ifgo,
+        "states_backward_step", d_u, d_o_pre, gamma_uo, s_u_steps, d_g_pre, gamma_ug, d_f_pre, gamma_uf,
+        d_i_pre, gamma_ui, d_u_ifgo,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_h_pre, layer_norm_c2, d_gamma_c,
+        "states_backward_after_sum", d_h_pre, layer_norm_c, d_gamma_c,
     )
     states_backward_after_rows = kernel(
         "states_backward_after_rows", d_i_pre, gamma_wi, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre,
-        gamma_wo, w2, m_w2, s_w2, u2, m_u2, s_u2, d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre,
-        d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
+        gamma_wo, w, m_w, s_w, u_steps, m_u_steps, s_u_steps, d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre,
+        d_m_w_o_pre, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
         d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_s_w_sum,
     )
     states_backward_after_rows2 = kernel(
-        "states_backward_after_rows2", d_s_w_sum, w2, m_w2, d_m_w_i_pre, s_w2, d_m_w_f_pre, d_m_w_g_pre,
+        "states_backward_after_rows2", d_s_w_sum, w, m_w, d_m_w_i_pre, s_w, d_m_w_f_pre, d_m_w_g_pre,
         d_m_w_o_pre, d_s_w_sum_arg, d_w,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_w, d_o_pre, gamma_wo, s_w2, d_g_pre, gamma_wg, d_f_pre, gamma_wf,
-        d_i_pre, gamma_wi, d_w_ifgo,
+        "states_backward_after", d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre,
+        gamma_wi, d_w_ifgo,
     )
 
-    W_ifgo2[..., :H] = W_i.T
-    W_ifgo2[..., H:2 * H] = W_f.T
-    W_ifgo2[..., 2 * H:3 * H] = W_g.T
-    W_ifgo2[..., 3 * H:4 * H] = W_o.T
-    U_ifgo2[:H] = U_i
-    U_ifgo2[H:2 * H] = U_f
-    U_ifgo2[2 * H:3 * H] = U_g
-    U_ifgo2[3 * H:4 * H] = U_o
-    product(x.reshape(-1, I), W_ifgo2, w2.reshape(-1, 4 * H))
-    product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, u2.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo_T[:H] = U_i
+    U_ifgo_T[H:2 * H] = U_f
+    U_ifgo_T[2 * H:3 * H] = U_g
+    U_ifgo_T[3 * H:4 * H] = U_o
+    product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
+    product(h_rows[:-1].reshape(-1, H), U_ifgo_T.T, u_steps.reshape(-1, 4 * H))
     states_backward_before_rows()
     states_backward_before_rows2()
 
@@ -730,7 +730,7 @@ def backward_states(params, tape, cotangents, dstate):
         states_backward_step_rows(t)
         states_backward_step_rows2(t)
         states_backward_step(t)
-        product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
+        product(d_u_ifgo[t], U_ifgo_T, d_h_prev_rows[t % 2])
 
     product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
     # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -764,7 +764,7 @@ def backward_states(params, tape, cotangents, dstate):
     np.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
     states_backward_after_rows2()
     states_backward_after()
-    product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+    product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo.T, d_x.reshape(-1, I))
     product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
 
     dparams = {
@@ -1038,11 +1038,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo_and_dot = scratch("U_ifgo_and_dot", (H, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    w_ifgo_and_dot = scratch("w_ifgo_and_dot", (T, B, 8 * H), dtype)
     dot_w_ifgo_x = scratch("dot_w_ifgo_x", (T, B, 4 * H), dtype)
     dot_w = scratch("dot_w", (T, B, 4 * H), dtype)
     w = scratch("w", (T, B, 4 * H), dtype)
@@ -1050,7 +1050,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_m_w = scratch("dot_m_w", (T, B), dtype)
     s_w = scratch("s_w", (T, B), dtype)
     dot_s_w = scratch("dot_s_w", (T, B), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    u_ifgo_and_dot = scratch("u_ifgo_and_dot", (B, 8 * H), dtype)
     dot_u_ifgo_h_prev = scratch("dot_u_ifgo_h_prev", (B, 4 * H), dtype)
     dot_u = scratch("dot_u", (B, 4 * H), dtype)
     u = scratch("u", (B, 4 * H), dtype)
@@ -1072,7 +1072,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_w_ifgo_x, dot_w,
+        "jvp_before", w_ifgo_and_dot, dot_w_ifgo_x, dot_w,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", w, dot_w, m_w, dot_m_w, s_w, dot_s_w,
@@ -1081,61 +1081,61 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step_rows", u, m_u, s_u,
     )
     jvp_step_rows2 = kernel(
-        "jvp_step_rows2", parts4, dot_u_ifgo_h_prev, gamma_wi, parts2, m_w, s_w, gamma_ui, m_u, s_u, b_i,
-        gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c,
-        dot_u, i, f, g, o, c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
+        "jvp_step_rows2", u_ifgo_and_dot, dot_u_ifgo_h_prev, gamma_wi, w_ifgo_and_dot, m_w, s_w, gamma_ui,
+        m_u, s_u, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows,
+        gamma_c, beta_c, dot_u, i, f, g, o, c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
     jvp_step_rows3 = kernel(
         "jvp_step_rows3", dot_u, u, m_u, s_u, dot_m_u, dot_s_u,
     )
     jvp_step_rows4 = kernel(
         "jvp_step_rows4", dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u,
-        dot_b_i, gamma_wi, parts2, m_w, s_w, gamma_ui, parts4, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf,
-        dot_b_f, gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g,
-        dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std,
-        dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_o, dot_h_rows,
+        dot_b_i, gamma_wi, w_ifgo_and_dot, m_w, s_w, gamma_ui, u_ifgo_and_dot, m_u, s_u, i, dot_gamma_wf,
+        dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg,
+        gamma_ug, g, dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows,
+        layer_norm_c, c_std, dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_o, dot_h_rows,
     )
 
-    parts[..., :H] = W_i.T
-    parts[..., H:2 * H] = dot_W_i.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_g.T
-    parts[..., 5 * H:6 * H] = dot_W_g.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_ifgo[..., :H] = parts[..., :H]
-    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = U_i.T
-    parts3[..., H:2 * H] = dot_U_i.T
-    parts3[..., 2 * H:3 * H] = U_f.T
-    parts3[..., 3 * H:4 * H] = dot_U_f.T
-    parts3[..., 4 * H:5 * H] = U_g.T
-    parts3[..., 5 * H:6 * H] = dot_U_g.T
-    parts3[..., 6 * H:7 * H] = U_o.T
-    parts3[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts3[..., :H]
-    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_ifgo_and_dot[..., :H] = W_i.T
+    W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+    W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+    W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+    W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+    W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+    U_ifgo_and_dot[..., :H] = U_i.T
+    U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+    U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+    U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+    U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+    U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+    U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+    U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+    U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), W_ifgo_and_dot, w_ifgo_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
-    w[..., :H] = parts2[..., :H]
-    w[..., H:2 * H] = parts2[..., 2 * H:3 * H]
-    w[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
-    w[..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
+    w[..., :H] = w_ifgo_and_dot[..., :H]
+    w[..., H:2 * H] = w_ifgo_and_dot[..., 2 * H:3 * H]
+    w[..., 2 * H:3 * H] = w_ifgo_and_dot[..., 4 * H:5 * H]
+    w[..., 3 * H:4 * H] = w_ifgo_and_dot[..., 6 * H:7 * H]
     jvp_before()
     jvp_before_rows()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_ifgo_and_dot, u_ifgo_and_dot)
         product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
-        u[..., :H] = parts4[..., :H]
-        u[..., H:2 * H] = parts4[..., 2 * H:3 * H]
-        u[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
-        u[..., 3 * H:4 * H] = parts4[..., 6 * H:7 * H]
+        u[..., :H] = u_ifgo_and_dot[..., :H]
+        u[..., H:2 * H] = u_ifgo_and_dot[..., 2 * H:3 * H]
+        u[..., 2 * H:3 * H] = u_ifgo_and_dot[..., 4 * H:5 * H]
+        u[..., 3 * H:4 * H] = u_ifgo_and_dot[..., 6 * H:7 * H]
         jvp_step_rows(t)
         jvp_step_rows2(t)
         jvp_step_rows3(t)
@@ -1212,10 +1212,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
     dot_W_ifgo = scratch("dot_W_ifgo", (I, 4 * H), dtype)
-    parts = scratch("parts", (H, 8 * H), dtype)
+    U_ifgo_and_dot = scratch("U_ifgo_and_dot", (H, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
     w = scratch("w", (T, B, 4 * H), dtype)
-    dot_w_parts = scratch("dot_w_parts", (T, B, 4 * H), dtype)
+    dot_W_ifgo_x = scratch("dot_W_ifgo_x", (T, B, 4 * H), dtype)
     dot_w_ifgo_x = scratch("dot_w_ifgo_x", (T, B, 4 * H), dtype)
     dot_w = scratch("dot_w", (T, B, 4 * H), dtype)
     m_w = scratch("m_w", (T, B), dtype)
@@ -1223,7 +1223,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_s_w_pre = scratch("dot_s_w_pre", (T, B), dtype)
     s_w = scratch("s_w", (T, B), dtype)
     dot_s_w = scratch("dot_s_w", (T, B), dtype)
-    parts2 = scratch("parts2", (B, 8 * H), dtype)
+    u_ifgo_and_dot = scratch("u_ifgo_and_dot", (B, 8 * H), dtype)
     dot_u_ifgo_h_prev = scratch("dot_u_ifgo_h_prev", (B, 4 * H), dtype)
     dot_u = scratch("dot_u", (T, B, 4 * H), dtype)
     u = scratch("u", (T, B, 4 * H), dtype)
@@ -1252,7 +1252,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", dot_w_parts, dot_w_ifgo_x, dot_w,
+        "hvp_forward_before", dot_W_ifgo_x, dot_w_ifgo_x, dot_w,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", w, dot_w, m_w, dot_m_w, dot_s_w_pre, s_w, dot_s_w,
@@ -1261,20 +1261,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step_rows", u, m_u, s_u,
     )
     hvp_forward_step_rows2 = kernel(
-        "hvp_forward_step_rows2", parts2, dot_u_ifgo_h_prev, gamma_wi, w, m_w, s_w, gamma_ui, m_u, s_u, b_i,
-        gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c,
-        dot_u, i, f, g, o, c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
+        "hvp_forward_step_rows2", u_ifgo_and_dot, dot_u_ifgo_h_prev, gamma_wi, w, m_w, s_w, gamma_ui, m_u,
+        s_u, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows,
+        gamma_c, beta_c, dot_u, i, f, g, o, c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
     hvp_forward_step_rows3 = kernel(
         "hvp_forward_step_rows3", dot_u, u, m_u, s_u, dot_m_u, dot_s_u_pre, dot_s_u,
     )
     hvp_forward_step_rows4 = kernel(
         "hvp_forward_step_rows4", dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u,
-        dot_s_u, dot_b_i, gamma_wi, w, m_w, s_w, gamma_ui, parts2, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf,
-        dot_b_f, gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g,
-        dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std,
-        dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_i_pre, dot_f_pre, dot_g_pre, dot_o_pre, dot_o,
-        dot_c_mean, dot_c_share, dot_h_rows,
+        dot_s_u, dot_b_i, gamma_wi, w, m_w, s_w, gamma_ui, u_ifgo_and_dot, m_u, s_u, i, dot_gamma_wf,
+        dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg,
+        gamma_ug, g, dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows,
+        layer_norm_c, c_std, dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_i_pre, dot_f_pre, dot_g_pre,
+        dot_o_pre, dot_o, dot_c_mean, dot_c_share, dot_h_rows,
     )
 
     W_ifgo[..., :H] = W_i.T
@@ -1285,31 +1285,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_ifgo[..., H:2 * H] = dot_W_f.T
     dot_W_ifgo[..., 2 * H:3 * H] = dot_W_g.T
     dot_W_ifgo[..., 3 * H:4 * H] = dot_W_o.T
-    parts[..., :H] = U_i.T
-    parts[..., H:2 * H] = dot_U_i.T
-    parts[..., 2 * H:3 * H] = U_f.T
-    parts[..., 3 * H:4 * H] = dot_U_f.T
-    parts[..., 4 * H:5 * H] = U_g.T
-    parts[..., 5 * H:6 * H] = dot_U_g.T
-    parts[..., 6 * H:7 * H] = U_o.T
-    parts[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts[..., :H]
-    U_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    U_ifgo_and_dot[..., :H] = U_i.T
+    U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+    U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+    U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+    U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+    U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+    U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+    U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+    U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
     product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
-    product(x.reshape(-1, I), dot_W_ifgo, dot_w_parts.reshape(-1, 4 * H))
+    product(x.reshape(-1, I), dot_W_ifgo, dot_W_ifgo_x.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
     hvp_forward_before()
     hvp_forward_before_rows()
 
     for t in range(T):
-        product(h_rows[t], parts, parts2)
+        product(h_rows[t], U_ifgo_and_dot, u_ifgo_and_dot)
         product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
-        u[t][..., :H] = parts2[..., :H]
-        u[t][..., H:2 * H] = parts2[..., 2 * H:3 * H]
-        u[t][..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
-        u[t][..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
+        u[t][..., :H] = u_ifgo_and_dot[..., :H]
+        u[t][..., H:2 * H] = u_ifgo_and_dot[..., 2 * H:3 * H]
+        u[t][..., 2 * H:3 * H] = u_ifgo_and_dot[..., 4 * H:5 * H]
+        u[t][..., 3 * H:4 * H] = u_ifgo_and_dot[..., 6 * H:7 * H]
         hvp_forward_step_rows(t)
         hvp_forward_step_rows2(t)
         hvp_forward_step_rows3(t)
@@ -1319,17 +1319,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    parts3 = scratch("parts3", (8 * H, I), dtype)
-    parts4 = scratch("parts4", (8 * H, H), dtype)
-    dot_s_w2 = scratch("dot_s_w2", (T, B), dtype)
-    dot_s_u2 = scratch("dot_s_u2", (T, B), dtype)
-    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
-    dot_g2 = scratch("dot_g2", (T, B, H), dtype)
-    dot_o2 = scratch("dot_o2", (T, B, H), dtype)
-    dot_layer_norm_c2 = scratch("dot_layer_norm_c2", (T, B, H), dtype)
-    dot_h_pre2 = scratch("dot_h_pre2", (T, B, H), dtype)
-    dot_h_tanh2 = scratch("dot_h_tanh2", (T, B, H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (8 * H, I), dtype)
+    U_ifgo_and_dot_T = scratch("U_ifgo_and_dot_T", (8 * H, H), dtype)
+    dot_s_w_again = scratch("dot_s_w_again", (T, B), dtype)
+    dot_s_u_steps = scratch("dot_s_u_steps", (T, B), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    dot_o_steps = scratch("dot_o_steps", (T, B, H), dtype)
+    dot_layer_norm_c = scratch("dot_layer_norm_c", (T, B, H), dtype)
+    dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
+    dot_h_tanh = scratch("dot_h_tanh", (T, B, H), dtype)
     c_standard = scratch("c_standard", (T, B, H), dtype)
     d_dot_h_pre = scratch("d_dot_h_pre", (T, B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
@@ -1365,7 +1365,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_m_u_dot_o_pre = scratch("d_m_u_dot_o_pre", (B,), dtype)
     d_dot_u = scratch("d_dot_u", (B, 4 * H), dtype)
     d_u = scratch("d_u", (B, 4 * H), dtype)
-    d_parts = scratch("d_parts", (T, B, 8 * H), dtype)
+    d_u_ifgo_and_dot = scratch("d_u_ifgo_and_dot", (T, B, 8 * H), dtype)
     d_dot_h_prev_dot_u_i_h_prev = scratch("d_dot_h_prev_dot_u_i_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_u_f_h_prev = scratch("d_dot_h_prev_dot_u_f_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_u_g_h_prev = scratch("d_dot_h_prev_dot_u_g_h_prev", (B, H), dtype)
@@ -1388,7 +1388,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_m_w_dot_o_pre = scratch("d_m_w_dot_o_pre", (T, B), dtype)
     d_dot_w = scratch("d_dot_w", (T, B, 4 * H), dtype)
     d_w = scratch("d_w", (T, B, 4 * H), dtype)
-    d_parts2 = scratch("d_parts2", (T, B, 8 * H), dtype)
+    d_w_ifgo_and_dot = scratch("d_w_ifgo_and_dot", (T, B, 8 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_i_w_i = scratch("d_W_i_w_i", (H, I), dtype)
     d_W_i_dot_w_i_x = scratch("d_W_i_dot_w_i_x", (H, I), dtype)
@@ -1469,20 +1469,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", c_rows, dot_s_w_pre, s_w, dot_s_u_pre, s_u, dot_i_pre, i, dot_f_pre, f,
         dot_g_pre, g, dot_o_pre, o, dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_gamma_c,
-        dot_beta_c, gamma_c, h_tanh, dot_s_w2, dot_s_u2, dot_i2, dot_f2, dot_g2, dot_o2, dot_layer_norm_c2,
-        dot_h_pre2, dot_h_tanh2, c_standard,
+        dot_beta_c, gamma_c, h_tanh, dot_s_w_again, dot_s_u_steps, dot_i, dot_f, dot_g, dot_o_steps,
+        dot_layer_norm_c, dot_h_pre, dot_h_tanh, c_standard,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", dy, d_dot_h_prev_rows, o, dot_h_pre2, h_tanh, d_h_prev_rows, dot_o2,
-        gamma_c, dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_o_pre, dot_h_tanh2, gamma_uo,
-        u, m_u, s_u, dot_gamma_uo, dot_u, dot_m_u, dot_s_u2, dot_gamma_c, d_dot_c_prev_rows, i, g, c_rows,
-        f, gamma_ui, gamma_uf, gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows,
-        c_standard, dot_g_pre, dot_i2, dot_f_pre, dot_i_pre, dot_g2, dot_f2, dot_s_u_pre, d_dot_h_pre,
-        d_h_pre, d_dot_layer_norm_c, d_dot_o_pre, d_o_pre, d_dot_m_u_dot_o_pre, d_m_u_o_pre,
-        d_m_u_dot_o_pre, d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i,
-        d_dot_i_pre, d_dot_m_u_dot_i_pre, d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre, d_m_u_dot_i_pre,
-        d_m_u_dot_f_pre, d_m_u_dot_g_pre, d_dot_s_u_sum, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre,
-        d_m_u_f_pre, d_m_u_g_pre, d_s_u_sum,
+        "hvp_backward_step_rows", dy, d_dot_h_prev_rows, o, dot_h_pre, h_tanh, d_h_prev_rows, dot_o_steps,
+        gamma_c, dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_o_pre, dot_h_tanh, gamma_uo,
+        u, m_u, s_u, dot_gamma_uo, dot_u, dot_m_u, dot_s_u_steps, dot_gamma_c, d_dot_c_prev_rows, i, g,
+        c_rows, f, gamma_ui, gamma_uf, gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows,
+        c_standard, dot_g_pre, dot_i, dot_f_pre, dot_i_pre, dot_g, dot_f, dot_s_u_pre, d_dot_h_pre, d_h_pre,
+        d_dot_layer_norm_c, d_dot_o_pre, d_o_pre, d_dot_m_u_dot_o_pre, d_m_u_o_pre, d_m_u_dot_o_pre,
+        d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre,
+        d_dot_m_u_dot_i_pre, d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre, d_m_u_dot_i_pre, d_m_u_dot_f_pre,
+        d_m_u_dot_g_pre, d_dot_s_u_sum, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre, d_m_u_g_pre,
+        d_s_u_sum,
     )
     hvp_backward_step_rows2 = kernel(
         "hvp_backward_step_rows2", d_dot_s_u_sum, d_s_u_sum, u, m_u, dot_u, dot_m_u, d_dot_m_u_dot_i_pre,
@@ -1491,9 +1491,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_s_u_sum_arg, d_s_u_sum_arg, d_dot_u, d_u,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u2,
+        "hvp_backward_step", d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u_steps,
         d_dot_g_pre, gamma_ug, d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf,
-        d_dot_i_pre, gamma_ui, d_i_pre, dot_gamma_ui, d_parts,
+        d_dot_i_pre, gamma_ui, d_i_pre, dot_gamma_ui, d_u_ifgo_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_h_prev_dot_u_i_h_prev, d_dot_h_prev_dot_u_f_h_prev,
@@ -1503,19 +1503,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum", d_h_pre, layer_norm_c, d_gamma_c_h_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_h_pre, dot_layer_norm_c2, d_gamma_c_dot_h_pre,
+        "hvp_backward_after_sum2", d_dot_h_pre, dot_layer_norm_c, d_gamma_c_dot_h_pre,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", d_dot_i_pre, gamma_wi, d_dot_f_pre, gamma_wf, d_dot_g_pre, gamma_wg,
         d_dot_o_pre, gamma_wo, d_i_pre, d_f_pre, d_g_pre, d_o_pre, w, m_w, s_w, dot_gamma_wi, dot_w,
-        dot_m_w, dot_s_w2, dot_gamma_wf, dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u2,
-        dot_s_w_pre, d_dot_m_w_dot_i_pre, d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre, d_dot_m_w_dot_o_pre,
-        d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi,
-        d_i_pre_by_gamma_ui, d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf,
-        d_f_pre_by_gamma_uf, d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg,
-        d_g_pre_by_gamma_ug, d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo,
-        d_o_pre_by_gamma_uo, d_dot_o_pre_by_gamma_uo, d_m_w_dot_i_pre, d_m_w_dot_f_pre, d_m_w_dot_g_pre,
-        d_m_w_dot_o_pre, d_dot_s_w_sum, d_s_w_sum,
+        dot_m_w, dot_s_w_again, dot_gamma_wf, dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u,
+        dot_s_u_steps, dot_s_w_pre, d_dot_m_w_dot_i_pre, d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre,
+        d_dot_m_w_dot_o_pre, d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi,
+        d_dot_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui, d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf,
+        d_dot_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
+        d_dot_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug, d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo,
+        d_dot_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_dot_o_pre_by_gamma_uo, d_m_w_dot_i_pre,
+        d_m_w_dot_f_pre, d_m_w_dot_g_pre, d_m_w_dot_o_pre, d_dot_s_w_sum, d_s_w_sum,
     )
     hvp_backward_after_rows2 = kernel(
         "hvp_backward_after_rows2", d_dot_s_w_sum, d_s_w_sum, w, m_w, dot_w, dot_m_w, d_dot_m_w_dot_i_pre,
@@ -1524,9 +1524,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_s_w_sum_arg, d_s_w_sum_arg, d_dot_w, d_w,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w2,
-        d_dot_g_pre, gamma_wg, d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf,
-        d_dot_i_pre, gamma_wi, d_i_pre, dot_gamma_wi, d_parts2,
+        "hvp_backward_after", d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo,
+        dot_s_w_again, d_dot_g_pre, gamma_wg, d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre,
+        dot_gamma_wf, d_dot_i_pre, gamma_wi, d_i_pre, dot_gamma_wi, d_w_ifgo_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_w_i, d_W_i_dot_w_i_x, d_W_f_w_f, d_W_f_dot_w_f_x, d_W_g_w_g,
@@ -1545,64 +1545,68 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_gamma_uf, d_gamma_wg, d_gamma_ug, d_gamma_wo, d_gamma_uo, d_gamma_c,
     )
 
-    parts3[:H] = W_i
-    parts3[H:2 * H] = dot_W_i
-    parts3[2 * H:3 * H] = W_f
-    parts3[3 * H:4 * H] = dot_W_f
-    parts3[4 * H:5 * H] = W_g
-    parts3[5 * H:6 * H] = dot_W_g
-    parts3[6 * H:7 * H] = W_o
-    parts3[7 * H:8 * H] = dot_W_o
-    parts4[:H] = U_i
-    parts4[H:2 * H] = dot_U_i
-    parts4[2 * H:3 * H] = U_f
-    parts4[3 * H:4 * H] = dot_U_f
-    parts4[4 * H:5 * H] = U_g
-    parts4[5 * H:6 * H] = dot_U_g
-    parts4[6 * H:7 * H] = U_o
-    parts4[7 * H:8 * H] = dot_U_o
+    W_ifgo_and_dot[:H] = W_i
+    W_ifgo_and_dot[H:2 * H] = dot_W_i
+    W_ifgo_and_dot[2 * H:3 * H] = W_f
+    W_ifgo_and_dot[3 * H:4 * H] = dot_W_f
+    W_ifgo_and_dot[4 * H:5 * H] = W_g
+    W_ifgo_and_dot[5 * H:6 * H] = dot_W_g
+    W_ifgo_and_dot[6 * H:7 * H] = W_o
+    W_ifgo_and_dot[7 * H:8 * H] = dot_W_o
+    U_ifgo_and_dot_T[:H] = U_i
+    U_ifgo_and_dot_T[H:2 * H] = dot_U_i
+    U_ifgo_and_dot_T[2 * H:3 * H] = U_f
+    U_ifgo_and_dot_T[3 * H:4 * H] = dot_U_f
+    U_ifgo_and_dot_T[4 * H:5 * H] = U_g
+    U_ifgo_and_dot_T[5 * H:6 * H] = dot_U_g
+    U_ifgo_and_dot_T[6 * H:7 * H] = U_o
+    U_ifgo_and_dot_T[7 * H:8 * H] = dot_U_o
     hvp_backward_before_rows()
 
     for t in reversed(range(T)):
         hvp_backward_step_rows(t)
         hvp_backward_step_rows2(t)
         hvp_backward_step(t)
-        product(d_parts[t], parts4, d_h_prev_rows[t % 2])
+        product(d_u_ifgo_and_dot[t], U_ifgo_and_dot_T, d_h_prev_rows[t % 2])
         # through u_i = U_i @ h[t-1]
-        product(d_parts[t][:, H:2 * H], U_i, d_dot_h_prev_dot_u_i_h_prev)
+        product(d_u_ifgo_and_dot[t][:, H:2 * H], U_i, d_dot_h_prev_dot_u_i_h_prev)
         # through u_f = U_f @ h[t-1]
-        product(d_parts[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_u_f_h_prev)
+        product(d_u_ifgo_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_u_f_h_prev)
         # through u_g = U_g @ h[t-1]
-        product(d_parts[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_u_g_h_prev)
+        product(d_u_ifgo_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_u_g_h_prev)
         # through u_o = U_o @ h[t-1]
-        product(d_parts[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_u_o_h_prev)
+        product(d_u_ifgo_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_u_o_h_prev)
         hvp_backward_step2(t)
 
     # through u_i = U_i @ h[t-1]
-    product(d_parts.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
+    product(d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
     # through u_i = U_i @ h[t-1]
-    product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_i_dot_u_i_h_prev)
+    product(
+        d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_h_rows[:-1].reshape(-1, H),
+        d_U_i_dot_u_i_h_prev,
+    )
     # through u_f = U_f @ h[t-1]
-    product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
+    product(d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
     # through u_f = U_f @ h[t-1]
     product(
-        d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_u_f_h_prev,
     )
     # through u_g = U_g @ h[t-1]
-    product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
+    product(d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
     # through u_g = U_g @ h[t-1]
     product(
-        d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_g_dot_u_g_h_prev,
     )
     # through u_o = U_o @ h[t-1]
-    product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
+    product(d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
     # through u_o = U_o @ h[t-1]
     product(
-        d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_o_dot_u_o_h_prev,
     )
@@ -1655,23 +1659,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     np.sum(d_dot_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo_dot_o_pre)
     hvp_backward_after_rows2()
     hvp_backward_after()
-    product(d_parts2.reshape(-1, 8 * H), parts3, d_x.reshape(-1, I))
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot, d_x.reshape(-1, I))
     # through w_i = W_i @ x
-    product(d_parts2.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
     # through w_i = W_i @ x
-    product(d_parts2.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
     # through w_f = W_f @ x
-    product(d_parts2.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
     # through w_f = W_f @ x
-    product(d_parts2.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
     # through w_g = W_g @ x
-    product(d_parts2.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
     # through w_g = W_g @ x
-    product(d_parts2.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
     # through w_o = W_o @ x
-    product(d_parts2.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
     # through w_o = W_o @ x
-    product(d_parts2.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
+    product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

@@ -230,8 +230,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ W_m_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ m2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ m_steps_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -243,8 +243,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(U_m_h_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             m, tanh_c);
-        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_steps_at[(iT * B + iB) * H + iH] = storage_t(m);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -280,7 +280,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
@@ -296,7 +296,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -492,11 +492,11 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_mifgo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_m_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_mifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_m_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ m2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ m_steps_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -504,12 +504,12 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t m, tanh_c;
         states_backward_before_point(
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(U_m_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(U_m_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             m, tanh_c);
-        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_steps_at[(iT * B + iB) * H + iH] = storage_t(m);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -536,16 +536,16 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_mifgo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_ifgo_m2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_mifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_m_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -553,23 +553,23 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t i, f, g, o;
         states_backward_before2_point(
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(U_ifgo_m2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(U_ifgo_m_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_m2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_m2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_m_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
-            compute_t(U_ifgo_m2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_m_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             i, f, g, o);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
     }
 }
 
@@ -603,13 +603,13 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -619,13 +619,13 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
@@ -646,7 +646,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_mifgo_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_mifgo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_U_m_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -655,7 +655,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         compute_t d_U_m_h;
         states_backward_step2_point(
             compute_t(d_m_at[(t * B + iB) * H + iH]),
-            compute_t(W_mifgo_x2_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + iH]),
             d_U_m_h);
         d_U_m_h_at[(t * B + iB) * H + iH] = storage_t(d_U_m_h);
     }
@@ -672,7 +672,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_m_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ U_m_h_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_m_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -682,7 +682,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_W_m_x;
         states_backward_after_point(
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
-            compute_t(U_m_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(U_m_h_steps_at[(iT * B + iB) * H + iH]),
             d_W_m_x);
         d_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_m_x);
     }
@@ -928,7 +928,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_mifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_mifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -942,15 +942,15 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_m_x);
@@ -974,25 +974,25 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_m_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_m_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_mifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_m2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ m_and_dot_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t m, dot_m;
         jvp_step_point(
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(U_m_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_m_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + iH]),
+            compute_t(U_m_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             m, dot_m);
-        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
-        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        m_and_dot_at[iB * (2 * H) + iH] = storage_t(m);
+        m_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -1039,7 +1039,7 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_mifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_ifgo_m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -1067,25 +1067,25 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, h, dot_h;
         jvp_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -1127,7 +1127,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_m_to_dot_W_o_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_mifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -1141,15 +1141,15 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 2 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + 2 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 4 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + 4 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 6 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + 6 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 8 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + 8 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_m_x);
@@ -1175,29 +1175,29 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_m_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_m_h_h_prev_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ W_m_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ dot_U_m_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_m2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ m_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t U_m_h, dot_U_m_h, m, dot_m;
         hvp_forward_step_point(
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(U_m_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(U_m_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_m_h_h_prev_at[iB * H + iH]),
             compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             U_m_h, dot_U_m_h, m, dot_m);
         U_m_h_at[(t * B + iB) * H + iH] = storage_t(U_m_h);
         dot_U_m_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_m_h);
-        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
-        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        m_and_dot_at[iB * (2 * H) + iH] = storage_t(m);
+        m_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -1246,7 +1246,7 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_m_to_dot_W_o_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_ifgo_m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -1286,25 +1286,25 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
             dot_h;
         hvp_forward_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (9 * H) + H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(t * B + iB) * (9 * H) + H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (9 * H) + 3 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(t * B + iB) * (9 * H) + 3 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (9 * H) + 5 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(t * B + iB) * (9 * H) + 5 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (9 * H) + 7 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(t * B + iB) * (9 * H) + 7 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -1362,9 +1362,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ m_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[13]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1384,9 +1384,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             m, dot_m, dot_i, dot_f, tanh_c);
         m_at[(iT * B + iB) * H + iH] = storage_t(m);
         dot_m_at[(iT * B + iB) * H + iH] = storage_t(dot_m);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -1446,7 +1446,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -1456,14 +1456,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1475,7 +1475,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1485,24 +1485,24 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1531,7 +1531,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_U_m_h2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_U_m_h_and_dot_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1547,8 +1547,8 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             d_dot_m, d_dot_U_m_h, d_U_m_h);
         d_dot_m_at[(t * B + iB) * H + iH] = storage_t(d_dot_m);
-        d_dot_U_m_h2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_U_m_h);
-        d_dot_U_m_h2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_U_m_h);
+        d_U_m_h_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_U_m_h);
+        d_U_m_h_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_U_m_h);
     }
 }
 
@@ -1588,15 +1588,16 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t d_x_W_m_x, const compute_t d_x_dot_W_m_x_W_m, compute_t& d_x)
+    const compute_t d_x_W_ifgo_x_and_dot, const compute_t d_x_W_m_x, const compute_t d_x_dot_W_m_x_W_m,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_m_x + d_x_dot_W_m_x_W_m;
+    d_x = d_x_W_ifgo_x_and_dot + d_x_W_m_x + d_x_dot_W_m_x_W_m;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_m_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_W_m_x_W_m_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -1607,7 +1608,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ifgo_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_m_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_m_x_W_m_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -1706,26 +1707,26 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_o_at = static_cast<storage_t*>(at[14]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_m, d_U_i, d_U_f, d_U_g, d_U_o;
         hvp_backward_finish2_point(
-            compute_t(d_U_m_U_m_h_at[iH * H + iH2]),
-            compute_t(d_U_m_dot_U_m_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_i_U_i_m_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_m_m_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_m_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_m_m_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_m_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_m_m_at[iH * H + iH2]),
-            compute_t(d_U_o_U_o_m_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_U_o_m_m_at[iH * H + iH2]),
+            compute_t(d_U_m_U_m_h_at[iH * H + jH]),
+            compute_t(d_U_m_dot_U_m_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_i_U_i_m_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_m_m_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_m_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_m_m_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_m_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_m_m_at[iH * H + jH]),
+            compute_t(d_U_o_U_o_m_at[iH * H + jH]),
+            compute_t(d_U_o_dot_U_o_m_m_at[iH * H + jH]),
             d_U_m, d_U_i, d_U_f, d_U_g, d_U_o);
-        d_U_m_at[iH * H + iH2] = storage_t(d_U_m);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+        d_U_m_at[iH * H + jH] = storage_t(d_U_m);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
     }
 }
 

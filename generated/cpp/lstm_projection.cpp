@@ -208,8 +208,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ m2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ m_steps_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -220,8 +220,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
             tanh_c, m);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
-        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_steps_at[(iT * B + iB) * H + iH] = storage_t(m);
     }
 }
 
@@ -281,7 +281,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], H = sizes[4];
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
@@ -299,7 +299,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         backward_step2_point(
             compute_t(d_m_at[iB * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
@@ -474,8 +474,8 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ W_ifgo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_ifgo_r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_r_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
@@ -484,12 +484,12 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ m2_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ m_steps_at = static_cast<storage_t*>(at[15]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -497,30 +497,30 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t i, f, g, o, tanh_c, m;
         states_backward_before_point(
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(U_ifgo_r2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_r_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_ifgo_r2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_r_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_r2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_r2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(b_o_at[iH]),
             i, f, g, o, tanh_c, m);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
-        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_steps_at[(iT * B + iB) * H + iH] = storage_t(m);
     }
 }
 
@@ -579,14 +579,14 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], H = sizes[4];
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[11]);
@@ -597,14 +597,14 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         compute_t d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev;
         states_backward_step2_point(
             compute_t(d_m_at[iB * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
@@ -846,7 +846,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -859,13 +859,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -925,9 +925,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_r_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
@@ -948,17 +948,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_p_o_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_m2_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ m_and_dot_at = static_cast<storage_t*>(at[23]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t c, dot_c, m, dot_m;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -966,26 +966,26 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -994,8 +994,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             c, dot_c, m, dot_m);
         c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
-        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
-        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        m_and_dot_at[iB * (2 * H) + iH] = storage_t(m);
+        m_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -1022,7 +1022,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -1035,13 +1035,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1103,9 +1103,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_r_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
@@ -1137,7 +1137,7 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[31]);
     storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[32]);
     storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ dot_m2_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ m_and_dot_at = static_cast<storage_t*>(at[34]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1145,10 +1145,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, m,
             dot_m;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -1156,26 +1156,26 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -1196,8 +1196,8 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
-        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
-        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        m_and_dot_at[iB * (2 * H) + iH] = storage_t(m);
+        m_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -1227,9 +1227,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ m_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1248,9 +1248,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_o_at[(iT * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(iT * B + iB) * H + iH]),
             dot_i, dot_f, tanh_c, m, dot_m);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
         m_at[(iT * B + iB) * H + iH] = storage_t(m);
         dot_m_at[(iT * B + iB) * H + iH] = storage_t(dot_m);
     }
@@ -1341,7 +1341,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_dot_m_m_dot_r_W_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[7]);
@@ -1352,7 +1352,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[18]);
@@ -1362,8 +1362,8 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[26]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1376,7 +1376,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_m_m_dot_r_W_r_at[iB * (2 * H) + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
@@ -1387,7 +1387,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
@@ -1398,17 +1398,17 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(dot_p_i_at[iH]),
             compute_t(p_f_at[iH]),
             compute_t(dot_p_f_at[iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1450,7 +1450,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1459,7 +1459,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_i_pre_at[iH] = storage_t(total);
     }
@@ -1469,7 +1469,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1478,7 +1478,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_dot_i_pre_at[iH] = storage_t(total);
     }
@@ -1488,7 +1488,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1497,7 +1497,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_f_pre_at[iH] = storage_t(total);
     }
@@ -1507,7 +1507,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1516,7 +1516,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_dot_f_pre_at[iH] = storage_t(total);
     }
@@ -1526,7 +1526,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1535,7 +1535,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_o_pre_at[iH] = storage_t(total);
     }
@@ -1545,7 +1545,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1554,7 +1554,7 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_dot_o_pre_at[iH] = storage_t(total);
     }

@@ -267,10 +267,10 @@ def backward(params, tape, dy, dstate=None):
     W_r = np.ascontiguousarray(params["W_r"])
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, P), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
-    U_ifgo2 = scratch("U_ifgo2", (4 * H, P), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
-    m2 = scratch("m2", (T, B, H), dtype)
+    W_ifgo_T = scratch("W_ifgo_T", (4 * H, I), dtype)
+    U_ifgo_T = scratch("U_ifgo_T", (4 * H, P), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    m_steps = scratch("m_steps", (T, B, H), dtype)
     d_r = scratch("d_r", (T, B, P), dtype)
     d_m = scratch("d_m", (B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
@@ -285,13 +285,13 @@ def backward(params, tape, dy, dstate=None):
     d_r_prev_rows[T % 2] = dstate["r"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_before = kernel(
-        "backward_before", c_rows, o, tanh_c2, m2,
+        "backward_before", c_rows, o, tanh_c, m_steps,
     )
     backward_step = kernel(
         "backward_step", dy, d_r_prev_rows, d_r,
     )
     backward_step2 = kernel(
-        "backward_step2", d_m, o, tanh_c2, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
+        "backward_step2", d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_ifgo_pre, c_rows, d_p_i,
@@ -303,14 +303,14 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum3", d_ifgo_pre, c_rows, d_p_o,
     )
 
-    W_ifgo2[:H] = W_i
-    W_ifgo2[H:2 * H] = W_f
-    W_ifgo2[2 * H:3 * H] = W_g
-    W_ifgo2[3 * H:4 * H] = W_o
-    U_ifgo2[:H] = U_i
-    U_ifgo2[H:2 * H] = U_f
-    U_ifgo2[2 * H:3 * H] = U_g
-    U_ifgo2[3 * H:4 * H] = U_o
+    W_ifgo_T[:H] = W_i
+    W_ifgo_T[H:2 * H] = W_f
+    W_ifgo_T[2 * H:3 * H] = W_g
+    W_ifgo_T[3 * H:4 * H] = W_o
+    U_ifgo_T[:H] = U_i
+    U_ifgo_T[H:2 * H] = U_f
+    U_ifgo_T[2 * H:3 * H] = U_g
+    U_ifgo_T[3 * H:4 * H] = U_o
     backward_before()
 
     for t in reversed(range(T)):
@@ -318,9 +318,9 @@ def backward(params, tape, dy, dstate=None):
         # through r = W_r @ m
         product(d_r[t], W_r, d_m)
         backward_step2(t)
-        product(d_ifgo_pre[t], U_ifgo2, d_r_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo_T, d_r_prev_rows[t % 2])
 
-    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo_T, d_x.reshape(-1, I))
     product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
     product(d_ifgo_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_ifgo)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
@@ -331,7 +331,7 @@ def backward(params, tape, dy, dstate=None):
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
     backward_after_sum3()
     # through r = W_r @ m
-    product(d_r.reshape(-1, P).T, m2.reshape(-1, H), d_W_r)
+    product(d_r.reshape(-1, P).T, m_steps.reshape(-1, H), d_W_r)
 
     dparams = {
         "W_i": d_W_ifgo[:H],
@@ -439,16 +439,16 @@ def backward_states(params, tape, cotangents, dstate):
     W_r = np.ascontiguousarray(params["W_r"])
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, P), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (I, 4 * H), dtype)
-    U_ifgo2 = scratch("U_ifgo2", (4 * H, P), dtype)
-    W_ifgo_x2 = scratch("W_ifgo_x2", (T, B, 4 * H), dtype)
-    U_ifgo_r2 = scratch("U_ifgo_r2", (T, B, 4 * H), dtype)
-    i2 = scratch("i2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    g2 = scratch("g2", (T, B, H), dtype)
-    o2 = scratch("o2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
-    m2 = scratch("m2", (T, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo_T = scratch("U_ifgo_T", (4 * H, P), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    U_ifgo_r_steps = scratch("U_ifgo_r_steps", (T, B, 4 * H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    m_steps = scratch("m_steps", (T, B, H), dtype)
     d_r = scratch("d_r", (T, B, P), dtype)
     d_m = scratch("d_m", (B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
@@ -463,15 +463,14 @@ def backward_states(params, tape, cotangents, dstate):
     d_r_prev_rows[T % 2] = dstate["r"]
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_before = kernel(
-        "states_backward_before", W_ifgo_x2, U_ifgo_r2, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i2, f2,
-        g2, o2, tanh_c2, m2,
+        "states_backward_before", W_ifgo_x, U_ifgo_r_steps, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f,
+        g, o, tanh_c, m_steps,
     )
     states_backward_step = kernel(
         "states_backward_step", dy, d_r_prev_rows, d_r,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_m, o2, tanh_c2, d_c_prev_rows, p_o, i2, g2, c_rows, f2, p_i, p_f,
-        d_ifgo_pre,
+        "states_backward_step2", d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", d_ifgo_pre, c_rows, d_p_i,
@@ -483,16 +482,16 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum3", d_ifgo_pre, c_rows, d_p_o,
     )
 
-    W_ifgo2[..., :H] = W_i.T
-    W_ifgo2[..., H:2 * H] = W_f.T
-    W_ifgo2[..., 2 * H:3 * H] = W_g.T
-    W_ifgo2[..., 3 * H:4 * H] = W_o.T
-    U_ifgo2[:H] = U_i
-    U_ifgo2[H:2 * H] = U_f
-    U_ifgo2[2 * H:3 * H] = U_g
-    U_ifgo2[3 * H:4 * H] = U_o
-    product(x.reshape(-1, I), W_ifgo2, W_ifgo_x2.reshape(-1, 4 * H))
-    product(r_rows[:-1].reshape(-1, P), U_ifgo2.T, U_ifgo_r2.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo_T[:H] = U_i
+    U_ifgo_T[H:2 * H] = U_f
+    U_ifgo_T[2 * H:3 * H] = U_g
+    U_ifgo_T[3 * H:4 * H] = U_o
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
+    product(r_rows[:-1].reshape(-1, P), U_ifgo_T.T, U_ifgo_r_steps.reshape(-1, 4 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
@@ -500,9 +499,9 @@ def backward_states(params, tape, cotangents, dstate):
         # through r = W_r @ m
         product(d_r[t], W_r, d_m)
         states_backward_step2(t)
-        product(d_ifgo_pre[t], U_ifgo2, d_r_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo_T, d_r_prev_rows[t % 2])
 
-    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo.T, d_x.reshape(-1, I))
     product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
     product(d_ifgo_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_ifgo)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
@@ -513,7 +512,7 @@ def backward_states(params, tape, cotangents, dstate):
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
     states_backward_after_sum3()
     # through r = W_r @ m
-    product(d_r.reshape(-1, P).T, m2.reshape(-1, H), d_W_r)
+    product(d_r.reshape(-1, P).T, m_steps.reshape(-1, H), d_W_r)
 
     dparams = {
         "W_i": d_W_ifgo[:H],
@@ -741,73 +740,73 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_r_rows = scratch("dot_r_rows", (T + 1, B, P), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
-    dot_W_r2 = scratch("dot_W_r2", (2 * H, P), dtype)
-    parts3 = scratch("parts3", (P, 8 * H), dtype)
+    dot_and_W_r = scratch("dot_and_W_r", (2 * H, P), dtype)
+    U_ifgo_and_dot = scratch("U_ifgo_and_dot", (P, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (P, 4 * H), dtype)
     W_r_T = scratch("W_r_T", (H, P), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = scratch("W_ifgo_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    U_ifgo_r_and_dot = scratch("U_ifgo_r_and_dot", (B, 8 * H), dtype)
     dot_U_ifgo_r_r_prev = scratch("dot_U_ifgo_r_r_prev", (B, 4 * H), dtype)
-    dot_m2 = scratch("dot_m2", (B, 2 * H), dtype)
+    m_and_dot = scratch("m_and_dot", (B, 2 * H), dtype)
     r_rows[0] = state["r"]
     c_rows[0] = state["c"]
     dot_r_rows[0] = dot_state["r"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        "jvp_before", W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows,
-        dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o, dot_W_o_x,
-        dot_p_o, dot_b_o, dot_m2,
+        "jvp_step", U_ifgo_r_and_dot, dot_U_ifgo_r_r_prev, W_ifgo_x_and_dot, p_i, c_rows, b_i, dot_W_i_x,
+        dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o,
+        b_o, dot_W_o_x, dot_p_o, dot_b_o, m_and_dot,
     )
 
-    parts[..., :H] = W_i.T
-    parts[..., H:2 * H] = dot_W_i.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_g.T
-    parts[..., 5 * H:6 * H] = dot_W_g.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_ifgo[..., :H] = parts[..., :H]
-    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    dot_W_r2[:H] = dot_W_r.T
-    dot_W_r2[H:2 * H] = W_r.T
-    parts3[..., :H] = U_i.T
-    parts3[..., H:2 * H] = dot_U_i.T
-    parts3[..., 2 * H:3 * H] = U_f.T
-    parts3[..., 3 * H:4 * H] = dot_U_f.T
-    parts3[..., 4 * H:5 * H] = U_g.T
-    parts3[..., 5 * H:6 * H] = dot_U_g.T
-    parts3[..., 6 * H:7 * H] = U_o.T
-    parts3[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts3[..., :H]
-    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    W_ifgo_and_dot[..., :H] = W_i.T
+    W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+    W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+    W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+    W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+    W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+    dot_and_W_r[:H] = dot_W_r.T
+    dot_and_W_r[H:2 * H] = W_r.T
+    U_ifgo_and_dot[..., :H] = U_i.T
+    U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+    U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+    U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+    U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+    U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+    U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+    U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+    U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
     W_r_T[...] = W_r.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        product(r_rows[t], parts3, parts4)
+        product(r_rows[t], U_ifgo_and_dot, U_ifgo_r_and_dot)
         product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
         jvp_step(t)
         # r = W_r @ m
-        product(dot_m2[:, :H], W_r_T, r_rows[t + 1])
+        product(m_and_dot[:, :H], W_r_T, r_rows[t + 1])
         # r = W_r @ m
-        product(dot_m2, dot_W_r2, dot_r_rows[t + 1])
+        product(m_and_dot, dot_and_W_r, dot_r_rows[t + 1])
 
     last = {"r": r_rows[T].copy(), "c": c_rows[T % 2].copy()}
     dot_last = {"r": dot_r_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
@@ -866,19 +865,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_r_rows = scratch("dot_r_rows", (T + 1, B, P), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
-    dot_W_r2 = scratch("dot_W_r2", (2 * H, P), dtype)
-    parts3 = scratch("parts3", (P, 8 * H), dtype)
+    dot_and_W_r = scratch("dot_and_W_r", (2 * H, P), dtype)
+    U_ifgo_and_dot = scratch("U_ifgo_and_dot", (P, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (P, 4 * H), dtype)
     W_r_T = scratch("W_r_T", (H, P), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = scratch("W_ifgo_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    U_ifgo_r_and_dot = scratch("U_ifgo_r_and_dot", (B, 8 * H), dtype)
     dot_U_ifgo_r_r_prev = scratch("dot_U_ifgo_r_r_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
@@ -891,77 +890,77 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
-    dot_m2 = scratch("dot_m2", (B, 2 * H), dtype)
+    m_and_dot = scratch("m_and_dot", (B, 2 * H), dtype)
     r_rows[0] = state["r"]
     c_rows[0] = state["c"]
     dot_r_rows[0] = dot_state["r"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        "hvp_forward_before", W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o,
-        dot_W_o_x, dot_p_o, dot_b_o, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o,
-        dot_tanh_c, dot_m2,
+        "hvp_forward_step", U_ifgo_r_and_dot, dot_U_ifgo_r_r_prev, W_ifgo_x_and_dot, p_i, c_rows, b_i,
+        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x,
+        dot_b_g, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g,
+        dot_o_pre, o, dot_o, dot_tanh_c, m_and_dot,
     )
 
-    parts[..., :H] = W_i.T
-    parts[..., H:2 * H] = dot_W_i.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_g.T
-    parts[..., 5 * H:6 * H] = dot_W_g.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_ifgo[..., :H] = parts[..., :H]
-    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    dot_W_r2[:H] = dot_W_r.T
-    dot_W_r2[H:2 * H] = W_r.T
-    parts3[..., :H] = U_i.T
-    parts3[..., H:2 * H] = dot_U_i.T
-    parts3[..., 2 * H:3 * H] = U_f.T
-    parts3[..., 3 * H:4 * H] = dot_U_f.T
-    parts3[..., 4 * H:5 * H] = U_g.T
-    parts3[..., 5 * H:6 * H] = dot_U_g.T
-    parts3[..., 6 * H:7 * H] = U_o.T
-    parts3[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts3[..., :H]
-    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    W_ifgo_and_dot[..., :H] = W_i.T
+    W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+    W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+    W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+    W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+    W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+    dot_and_W_r[:H] = dot_W_r.T
+    dot_and_W_r[H:2 * H] = W_r.T
+    U_ifgo_and_dot[..., :H] = U_i.T
+    U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+    U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+    U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+    U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+    U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+    U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+    U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+    U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
     W_r_T[...] = W_r.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(r_rows[t], parts3, parts4)
+        product(r_rows[t], U_ifgo_and_dot, U_ifgo_r_and_dot)
         product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
         hvp_forward_step(t)
         # r = W_r @ m
-        product(dot_m2[:, :H], W_r_T, r_rows[t + 1])
+        product(m_and_dot[:, :H], W_r_T, r_rows[t + 1])
         # r = W_r @ m
-        product(dot_m2, dot_W_r2, dot_r_rows[t + 1])
+        product(m_and_dot, dot_and_W_r, dot_r_rows[t + 1])
     dy = np.ascontiguousarray(cotangents["r"])
     d_r_prev_rows = scratch("d_r_prev_rows", (T + 1, B, P), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_r_prev_rows = scratch("d_dot_r_prev_rows", (2, B, P), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (8 * H, I), dtype)
-    parts32 = scratch("parts32", (8 * H, P), dtype)
-    dot_W_r22 = scratch("dot_W_r22", (P, 2 * H), dtype)
-    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_ifgo_and_dot_T = scratch("W_ifgo_and_dot_T", (8 * H, I), dtype)
+    U_ifgo_and_dot_T = scratch("U_ifgo_and_dot_T", (8 * H, P), dtype)
+    W_r_and_dot = scratch("W_r_and_dot", (P, 2 * H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     m = scratch("m", (T, B, H), dtype)
     dot_m = scratch("dot_m", (T, B, H), dtype)
     d_dot_r = scratch("d_dot_r", (T, B, P), dtype)
     d_dot_m_m_dot_r_W_r = scratch("d_dot_m_m_dot_r_W_r", (B, 2 * H), dtype)
     d_m_r = scratch("d_m_r", (B, H), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    d_ifgo_pre_and_dot = scratch("d_ifgo_pre_and_dot", (T, B, 8 * H), dtype)
     d_dot_r_prev_dot_U_i_r_r_prev = scratch("d_dot_r_prev_dot_U_i_r_r_prev", (B, P), dtype)
     d_dot_r_prev_dot_U_f_r_r_prev = scratch("d_dot_r_prev_dot_U_f_r_r_prev", (B, P), dtype)
     d_dot_r_prev_dot_U_g_r_r_prev = scratch("d_dot_r_prev_dot_U_g_r_r_prev", (B, P), dtype)
@@ -1012,38 +1011,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_r_prev_rows[T % 2] = dstate["r"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, c_rows, o, dot_o, dot_tanh_c, dot_i2, dot_f2,
-        tanh_c2, m, dot_m,
+        "hvp_backward_before", dot_i_pre, i, dot_f_pre, f, c_rows, o, dot_o, dot_tanh_c, dot_i, dot_f,
+        tanh_c, m, dot_m,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_r_prev_rows, d_dot_r,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c2, dot_o, dot_o_pre,
-        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i2, c_rows,
-        dot_f_pre, f, dot_i_pre, dot_g, p_i, dot_p_i, p_f, dot_p_f, dot_f2, d_parts_pre,
+        "hvp_backward_step2", d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c, dot_o, dot_o_pre,
+        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i, c_rows,
+        dot_f_pre, f, dot_i_pre, dot_g, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_ifgo_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", d_dot_r_prev_dot_U_i_r_r_prev, d_dot_r_prev_dot_U_f_r_r_prev,
         d_dot_r_prev_dot_U_g_r_r_prev, d_dot_r_prev_dot_U_o_r_r_prev, d_dot_r_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_parts_pre, c_rows, d_p_i_i_pre,
+        "hvp_backward_after_sum", d_ifgo_pre_and_dot, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
+        "hvp_backward_after_sum2", d_ifgo_pre_and_dot, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_parts_pre, c_rows, d_p_f_f_pre,
+        "hvp_backward_after_sum3", d_ifgo_pre_and_dot, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
+        "hvp_backward_after_sum4", d_ifgo_pre_and_dot, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_parts_pre, c_rows, d_p_o_o_pre,
+        "hvp_backward_after_sum5", d_ifgo_pre_and_dot, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
+        "hvp_backward_after_sum6", d_ifgo_pre_and_dot, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_g_W_g_x,
@@ -1061,53 +1060,53 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_W_r_r, d_W_r_dot_r_m, d_W_r,
     )
 
-    parts5[:H] = W_i
-    parts5[H:2 * H] = dot_W_i
-    parts5[2 * H:3 * H] = W_f
-    parts5[3 * H:4 * H] = dot_W_f
-    parts5[4 * H:5 * H] = W_g
-    parts5[5 * H:6 * H] = dot_W_g
-    parts5[6 * H:7 * H] = W_o
-    parts5[7 * H:8 * H] = dot_W_o
-    parts32[:H] = U_i
-    parts32[H:2 * H] = dot_U_i
-    parts32[2 * H:3 * H] = U_f
-    parts32[3 * H:4 * H] = dot_U_f
-    parts32[4 * H:5 * H] = U_g
-    parts32[5 * H:6 * H] = dot_U_g
-    parts32[6 * H:7 * H] = U_o
-    parts32[7 * H:8 * H] = dot_U_o
-    dot_W_r22[..., :H] = W_r
-    dot_W_r22[..., H:2 * H] = dot_W_r
+    W_ifgo_and_dot_T[:H] = W_i
+    W_ifgo_and_dot_T[H:2 * H] = dot_W_i
+    W_ifgo_and_dot_T[2 * H:3 * H] = W_f
+    W_ifgo_and_dot_T[3 * H:4 * H] = dot_W_f
+    W_ifgo_and_dot_T[4 * H:5 * H] = W_g
+    W_ifgo_and_dot_T[5 * H:6 * H] = dot_W_g
+    W_ifgo_and_dot_T[6 * H:7 * H] = W_o
+    W_ifgo_and_dot_T[7 * H:8 * H] = dot_W_o
+    U_ifgo_and_dot_T[:H] = U_i
+    U_ifgo_and_dot_T[H:2 * H] = dot_U_i
+    U_ifgo_and_dot_T[2 * H:3 * H] = U_f
+    U_ifgo_and_dot_T[3 * H:4 * H] = dot_U_f
+    U_ifgo_and_dot_T[4 * H:5 * H] = U_g
+    U_ifgo_and_dot_T[5 * H:6 * H] = dot_U_g
+    U_ifgo_and_dot_T[6 * H:7 * H] = U_o
+    U_ifgo_and_dot_T[7 * H:8 * H] = dot_U_o
+    W_r_and_dot[..., :H] = W_r
+    W_r_and_dot[..., H:2 * H] = dot_W_r
     hvp_backward_before()
 
     for t in reversed(range(T)):
         # through r = W_r @ m
         product(d_r_prev_rows[t + 1], W_r, d_m_r)
         hvp_backward_step(t)
-        product(d_dot_r[t], dot_W_r22, d_dot_m_m_dot_r_W_r)
+        product(d_dot_r[t], W_r_and_dot, d_dot_m_m_dot_r_W_r)
         hvp_backward_step2(t)
-        product(d_parts_pre[t], parts32, d_r_prev_rows[t])
+        product(d_ifgo_pre_and_dot[t], U_ifgo_and_dot_T, d_r_prev_rows[t])
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_r_prev_dot_U_i_r_r_prev)
+        product(d_ifgo_pre_and_dot[t][:, H:2 * H], U_i, d_dot_r_prev_dot_U_i_r_r_prev)
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_r_prev_dot_U_f_r_r_prev)
+        product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_r_prev_dot_U_f_r_r_prev)
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_r_prev_dot_U_g_r_r_prev)
+        product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_r_prev_dot_U_g_r_r_prev)
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_r_prev_dot_U_o_r_r_prev)
+        product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_r_prev_dot_U_o_r_r_prev)
         hvp_backward_step3(t)
 
-    product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot_T, d_x.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, r_rows[:-1].reshape(-1, P), d_U_i_U_i_r)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, r_rows[:-1].reshape(-1, P), d_U_i_U_i_r)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_r_rows[:-1].reshape(-1, P),
         d_U_i_dot_U_i_r_r_prev,
     )
@@ -1116,16 +1115,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
     hvp_backward_after_sum2()
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-    # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-    # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, r_rows[:-1].reshape(-1, P), d_U_f_U_f_r)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        r_rows[:-1].reshape(-1, P),
+        d_U_f_U_f_r,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_r_rows[:-1].reshape(-1, P),
         d_U_f_dot_U_f_r_r_prev,
     )
@@ -1134,30 +1141,46 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
     hvp_backward_after_sum4()
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
-    # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
-    # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, r_rows[:-1].reshape(-1, P), d_U_g_U_g_r)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_g_dot_W_g_x_x,
+    )
+    # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        r_rows[:-1].reshape(-1, P),
+        d_U_g_U_g_r,
+    )
+    # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_r_rows[:-1].reshape(-1, P),
         d_U_g_dot_U_g_r_r_prev,
     )
     # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-    # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-    # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, r_rows[:-1].reshape(-1, P), d_U_o_U_o_r)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        r_rows[:-1].reshape(-1, P),
+        d_U_o_U_o_r,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_r_rows[:-1].reshape(-1, P),
         d_U_o_dot_U_o_r_r_prev,
     )
@@ -1166,7 +1189,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
     hvp_backward_after_sum6()
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     # through r = W_r @ m
     product(d_r_prev_rows[1:].reshape(-1, P).T, m.reshape(-1, H), d_W_r_r)
     # through r = W_r @ m

@@ -244,7 +244,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_log_again_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
@@ -253,7 +253,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(a_pre_at[iT * B + iB]),
             a_log);
-        a_log2_at[iT * B + iB] = storage_t(a_log);
+        a_log_again_at[iT * B + iB] = storage_t(a_log);
     }
 }
 
@@ -268,7 +268,7 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -278,7 +278,7 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
         backward_before2_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -319,9 +319,9 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ a_log_again_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[9]);
@@ -339,9 +339,9 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(a_log2_at[t * B + iB]),
+            compute_t(a_log_again_at[t * B + iB]),
             compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
@@ -386,7 +386,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_log_again_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -402,7 +402,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
         }
         const compute_t d_a_log_a = compute_t(d_a_log_a_total);
 
-        const compute_t a_log = compute_t(a_log2_at[iT * B + iB]);
+        const compute_t a_log = compute_t(a_log_again_at[iT * B + iB]);
         const compute_t a_pre = compute_t(a_pre_at[iT * B + iB]);
         // through a = c[t-1] - s + s / log(e + delta)
         const compute_t d_a_log = -d_a_log_a / square(a_log);
@@ -527,8 +527,8 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ delta_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_pre2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
@@ -538,8 +538,8 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
             compute_t(2.718281828459045),
             compute_t(delta_at[iT * B + iB]),
             a_pre, a_log);
-        a_pre2_at[iT * B + iB] = storage_t(a_pre);
-        a_log2_at[iT * B + iB] = storage_t(a_log);
+        a_pre_at[iT * B + iB] = storage_t(a_pre);
+        a_log_at[iT * B + iB] = storage_t(a_log);
     }
 }
 
@@ -575,23 +575,23 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_ifgo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_ifgo_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ W_s_c2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ W_s_c_steps_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_s_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[16]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -599,31 +599,31 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t i, f, g, o, s, a, tanh_c;
         states_backward_before2_point(
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
-            compute_t(W_s_c2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_s_c_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_s_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(a_log2_at[iT * B + iB]),
+            compute_t(a_log_at[iT * B + iB]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             i, f, g, o, s, a, tanh_c);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
-        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        s_at[(iT * B + iB) * H + iH] = storage_t(s);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -662,15 +662,15 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_s_pre_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[13]);
@@ -682,15 +682,15 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(a_log2_at[t * B + iB]),
-            compute_t(s2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
-            compute_t(a2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(a_log_at[t * B + iB]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(a_at[(t * B + iB) * H + iH]),
             d_a, d_s_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre);
         d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
         d_s_pre_at[(t * B + iB) * H + iH] = storage_t(d_s_pre);
@@ -730,9 +730,9 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a_pre2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -741,14 +741,14 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:d_a_log_a_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t d_a = compute_t(d_a_at[(iT * B + iB) * H + iH]);
-            const compute_t s = compute_t(s2_at[(iT * B + iB) * H + iH]);
+            const compute_t s = compute_t(s_at[(iT * B + iB) * H + iH]);
             // through a = c[t-1] - s + s / log(e + delta)
             d_a_log_a_total += d_a * s;
         }
         const compute_t d_a_log_a = compute_t(d_a_log_a_total);
 
-        const compute_t a_log = compute_t(a_log2_at[iT * B + iB]);
-        const compute_t a_pre = compute_t(a_pre2_at[iT * B + iB]);
+        const compute_t a_log = compute_t(a_log_at[iT * B + iB]);
+        const compute_t a_pre = compute_t(a_pre_at[iT * B + iB]);
         // through a = c[t-1] - s + s / log(e + delta)
         const compute_t d_a_log = -d_a_log_a / square(a_log);
         const compute_t d_a_pre = d_a_log / a_pre;
@@ -992,7 +992,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -1005,13 +1005,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1114,9 +1114,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -1129,7 +1129,7 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ W_s_c_and_dot_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_W_s_c_c_prev_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ b_s_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_b_s_at = static_cast<storage_t*>(at[18]);
@@ -1145,37 +1145,37 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(W_s_c_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_s_c_c_prev_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(W_s_c_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_s_at[iH]),
             compute_t(dot_b_s_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -1213,7 +1213,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -1226,13 +1226,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1342,9 +1342,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -1357,7 +1357,7 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ W_s_c_and_dot_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_W_s_c_c_prev_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ b_s_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_b_s_at = static_cast<storage_t*>(at[18]);
@@ -1389,37 +1389,37 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, dot_s_pre, s, dot_s, a, dot_a, c,
             dot_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(W_s_c_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_s_c_c_prev_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(W_s_c_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_s_at[iH]),
             compute_t(dot_b_s_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -1463,8 +1463,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_a_log2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_log_again_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_a_log_again_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
@@ -1474,8 +1474,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(a_pre_at[iT * B + iB]),
             compute_t(dot_a_pre_at[iT * B + iB]),
             a_log, dot_a_log);
-        a_log2_at[iT * B + iB] = storage_t(a_log);
-        dot_a_log2_at[iT * B + iB] = storage_t(dot_a_log);
+        a_log_again_at[iT * B + iB] = storage_t(a_log);
+        dot_a_log_again_at[iT * B + iB] = storage_t(dot_a_log);
     }
 }
 
@@ -1504,10 +1504,10 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1523,10 +1523,10 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(g_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_i, dot_f, dot_g, tanh_c);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -1596,32 +1596,32 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ a_log_again_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_s_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_a_log2_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_a_log_again_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ dot_g2_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[25]);
     storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[26]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ d_dot_s_pre2_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_s_pre_and_dot_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_ifgo_pre_and_dot_at = static_cast<storage_t*>(at[29]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1633,52 +1633,53 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
-            compute_t(a_log2_at[t * B + iB]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(a_log_again_at[t * B + iB]),
             compute_t(dot_s_pre_at[(t * B + iB) * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH]),
-            compute_t(dot_a_log2_at[t * B + iB]),
+            compute_t(dot_a_log_again_at[t * B + iB]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(a_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_a_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
             d_dot_a, d_a, d_dot_s_pre, d_s_pre, d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre,
             d_f_pre, d_dot_i_pre, d_i_pre);
         d_dot_a_at[(t * B + iB) * H + iH] = storage_t(d_dot_a);
         d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
-        d_dot_s_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_s_pre);
-        d_dot_s_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_s_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_s_pre);
+        d_s_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_c_prev_parts, const compute_t d_a, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
-    const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_g_h_h_prev,
-    const compute_t d_dot_h_prev_dot_U_o_h_h_prev, const compute_t d_dot_c_prev_dot_W_s_c_c_prev,
-    const compute_t d_dot_a, compute_t& d_c_prev, compute_t& d_dot_h_prev, compute_t& d_dot_c_prev)
+    const compute_t d_c_prev_W_s_c_and_dot, const compute_t d_a,
+    const compute_t d_dot_h_prev_dot_U_i_h_h_prev, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_g_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
+    const compute_t d_dot_c_prev_dot_W_s_c_c_prev, const compute_t d_dot_a, compute_t& d_c_prev,
+    compute_t& d_dot_h_prev, compute_t& d_dot_c_prev)
 {
-    d_c_prev = d_c_prev_parts + d_a;
+    d_c_prev = d_c_prev_W_s_c_and_dot + d_a;
     d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_g_h_h_prev +
         d_dot_h_prev_dot_U_o_h_h_prev;
     d_dot_c_prev = d_dot_c_prev_dot_W_s_c_c_prev + d_dot_a;
@@ -1687,7 +1688,7 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_c_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_c_prev_W_s_c_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[3]);
@@ -1704,7 +1705,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_c_prev, d_dot_h_prev, d_dot_c_prev;
         hvp_backward_step2_point(
-            compute_t(d_c_prev_parts_at[iB * H + iH]),
+            compute_t(d_c_prev_W_s_c_and_dot_at[iB * H + iH]),
             compute_t(d_a_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
@@ -1725,17 +1726,17 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a_log2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_log_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_a_log2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_a_log_again_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t dot_a_log = compute_t(dot_a_log2_at[iT * B + iB]);
-        const compute_t a_log = compute_t(a_log2_at[iT * B + iB]);
+        const compute_t dot_a_log = compute_t(dot_a_log_again_at[iT * B + iB]);
+        const compute_t a_log = compute_t(a_log_again_at[iT * B + iB]);
         double d_dot_a_log_dot_a_total = 0;
         double d_a_log_a_total = 0;
         double d_a_log_dot_a_total = 0;
@@ -1852,26 +1853,26 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_s_at = static_cast<storage_t*>(at[14]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_i, d_U_f, d_U_g, d_U_o, d_W_s;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_o_U_o_h_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_W_s_W_s_c_at[iH * H + iH2]),
-            compute_t(d_W_s_dot_W_s_c_c_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_U_i_h_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_h_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_o_U_o_h_at[iH * H + jH]),
+            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + jH]),
+            compute_t(d_W_s_W_s_c_at[iH * H + jH]),
+            compute_t(d_W_s_dot_W_s_c_c_prev_at[iH * H + jH]),
             d_U_i, d_U_f, d_U_g, d_U_o, d_W_s);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
-        d_W_s_at[iH * H + iH2] = storage_t(d_W_s);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
+        d_W_s_at[iH * H + jH] = storage_t(d_W_s);
     }
 }
 

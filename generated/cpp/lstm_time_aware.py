@@ -276,10 +276,10 @@ def backward(params, tape, dy, dstate=None):
     W_s = np.ascontiguousarray(params["W_s"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
-    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
-    a_log2 = scratch("a_log2", (T, B), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_ifgo_T = scratch("W_ifgo_T", (4 * H, I), dtype)
+    U_ifgo_T = scratch("U_ifgo_T", (4 * H, H), dtype)
+    a_log_again = scratch("a_log_again", (T, B), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
     d_s_pre = scratch("d_s_pre", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
@@ -294,41 +294,41 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_before = kernel(
-        "backward_before", a_pre, a_log2,
+        "backward_before", a_pre, a_log_again,
     )
     backward_before2 = kernel(
-        "backward_before2", c_rows, tanh_c2,
+        "backward_before2", c_rows, tanh_c,
     )
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, f, a_log2, s, i, g, a, d_a, d_s_pre,
-        d_ifgo_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, f, a_log_again, s, i, g, a, d_a,
+        d_s_pre, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", d_c_prev_W_s_c, d_a, d_c_prev_rows,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_a, s, a_log2, a_pre, d_delta,
+        "backward_after_rows", d_a, s, a_log_again, a_pre, d_delta,
     )
 
-    W_ifgo2[:H] = W_i
-    W_ifgo2[H:2 * H] = W_f
-    W_ifgo2[2 * H:3 * H] = W_g
-    W_ifgo2[3 * H:4 * H] = W_o
-    U_ifgo2[:H] = U_i
-    U_ifgo2[H:2 * H] = U_f
-    U_ifgo2[2 * H:3 * H] = U_g
-    U_ifgo2[3 * H:4 * H] = U_o
+    W_ifgo_T[:H] = W_i
+    W_ifgo_T[H:2 * H] = W_f
+    W_ifgo_T[2 * H:3 * H] = W_g
+    W_ifgo_T[3 * H:4 * H] = W_o
+    U_ifgo_T[:H] = U_i
+    U_ifgo_T[H:2 * H] = U_f
+    U_ifgo_T[2 * H:3 * H] = U_g
+    U_ifgo_T[3 * H:4 * H] = U_o
     backward_before()
     backward_before2()
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo_T, d_h_prev_rows[t % 2])
         # through s = tanh(W_s @ c[t-1] + b_s)
         product(d_s_pre[t], W_s, d_c_prev_W_s_c)
         backward_step2(t)
 
-    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo_T, d_x.reshape(-1, I))
     product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
     product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
     np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
@@ -445,20 +445,20 @@ def backward_states(params, tape, cotangents, dstate):
     b_s = np.ascontiguousarray(params["b_s"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_ifgo2 = scratch("W_ifgo2", (I, 4 * H), dtype)
-    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
-    W_ifgo_x2 = scratch("W_ifgo_x2", (T, B, 4 * H), dtype)
-    a_pre2 = scratch("a_pre2", (T, B), dtype)
-    a_log2 = scratch("a_log2", (T, B), dtype)
-    U_ifgo_h2 = scratch("U_ifgo_h2", (T, B, 4 * H), dtype)
-    i2 = scratch("i2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    g2 = scratch("g2", (T, B, H), dtype)
-    o2 = scratch("o2", (T, B, H), dtype)
-    W_s_c2 = scratch("W_s_c2", (T, B, H), dtype)
-    s2 = scratch("s2", (T, B, H), dtype)
-    a2 = scratch("a2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo_T = scratch("U_ifgo_T", (4 * H, H), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    a_pre = scratch("a_pre", (T, B), dtype)
+    a_log = scratch("a_log", (T, B), dtype)
+    U_ifgo_h_steps = scratch("U_ifgo_h_steps", (T, B, 4 * H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    W_s_c_steps = scratch("W_s_c_steps", (T, B, H), dtype)
+    s = scratch("s", (T, B, H), dtype)
+    a = scratch("a", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
     d_s_pre = scratch("d_s_pre", (T, B, H), dtype)
     d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
@@ -473,46 +473,46 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_before = kernel(
-        "states_backward_before", delta, a_pre2, a_log2,
+        "states_backward_before", delta, a_pre, a_log,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", W_ifgo_x2, U_ifgo_h2, b_i, b_f, b_g, b_o, W_s_c2, b_s, c_rows, a_log2,
-        i2, f2, g2, o2, s2, a2, tanh_c2,
+        "states_backward_before2", W_ifgo_x, U_ifgo_h_steps, b_i, b_f, b_g, b_o, W_s_c_steps, b_s, c_rows,
+        a_log, i, f, g, o, s, a, tanh_c,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, o2, d_c_prev_rows, tanh_c2, f2, a_log2, s2, i2, g2, a2,
-        d_a, d_s_pre, d_ifgo_pre,
+        "states_backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, f, a_log, s, i, g, a, d_a,
+        d_s_pre, d_ifgo_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", d_c_prev_W_s_c, d_a, d_c_prev_rows,
     )
     states_backward_after_rows = kernel(
-        "states_backward_after_rows", d_a, s2, a_log2, a_pre2, d_delta,
+        "states_backward_after_rows", d_a, s, a_log, a_pre, d_delta,
     )
 
-    W_ifgo2[..., :H] = W_i.T
-    W_ifgo2[..., H:2 * H] = W_f.T
-    W_ifgo2[..., 2 * H:3 * H] = W_g.T
-    W_ifgo2[..., 3 * H:4 * H] = W_o.T
-    U_ifgo2[:H] = U_i
-    U_ifgo2[H:2 * H] = U_f
-    U_ifgo2[2 * H:3 * H] = U_g
-    U_ifgo2[3 * H:4 * H] = U_o
-    product(x.reshape(-1, I), W_ifgo2, W_ifgo_x2.reshape(-1, 4 * H))
-    product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, U_ifgo_h2.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo_T[:H] = U_i
+    U_ifgo_T[H:2 * H] = U_f
+    U_ifgo_T[2 * H:3 * H] = U_g
+    U_ifgo_T[3 * H:4 * H] = U_o
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
+    product(h_rows[:-1].reshape(-1, H), U_ifgo_T.T, U_ifgo_h_steps.reshape(-1, 4 * H))
     # through s = tanh(W_s @ c[t-1] + b_s)
-    product(c_rows[:-1].reshape(-1, H), W_s.T, W_s_c2.reshape(-1, H))
+    product(c_rows[:-1].reshape(-1, H), W_s.T, W_s_c_steps.reshape(-1, H))
     states_backward_before()
     states_backward_before2()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo_T, d_h_prev_rows[t % 2])
         # through s = tanh(W_s @ c[t-1] + b_s)
         product(d_s_pre[t], W_s, d_c_prev_W_s_c)
         states_backward_step2(t)
 
-    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo.T, d_x.reshape(-1, I))
     product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
     product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
     np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
@@ -749,13 +749,13 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo_and_dot = scratch("U_ifgo_and_dot", (H, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
-    dot_W_s2 = scratch("dot_W_s2", (H, 2 * H), dtype)
-    W_s_T2 = scratch("W_s_T2", (H, H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_s_and_dot = scratch("W_s_and_dot", (H, 2 * H), dtype)
+    W_s_turned = scratch("W_s_turned", (H, H), dtype)
+    W_ifgo_x_and_dot = scratch("W_ifgo_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
@@ -763,64 +763,64 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
     a_log = scratch("a_log", (T, B), dtype)
     dot_a_log = scratch("dot_a_log", (T, B), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    U_ifgo_h_and_dot = scratch("U_ifgo_h_and_dot", (B, 8 * H), dtype)
     dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    W_s_c_and_dot = scratch("W_s_c_and_dot", (B, 2 * H), dtype)
     dot_W_s_c_c_prev = scratch("dot_W_s_c_c_prev", (B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        "jvp_before", W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", delta, dot_delta, a_log, dot_a_log,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
-        b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, parts5, dot_W_s_c_c_prev, b_s, dot_b_s, c_rows,
-        a_log, dot_c_rows, dot_a_log, h_rows, dot_h_rows,
+        "jvp_step", U_ifgo_h_and_dot, dot_U_ifgo_h_h_prev, W_ifgo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f,
+        dot_W_f_x, dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, W_s_c_and_dot,
+        dot_W_s_c_c_prev, b_s, dot_b_s, c_rows, a_log, dot_c_rows, dot_a_log, h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_i.T
-    parts[..., H:2 * H] = dot_W_i.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_g.T
-    parts[..., 5 * H:6 * H] = dot_W_g.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_ifgo[..., :H] = parts[..., :H]
-    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = U_i.T
-    parts3[..., H:2 * H] = dot_U_i.T
-    parts3[..., 2 * H:3 * H] = U_f.T
-    parts3[..., 3 * H:4 * H] = dot_U_f.T
-    parts3[..., 4 * H:5 * H] = U_g.T
-    parts3[..., 5 * H:6 * H] = dot_U_g.T
-    parts3[..., 6 * H:7 * H] = U_o.T
-    parts3[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts3[..., :H]
-    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    dot_W_s2[..., :H] = W_s.T
-    dot_W_s2[..., H:2 * H] = dot_W_s.T
-    W_s_T2[...] = W_s.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_ifgo_and_dot[..., :H] = W_i.T
+    W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+    W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+    W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+    W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+    W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+    U_ifgo_and_dot[..., :H] = U_i.T
+    U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+    U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+    U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+    U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+    U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+    U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+    U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+    U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+    W_s_and_dot[..., :H] = W_s.T
+    W_s_and_dot[..., H:2 * H] = dot_W_s.T
+    W_s_turned[...] = W_s.T
+    product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     jvp_before()
     jvp_before2()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_ifgo_and_dot, U_ifgo_h_and_dot)
         product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
-        product(c_rows[t % 2], dot_W_s2, parts5)
+        product(c_rows[t % 2], W_s_and_dot, W_s_c_and_dot)
         # s = tanh(W_s @ c[t-1] + b_s)
-        product(dot_c_rows[t % 2], W_s_T2, dot_W_s_c_c_prev)
+        product(dot_c_rows[t % 2], W_s_turned, dot_W_s_c_c_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -877,13 +877,13 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo_and_dot = scratch("W_ifgo_and_dot", (I, 8 * H), dtype)
     W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo_and_dot = scratch("U_ifgo_and_dot", (H, 8 * H), dtype)
     U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
-    dot_W_s2 = scratch("dot_W_s2", (H, 2 * H), dtype)
-    W_s_T2 = scratch("W_s_T2", (H, H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_s_and_dot = scratch("W_s_and_dot", (H, 2 * H), dtype)
+    W_s_turned = scratch("W_s_turned", (H, H), dtype)
+    W_ifgo_x_and_dot = scratch("W_ifgo_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
@@ -893,7 +893,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_a_pre = scratch("dot_a_pre", (T, B), dtype)
     a_log = scratch("a_log", (T, B), dtype)
     dot_a_log = scratch("dot_a_log", (T, B), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    U_ifgo_h_and_dot = scratch("U_ifgo_h_and_dot", (B, 8 * H), dtype)
     dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
@@ -904,7 +904,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    W_s_c_and_dot = scratch("W_s_c_and_dot", (B, 2 * H), dtype)
     dot_W_s_c_c_prev = scratch("dot_W_s_c_c_prev", (B, H), dtype)
     dot_s_pre = scratch("dot_s_pre", (T, B, H), dtype)
     s = scratch("s", (T, B, H), dtype)
@@ -917,76 +917,76 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        "hvp_forward_before", W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", delta, dot_delta, a_pre, dot_a_pre, a_log, dot_a_log,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, parts5, dot_W_s_c_c_prev, b_s, dot_b_s,
-        c_rows, a_log, dot_c_rows, dot_a_log, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o,
-        dot_s_pre, s, dot_s, a, dot_a, dot_tanh_c, h_rows, dot_h_rows,
+        "hvp_forward_step", U_ifgo_h_and_dot, dot_U_ifgo_h_h_prev, W_ifgo_x_and_dot, b_i, dot_W_i_x,
+        dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, W_s_c_and_dot,
+        dot_W_s_c_c_prev, b_s, dot_b_s, c_rows, a_log, dot_c_rows, dot_a_log, dot_i_pre, i, dot_f_pre, f,
+        dot_g_pre, g, dot_o_pre, o, dot_o, dot_s_pre, s, dot_s, a, dot_a, dot_tanh_c, h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_i.T
-    parts[..., H:2 * H] = dot_W_i.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_g.T
-    parts[..., 5 * H:6 * H] = dot_W_g.T
-    parts[..., 6 * H:7 * H] = W_o.T
-    parts[..., 7 * H:8 * H] = dot_W_o.T
-    W_ifgo[..., :H] = parts[..., :H]
-    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = U_i.T
-    parts3[..., H:2 * H] = dot_U_i.T
-    parts3[..., 2 * H:3 * H] = U_f.T
-    parts3[..., 3 * H:4 * H] = dot_U_f.T
-    parts3[..., 4 * H:5 * H] = U_g.T
-    parts3[..., 5 * H:6 * H] = dot_U_g.T
-    parts3[..., 6 * H:7 * H] = U_o.T
-    parts3[..., 7 * H:8 * H] = dot_U_o.T
-    U_ifgo[..., :H] = parts3[..., :H]
-    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    dot_W_s2[..., :H] = W_s.T
-    dot_W_s2[..., H:2 * H] = dot_W_s.T
-    W_s_T2[...] = W_s.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_ifgo_and_dot[..., :H] = W_i.T
+    W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+    W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+    W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+    W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+    W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+    W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+    U_ifgo_and_dot[..., :H] = U_i.T
+    U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+    U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+    U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+    U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+    U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+    U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+    U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+    U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+    W_s_and_dot[..., :H] = W_s.T
+    W_s_and_dot[..., H:2 * H] = dot_W_s.T
+    W_s_turned[...] = W_s.T
+    product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
     hvp_forward_before2()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_ifgo_and_dot, U_ifgo_h_and_dot)
         product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
-        product(c_rows[t], dot_W_s2, parts5)
+        product(c_rows[t], W_s_and_dot, W_s_c_and_dot)
         # s = tanh(W_s @ c[t-1] + b_s)
-        product(dot_c_rows[t], W_s_T2, dot_W_s_c_c_prev)
+        product(dot_c_rows[t], W_s_turned, dot_W_s_c_c_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    parts6 = scratch("parts6", (8 * H, I), dtype)
-    parts32 = scratch("parts32", (8 * H, H), dtype)
-    dot_W_s22 = scratch("dot_W_s22", (2 * H, H), dtype)
-    a_log2 = scratch("a_log2", (T, B), dtype)
-    dot_a_log2 = scratch("dot_a_log2", (T, B), dtype)
-    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
-    dot_g2 = scratch("dot_g2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_ifgo_and_dot_T = scratch("W_ifgo_and_dot_T", (8 * H, I), dtype)
+    U_ifgo_and_dot_T = scratch("U_ifgo_and_dot_T", (8 * H, H), dtype)
+    W_s_and_dot_T = scratch("W_s_and_dot_T", (2 * H, H), dtype)
+    a_log_again = scratch("a_log_again", (T, B), dtype)
+    dot_a_log_again = scratch("dot_a_log_again", (T, B), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_g = scratch("dot_g", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_dot_a = scratch("d_dot_a", (T, B, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
-    d_dot_s_pre2 = scratch("d_dot_s_pre2", (T, B, 2 * H), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
-    d_c_prev_parts = scratch("d_c_prev_parts", (B, H), dtype)
+    d_s_pre_and_dot = scratch("d_s_pre_and_dot", (T, B, 2 * H), dtype)
+    d_ifgo_pre_and_dot = scratch("d_ifgo_pre_and_dot", (T, B, 8 * H), dtype)
+    d_c_prev_W_s_c_and_dot = scratch("d_c_prev_W_s_c_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = scratch("d_dot_h_prev_dot_U_i_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_g_h_h_prev = scratch("d_dot_h_prev_dot_U_g_h_h_prev", (B, H), dtype)
@@ -1031,25 +1031,26 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", a_pre, dot_a_pre, a_log2, dot_a_log2,
+        "hvp_backward_before", a_pre, dot_a_pre, a_log_again, dot_a_log_again,
     )
     hvp_backward_before2 = kernel(
-        "hvp_backward_before2", dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i2, dot_f2, dot_g2,
-        tanh_c2,
+        "hvp_backward_before2", dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i, dot_f, dot_g,
+        tanh_c,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o,
-        d_dot_c_prev_rows, d_c_prev_rows, f, dot_f2, a_log2, dot_s_pre, s, dot_a_log2, dot_o_pre,
-        dot_tanh_c, i, dot_g_pre, g, dot_i2, a, dot_f_pre, dot_a, dot_i_pre, dot_g2, d_dot_a, d_a,
-        d_dot_s_pre2, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, f, dot_f, a_log_again, dot_s_pre, s, dot_a_log_again, dot_o_pre,
+        dot_tanh_c, i, dot_g_pre, g, dot_i, a, dot_f_pre, dot_a, dot_i_pre, dot_g, d_dot_a, d_a,
+        d_s_pre_and_dot, d_ifgo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_c_prev_parts, d_a, d_dot_h_prev_dot_U_i_h_h_prev,
+        "hvp_backward_step2", d_c_prev_W_s_c_and_dot, d_a, d_dot_h_prev_dot_U_i_h_h_prev,
         d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev,
         d_dot_c_prev_dot_W_s_c_c_prev, d_dot_a, d_c_prev_rows, d_dot_h_prev_rows, d_dot_c_prev_rows,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_a, s, d_a, a_log2, dot_s, dot_a_log2, a_pre, dot_a_pre, d_delta,
+        "hvp_backward_after_rows", d_dot_a, s, d_a, a_log_again, dot_s, dot_a_log_again, a_pre, dot_a_pre,
+        d_delta,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_g_W_g_x,
@@ -1061,110 +1062,134 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_W_s_dot_W_s_c_c_prev, d_U_i, d_U_f, d_U_g, d_U_o, d_W_s,
     )
 
-    parts6[:H] = W_i
-    parts6[H:2 * H] = dot_W_i
-    parts6[2 * H:3 * H] = W_f
-    parts6[3 * H:4 * H] = dot_W_f
-    parts6[4 * H:5 * H] = W_g
-    parts6[5 * H:6 * H] = dot_W_g
-    parts6[6 * H:7 * H] = W_o
-    parts6[7 * H:8 * H] = dot_W_o
-    parts32[:H] = U_i
-    parts32[H:2 * H] = dot_U_i
-    parts32[2 * H:3 * H] = U_f
-    parts32[3 * H:4 * H] = dot_U_f
-    parts32[4 * H:5 * H] = U_g
-    parts32[5 * H:6 * H] = dot_U_g
-    parts32[6 * H:7 * H] = U_o
-    parts32[7 * H:8 * H] = dot_U_o
-    dot_W_s22[:H] = W_s
-    dot_W_s22[H:2 * H] = dot_W_s
+    W_ifgo_and_dot_T[:H] = W_i
+    W_ifgo_and_dot_T[H:2 * H] = dot_W_i
+    W_ifgo_and_dot_T[2 * H:3 * H] = W_f
+    W_ifgo_and_dot_T[3 * H:4 * H] = dot_W_f
+    W_ifgo_and_dot_T[4 * H:5 * H] = W_g
+    W_ifgo_and_dot_T[5 * H:6 * H] = dot_W_g
+    W_ifgo_and_dot_T[6 * H:7 * H] = W_o
+    W_ifgo_and_dot_T[7 * H:8 * H] = dot_W_o
+    U_ifgo_and_dot_T[:H] = U_i
+    U_ifgo_and_dot_T[H:2 * H] = dot_U_i
+    U_ifgo_and_dot_T[2 * H:3 * H] = U_f
+    U_ifgo_and_dot_T[3 * H:4 * H] = dot_U_f
+    U_ifgo_and_dot_T[4 * H:5 * H] = U_g
+    U_ifgo_and_dot_T[5 * H:6 * H] = dot_U_g
+    U_ifgo_and_dot_T[6 * H:7 * H] = U_o
+    U_ifgo_and_dot_T[7 * H:8 * H] = dot_U_o
+    W_s_and_dot_T[:H] = W_s
+    W_s_and_dot_T[H:2 * H] = dot_W_s
     hvp_backward_before()
     hvp_backward_before2()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_parts_pre[t], parts32, d_h_prev_rows[t % 2])
-        product(d_dot_s_pre2[t], dot_W_s22, d_c_prev_parts)
+        product(d_ifgo_pre_and_dot[t], U_ifgo_and_dot_T, d_h_prev_rows[t % 2])
+        product(d_s_pre_and_dot[t], W_s_and_dot_T, d_c_prev_W_s_c_and_dot)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
+        product(d_ifgo_pre_and_dot[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+        product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
+        product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
+        product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
         # through s = tanh(W_s @ c[t-1] + b_s)
-        product(d_dot_s_pre2[t][:, H:2 * H], W_s, d_dot_c_prev_dot_W_s_c_c_prev)
+        product(d_s_pre_and_dot[t][:, H:2 * H], W_s, d_dot_c_prev_dot_W_s_c_c_prev)
         hvp_backward_step2(t)
 
-    product(d_parts_pre.reshape(-1, 8 * H), parts6, d_x.reshape(-1, I))
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot_T, d_x.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_i_dot_U_i_h_h_prev,
     )
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_f_dot_W_f_x_x,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_f_U_f_h,
+    )
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
-    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
-    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_g_dot_W_g_x_x,
+    )
+    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_g_U_g_h,
+    )
+    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_g_dot_U_g_h_h_prev,
     )
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
+    product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
     product(
-        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_U_o_U_o_h,
+    )
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(
+        d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_o_dot_U_o_h_h_prev,
     )
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     # through s = tanh(W_s @ c[t-1] + b_s)
-    product(d_dot_s_pre2.reshape(-1, 2 * H)[:, :H].T, c_rows[:-1].reshape(-1, H), d_W_s_W_s_c)
+    product(d_s_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, c_rows[:-1].reshape(-1, H), d_W_s_W_s_c)
     # through s = tanh(W_s @ c[t-1] + b_s)
     product(
-        d_dot_s_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_s_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_c_rows[:-1].reshape(-1, H),
         d_W_s_dot_W_s_c_c_prev,
     )
     # through s = tanh(W_s @ c[t-1] + b_s)
-    np.sum(d_dot_s_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_s)
+    np.sum(d_s_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_s)
     hvp_backward_after_rows()
     hvp_backward_finish()
     hvp_backward_finish2()

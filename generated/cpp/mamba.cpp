@@ -301,7 +301,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ Delta_x_again_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -312,7 +312,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             Delta_x);
-        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        Delta_x_again_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
     }
 }
 
@@ -357,7 +357,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_x_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_r_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -367,7 +367,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x_again_at[(iT * B + iB) * I + iI]);
         d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
     }
 }
@@ -707,8 +707,8 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ A_log_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ exp_A_log2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ A2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ exp_A_log_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iI = 0; iI < I; ++iI)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
@@ -717,8 +717,8 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
         states_backward_once_point(
             compute_t(A_log_at[iI * N + iN]),
             exp_A_log, A);
-        exp_A_log2_at[iI * N + iN] = storage_t(exp_A_log);
-        A2_at[iI * N + iN] = storage_t(A);
+        exp_A_log_at[iI * N + iN] = storage_t(exp_A_log);
+        A_at[iI * N + iN] = storage_t(A);
     }
 }
 
@@ -755,11 +755,11 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ W_d_W_r_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_d_W_r_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -767,12 +767,12 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t Delta, Delta_x;
         states_backward_before_point(
-            compute_t(W_d_W_r_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(b_d_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             Delta, Delta_x);
-        Delta2_at[(iT * B + iB) * I + iI] = storage_t(Delta);
-        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        Delta_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        Delta_x_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
     }
 }
 
@@ -787,9 +787,9 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ A2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
@@ -798,10 +798,10 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t h_exp;
         states_backward_before2_point(
-            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
-            compute_t(A2_at[iI * N + iN]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(A_at[iI * N + iN]),
             h_exp);
-        h_exp2_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
     }
 }
 
@@ -819,8 +819,8 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_B_C2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[4]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -833,8 +833,8 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         states_backward_sequence_point(
             d_h_next,
             compute_t(dy_at[(t * B + iB) * I + iI]),
-            compute_t(W_r_x_B_C2_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
-            compute_t(h_exp2_at[((t * B + iB) * I + iI) * N + iN]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
             d_h, d_h_prev);
         d_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_h);
         d_h_prev_rows_at[(((t % 2) * B + iB) * I + iI) * N + iN] = storage_t(d_h_prev);
@@ -846,7 +846,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_r_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -856,7 +856,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
         d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
     }
 }
@@ -884,10 +884,10 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_B_C2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ A2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[7]);
@@ -901,9 +901,9 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t h_exp = compute_t(h_exp2_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t B_ = compute_t(W_r_x_B_C2_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
-            const compute_t A = compute_t(A2_at[iI * N + iN]);
+            const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t B_ = compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+            const compute_t A = compute_t(A_at[iI * N + iN]);
             // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
             const compute_t d_h_exp = d_h * h_prev;
             const compute_t d_h_pre = h_exp * d_h_exp;
@@ -923,7 +923,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[2]);
     for (int64 iI = 0; iI < I; ++iI)
     for (int64 iN = 0; iN < N; ++iN)
@@ -933,7 +933,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_at[(iT * B + iB) * I + iI]);
         d_A_at[iI * N + iN] = storage_t(total);
     }
 }
@@ -953,7 +953,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_Delta_pre_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -965,7 +965,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
             compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
-            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
             d_Delta_pre);
         d_Delta_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_pre);
     }
@@ -984,7 +984,7 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_x_W_r_x_B_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ Delta2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[6]);
@@ -998,7 +998,7 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
             compute_t(d_x_W_r_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(D_at[iI]),
             d_x);
@@ -1018,7 +1018,7 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
 {
     const int64 I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ exp_A_log2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ exp_A_log_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_A_log_at = static_cast<storage_t*>(at[2]);
     for (int64 iI = 0; iI < I; ++iI)
     #pragma GCC ivdep
@@ -1027,7 +1027,7 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
         compute_t d_A_log;
         states_backward_finish_point(
             compute_t(d_A_at[iI * N + iN]),
-            compute_t(exp_A_log2_at[iI * N + iN]),
+            compute_t(exp_A_log_at[iI * N + iN]),
             d_A_log);
         d_A_log_at[iI * N + iN] = storage_t(d_A_log);
     }
@@ -1380,9 +1380,9 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_r_x_B_C_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_W_r_x2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ W_r_x_and_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1390,10 +1390,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + R + iR]),
+            compute_t(W_r_x_B_C_and_dot_at[(iT * B + iB) * (2 * R + 4 * N) + R + iR]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
-        dot_W_r_x2_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+        W_r_x_and_dot_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
     }
 }
 
@@ -1459,7 +1459,7 @@ inline_point void jvp_before3_point(
 extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_r_x_B_C_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
@@ -1470,9 +1470,9 @@ extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B, dot_C;
         jvp_before3_point(
-            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + N + iN]),
+            compute_t(W_r_x_B_C_and_dot_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + N + iN]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 3 * N + iN]),
+            compute_t(W_r_x_B_C_and_dot_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 3 * N + iN]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
@@ -1504,7 +1504,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_r_x_B_C_and_dot_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_Delta_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
@@ -1526,7 +1526,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
             compute_t(dot_Delta_at[(t * B + iB) * I + iI]),
             dot_A,
             compute_t(Delta_x_at[(t * B + iB) * I + iI]),
-            compute_t(parts2_at[(t * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
+            compute_t(W_r_x_B_C_and_dot_at[(t * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
             compute_t(dot_Delta_x_at[(t * B + iB) * I + iI]),
             compute_t(dot_B_at[(t * B + iB) * N + iN]),
             h_prev,
@@ -1541,7 +1541,7 @@ extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_and_dot_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[4]);
@@ -1557,7 +1557,7 @@ extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:h_C_total, dot_h_C_h_total, dot_h_C_C_total)
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t h = compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
-            const compute_t C = compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 2 * N + iN]);
+            const compute_t C = compute_t(W_r_x_B_C_and_dot_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 2 * N + iN]);
             const compute_t dot_h = compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
             const compute_t dot_C = compute_t(dot_C_at[(iT * B + iB) * N + iN]);
             // y = h @ C + D * x
@@ -1663,7 +1663,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ dot_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rBC_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1673,7 +1673,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x;
         hvp_forward_before_point(
-            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(dot_W_rBC_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
         dot_W_r_x_at[(iT * B + iB) * R + iR] = storage_t(dot_W_r_x);
@@ -1700,7 +1700,7 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_d_W_r_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_d_W_r_x_W_r_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
@@ -1718,9 +1718,9 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x;
         hvp_forward_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(W_d_W_r_x_and_dot_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_W_d_W_r_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(W_d_W_r_x_and_dot_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(b_d_at[iI]),
             compute_t(dot_b_d_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
@@ -1747,7 +1747,7 @@ inline_point void hvp_forward_before3_point(
 extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ dot_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rBC_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
@@ -1758,9 +1758,9 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B, dot_C;
         hvp_forward_before3_point(
-            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_W_rBC_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(dot_W_rBC_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
@@ -1888,9 +1888,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_Delta2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_Delta_x2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_Delta_again_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ Delta_x_again_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_Delta_x_again_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1903,9 +1903,9 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             dot_Delta, Delta_x, dot_Delta_x);
-        dot_Delta2_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta);
-        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
-        dot_Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_x);
+        dot_Delta_again_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta);
+        Delta_x_again_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        dot_Delta_x_again_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_x);
     }
 }
 
@@ -1920,11 +1920,11 @@ inline_point void hvp_backward_before2_point(
 extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ dot_Delta2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_Delta_again_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_h_pre2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
@@ -1933,12 +1933,12 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_h_pre;
         hvp_backward_before2_point(
-            compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_Delta_again_at[(iT * B + iB) * I + iI]),
             compute_t(dot_A_at[iI * N + iN]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(A_at[iI * N + iN]),
             dot_h_pre);
-        dot_h_pre2_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
+        dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
     }
 }
 
@@ -1996,8 +1996,8 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ Delta_x_again_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_r_x_B_and_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -2006,8 +2006,8 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
-        d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
+                * compute_t(Delta_x_again_at[(iT * B + iB) * I + iI]);
+        d_W_r_x_B_and_dot_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
     }
 }
 
@@ -2016,7 +2016,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ Delta_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Delta_x_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_B_Delta_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2026,7 +2026,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x_again_at[(iT * B + iB) * I + iI]);
         d_B_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -2036,7 +2036,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_Delta_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_Delta_x_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_B_dot_Delta_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2046,7 +2046,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(dot_Delta_x_again_at[(iT * B + iB) * I + iI]);
         d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -2082,7 +2082,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_B_Delta_x_B_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_B_dot_Delta_x_B_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_r_x_B_and_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2093,7 +2093,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
             compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
             d_B);
-        d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + iN] = storage_t(d_B);
+        d_W_r_x_B_and_dot_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + iN] = storage_t(d_B);
     }
 }
 
@@ -2105,7 +2105,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_h_pre2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[8]);
@@ -2133,7 +2133,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t d_dot_h = compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t dot_h_pre = compute_t(dot_h_pre2_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t dot_h_prev = compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
@@ -2215,7 +2215,7 @@ extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_Delta2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_Delta_again_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_A_dot_h_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iI = 0; iI < I; ++iI)
     for (int64 iN = 0; iN < N; ++iN)
@@ -2225,7 +2225,7 @@ extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]);
+                * compute_t(dot_Delta_again_at[(iT * B + iB) * I + iI]);
         d_A_dot_h_pre_at[iI * N + iN] = storage_t(total);
     }
 }
@@ -2262,7 +2262,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_Delta_dot_h_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_dot_Delta_pre2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_Delta_pre_and_dot_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2282,29 +2282,29 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             d_Delta_x, d_dot_Delta_pre, d_Delta_pre);
         d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
-        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
-        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
+        d_Delta_pre_and_dot_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
+        d_Delta_pre_and_dot_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
     }
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_parts, const compute_t d_x_C, const compute_t d_x_dot_C_W_C,
+    const compute_t d_x_W_r_x_B_and_dot, const compute_t d_x_C, const compute_t d_x_dot_C_W_C,
     const compute_t d_Delta_x, const compute_t Delta, const compute_t d_dot_Delta_x,
     const compute_t dot_Delta, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy * dot_D;
+    d_x = d_x_W_r_x_B_and_dot + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy * dot_D;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_r_x_B_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_C_W_C_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_Delta2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_Delta_again_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[9]);
@@ -2315,13 +2315,13 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_r_x_B_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_C_W_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_Delta_again_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
             d_x);

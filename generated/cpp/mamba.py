@@ -229,7 +229,7 @@ def backward(params, tape, dy, dstate=None):
     D = np.ascontiguousarray(params["D"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
     W_rB = scratch("W_rB", (R + N, I), dtype)
-    Delta_x2 = scratch("Delta_x2", (T, B, I), dtype)
+    Delta_x_again = scratch("Delta_x_again", (T, B, I), dtype)
     d_C = scratch("d_C", (T, B, N), dtype)
     d_x_C = scratch("d_x_C", (T, B, I), dtype)
     d_h = scratch("d_h", (T, B, I, N), dtype)
@@ -252,13 +252,13 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum", dy, h_rows, d_C,
     )
     backward_before = kernel(
-        "backward_before", Delta, x, Delta_x2,
+        "backward_before", Delta, x, Delta_x_again,
     )
     backward_sequence = kernel(
         "backward_sequence", d_h_prev_rows, dy, W_r_x_B_C, h_exp, d_h,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_h, Delta_x2, d_W_r_x_B,
+        "backward_after_sum", d_h, Delta_x_again, d_W_r_x_B,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", dy, x, d_D,
@@ -397,15 +397,15 @@ def backward_states(params, tape, cotangents, dstate):
     A_log = np.ascontiguousarray(params["A_log"])
     D = np.ascontiguousarray(params["D"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
-    exp_A_log2 = scratch("exp_A_log2", (I, N), dtype)
-    A2 = scratch("A2", (I, N), dtype)
-    W_rBC2 = scratch("W_rBC2", (I, R + 2 * N), dtype)
+    exp_A_log = scratch("exp_A_log", (I, N), dtype)
+    A = scratch("A", (I, N), dtype)
+    W_rBC = scratch("W_rBC", (I, R + 2 * N), dtype)
     W_rB = scratch("W_rB", (R + N, I), dtype)
-    W_r_x_B_C2 = scratch("W_r_x_B_C2", (T, B, R + 2 * N), dtype)
-    W_d_W_r_x2 = scratch("W_d_W_r_x2", (T, B, I), dtype)
-    Delta2 = scratch("Delta2", (T, B, I), dtype)
-    Delta_x2 = scratch("Delta_x2", (T, B, I), dtype)
-    h_exp2 = scratch("h_exp2", (T, B, I, N), dtype)
+    W_r_x_B_C = scratch("W_r_x_B_C", (T, B, R + 2 * N), dtype)
+    W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
+    Delta = scratch("Delta", (T, B, I), dtype)
+    Delta_x = scratch("Delta_x", (T, B, I), dtype)
+    h_exp = scratch("h_exp", (T, B, I, N), dtype)
     d_C = scratch("d_C", (T, B, N), dtype)
     d_x_C = scratch("d_x_C", (T, B, I), dtype)
     d_h = scratch("d_h", (T, B, I, N), dtype)
@@ -425,51 +425,51 @@ def backward_states(params, tape, cotangents, dstate):
     d_A_log = np.empty((I, N), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_once = kernel(
-        "states_backward_once", A_log, exp_A_log2, A2,
+        "states_backward_once", A_log, exp_A_log, A,
     )
     states_backward_before_sum = kernel(
         "states_backward_before_sum", dy, h_rows, d_C,
     )
     states_backward_before = kernel(
-        "states_backward_before", W_d_W_r_x2, b_d, x, Delta2, Delta_x2,
+        "states_backward_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", Delta2, A2, h_exp2,
+        "states_backward_before2", Delta, A, h_exp,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", d_h_prev_rows, dy, W_r_x_B_C2, h_exp2, d_h,
+        "states_backward_sequence", d_h_prev_rows, dy, W_r_x_B_C, h_exp, d_h,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_h, Delta_x2, d_W_r_x_B,
+        "states_backward_after_sum", d_h, Delta_x, d_W_r_x_B,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", dy, x, d_D,
     )
     states_backward_after_rows = kernel(
-        "states_backward_after_rows", d_h, W_r_x_B_C2, h_rows, h_exp2, A2, d_Delta_x, d_h_pre, d_Delta_h_pre,
+        "states_backward_after_rows", d_h, W_r_x_B_C, h_rows, h_exp, A, d_Delta_x, d_h_pre, d_Delta_h_pre,
     )
     states_backward_after_sum3 = kernel(
-        "states_backward_after_sum3", d_h_pre, Delta2, d_A,
+        "states_backward_after_sum3", d_h_pre, Delta, d_A,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_Delta_h_pre, d_Delta_x, x, Delta2, d_Delta_pre,
+        "states_backward_after", d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
     )
     states_backward_after2 = kernel(
-        "states_backward_after2", d_x_W_r_x_B, d_x_C, d_Delta_x, Delta2, dy, D, d_x,
+        "states_backward_after2", d_x_W_r_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
     )
     states_backward_finish = kernel(
-        "states_backward_finish", d_A, exp_A_log2, d_A_log,
+        "states_backward_finish", d_A, exp_A_log, d_A_log,
     )
 
-    W_rBC2[..., :R] = W_r.T
-    W_rBC2[..., R:R + N] = W_B.T
-    W_rBC2[..., R + N:R + 2 * N] = W_C.T
-    W_rB[:R] = W_rBC2[:, :R].T
-    W_rB[R:R + N] = W_rBC2[:, R:R + N].T
+    W_rBC[..., :R] = W_r.T
+    W_rBC[..., R:R + N] = W_B.T
+    W_rBC[..., R + N:R + 2 * N] = W_C.T
+    W_rB[:R] = W_rBC[:, :R].T
+    W_rB[R:R + N] = W_rBC[:, R:R + N].T
     states_backward_once()
-    product(x.reshape(-1, I), W_rBC2, W_r_x_B_C2.reshape(-1, R + 2 * N))
+    product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(W_r_x_B_C2.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x2.reshape(-1, I))
+    product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     # through y = h @ C + D * x
     states_backward_before_sum()
     # through C = W_C @ x
@@ -493,7 +493,7 @@ def backward_states(params, tape, cotangents, dstate):
     product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x_B.reshape(-1, R + N)[:, :R])
     product(d_W_r_x_B.reshape(-1, R + N), W_rB, d_x_W_r_x_B.reshape(-1, I))
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_Delta_pre.reshape(-1, I).T, W_r_x_B_C2.reshape(-1, R + 2 * N)[:, :R], d_W_d)
+    product(d_Delta_pre.reshape(-1, I).T, W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], d_W_d)
     product(d_W_r_x_B.reshape(-1, R + N).T, x.reshape(-1, I), d_W_rB)
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     np.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
@@ -695,12 +695,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, I, N), dtype)
     A = scratch("A", (I, N), dtype)
     dot_A = scratch("dot_A", (I, N), dtype)
-    dot_W_d2 = scratch("dot_W_d2", (2 * R, I), dtype)
-    parts = scratch("parts", (I, 2 * R + 4 * N), dtype)
+    dot_and_W_d = scratch("dot_and_W_d", (2 * R, I), dtype)
+    W_rBC_and_dot = scratch("W_rBC_and_dot", (I, 2 * R + 4 * N), dtype)
     W_rBC = scratch("W_rBC", (I, R + 2 * N), dtype)
-    parts2 = scratch("parts2", (T, B, 2 * R + 4 * N), dtype)
+    W_r_x_B_C_and_dot = scratch("W_r_x_B_C_and_dot", (T, B, 2 * R + 4 * N), dtype)
     dot_W_r_x_B_C_x = scratch("dot_W_r_x_B_C_x", (T, B, R + 2 * N), dtype)
-    dot_W_r_x2 = scratch("dot_W_r_x2", (T, B, 2 * R), dtype)
+    W_r_x_and_dot = scratch("W_r_x_and_dot", (T, B, 2 * R), dtype)
     W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     dot_W_d_W_r_x = scratch("dot_W_d_W_r_x", (T, B, I), dtype)
     Delta = scratch("Delta", (T, B, I), dtype)
@@ -720,45 +720,46 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", A_log, dot_A_log, A, dot_A,
     )
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_r_x_B_C_x, dot_W_r_x2,
+        "jvp_before", W_r_x_B_C_and_dot, dot_W_r_x_B_C_x, W_r_x_and_dot,
     )
     jvp_before2 = kernel(
         "jvp_before2", W_d_W_r_x, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, Delta, dot_Delta, Delta_x,
         dot_Delta_x,
     )
     jvp_before3 = kernel(
-        "jvp_before3", parts2, dot_W_r_x_B_C_x, dot_B, dot_C,
+        "jvp_before3", W_r_x_B_C_and_dot, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", Delta, A, dot_Delta, dot_A, Delta_x, parts2, dot_Delta_x, dot_B, h_rows, dot_h_rows,
+        "jvp_sequence", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C_and_dot, dot_Delta_x, dot_B, h_rows,
+        dot_h_rows,
     )
     jvp_after_rows = kernel(
-        "jvp_after_rows", h_rows, parts2, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
+        "jvp_after_rows", h_rows, W_r_x_B_C_and_dot, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
     )
     jvp_after = kernel(
         "jvp_after", dot_h_C_h, dot_h_C_C, h_C, D, x, dot_D, dot_x, y, dot_y,
     )
 
-    dot_W_d2[:R] = dot_W_d.T
-    dot_W_d2[R:2 * R] = W_d.T
-    parts[..., :R] = W_r.T
-    parts[..., R:2 * R] = dot_W_r.T
-    parts[..., 2 * R:2 * R + N] = W_B.T
-    parts[..., 2 * R + N:2 * R + 2 * N] = dot_W_B.T
-    parts[..., 2 * R + 2 * N:2 * R + 3 * N] = W_C.T
-    parts[..., 2 * R + 3 * N:2 * R + 4 * N] = dot_W_C.T
-    W_rBC[..., :R] = parts[..., :R]
-    W_rBC[..., R:R + N] = parts[..., 2 * R:2 * R + N]
-    W_rBC[..., R + N:R + 2 * N] = parts[..., 2 * R + 2 * N:2 * R + 3 * N]
+    dot_and_W_d[:R] = dot_W_d.T
+    dot_and_W_d[R:2 * R] = W_d.T
+    W_rBC_and_dot[..., :R] = W_r.T
+    W_rBC_and_dot[..., R:2 * R] = dot_W_r.T
+    W_rBC_and_dot[..., 2 * R:2 * R + N] = W_B.T
+    W_rBC_and_dot[..., 2 * R + N:2 * R + 2 * N] = dot_W_B.T
+    W_rBC_and_dot[..., 2 * R + 2 * N:2 * R + 3 * N] = W_C.T
+    W_rBC_and_dot[..., 2 * R + 3 * N:2 * R + 4 * N] = dot_W_C.T
+    W_rBC[..., :R] = W_rBC_and_dot[..., :R]
+    W_rBC[..., R:R + N] = W_rBC_and_dot[..., 2 * R:2 * R + N]
+    W_rBC[..., R + N:R + 2 * N] = W_rBC_and_dot[..., 2 * R + 2 * N:2 * R + 3 * N]
     jvp_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 2 * R + 4 * N))
+    product(x.reshape(-1, I), W_rBC_and_dot, W_r_x_B_C_and_dot.reshape(-1, 2 * R + 4 * N))
     product(dot_x.reshape(-1, I), W_rBC, dot_W_r_x_B_C_x.reshape(-1, R + 2 * N))
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(parts2.reshape(-1, 2 * R + 4 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+    product(W_r_x_B_C_and_dot.reshape(-1, 2 * R + 4 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     jvp_before()
-    dot_W_r_x2[..., :R] = parts2[..., :R]
+    W_r_x_and_dot[..., :R] = W_r_x_B_C_and_dot[..., :R]
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(dot_W_r_x2.reshape(-1, 2 * R), dot_W_d2, dot_W_d_W_r_x.reshape(-1, I))
+    product(W_r_x_and_dot.reshape(-1, 2 * R), dot_and_W_d, dot_W_d_W_r_x.reshape(-1, I))
     jvp_before2()
     jvp_before3()
 
@@ -807,12 +808,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_A = scratch("dot_A", (I, N), dtype)
     W_rBC = scratch("W_rBC", (I, R + 2 * N), dtype)
     dot_W_rBC = scratch("dot_W_rBC", (I, R + 2 * N), dtype)
-    dot_W_d2 = scratch("dot_W_d2", (R, 2 * I), dtype)
+    W_d_and_dot = scratch("W_d_and_dot", (R, 2 * I), dtype)
     W_r_x_B_C = scratch("W_r_x_B_C", (T, B, R + 2 * N), dtype)
-    dot_parts = scratch("dot_parts", (T, B, R + 2 * N), dtype)
+    dot_W_rBC_x = scratch("dot_W_rBC_x", (T, B, R + 2 * N), dtype)
     dot_W_r_x_B_C_x = scratch("dot_W_r_x_B_C_x", (T, B, R + 2 * N), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, R), dtype)
-    parts = scratch("parts", (T, B, 2 * I), dtype)
+    W_d_W_r_x_and_dot = scratch("W_d_W_r_x_and_dot", (T, B, 2 * I), dtype)
     dot_W_d_W_r_x_W_r_x = scratch("dot_W_d_W_r_x_W_r_x", (T, B, I), dtype)
     dot_Delta_pre = scratch("dot_Delta_pre", (T, B, I), dtype)
     Delta = scratch("Delta", (T, B, I), dtype)
@@ -829,14 +830,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", A_log, dot_A_log, exp_A_log, A, dot_A,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", dot_parts, dot_W_r_x_B_C_x, dot_W_r_x,
+        "hvp_forward_before", dot_W_rBC_x, dot_W_r_x_B_C_x, dot_W_r_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", parts, dot_W_d_W_r_x_W_r_x, b_d, dot_b_d, x, dot_x, dot_Delta_pre, Delta,
-        dot_Delta, Delta_x, dot_Delta_x,
+        "hvp_forward_before2", W_d_W_r_x_and_dot, dot_W_d_W_r_x_W_r_x, b_d, dot_b_d, x, dot_x,
+        dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", dot_parts, dot_W_r_x_B_C_x, dot_B, dot_C,
+        "hvp_forward_before3", dot_W_rBC_x, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C, dot_Delta_x, dot_B, h_rows,
@@ -849,13 +850,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_rBC[..., :R] = dot_W_r.T
     dot_W_rBC[..., R:R + N] = dot_W_B.T
     dot_W_rBC[..., R + N:R + 2 * N] = dot_W_C.T
-    dot_W_d2[..., :I] = W_d.T
-    dot_W_d2[..., I:2 * I] = dot_W_d.T
+    W_d_and_dot[..., :I] = W_d.T
+    W_d_and_dot[..., I:2 * I] = dot_W_d.T
     hvp_forward_once()
     product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
-    product(x.reshape(-1, I), dot_W_rBC, dot_parts.reshape(-1, R + 2 * N))
+    product(x.reshape(-1, I), dot_W_rBC, dot_W_rBC_x.reshape(-1, R + 2 * N))
     product(dot_x.reshape(-1, I), W_rBC, dot_W_r_x_B_C_x.reshape(-1, R + 2 * N))
-    product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], dot_W_d2, parts.reshape(-1, 2 * I))
+    product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d_and_dot, W_d_W_r_x_and_dot.reshape(-1, 2 * I))
     hvp_forward_before()
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(dot_W_r_x.reshape(-1, R), W_d.T, dot_W_d_W_r_x_W_r_x.reshape(-1, I))
@@ -867,12 +868,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_D = np.ascontiguousarray(dot_params["D"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, I, N), dtype)
-    dot_W_d22 = scratch("dot_W_d22", (2 * I, R), dtype)
-    parts2 = scratch("parts2", (2 * R + 2 * N, I), dtype)
-    dot_Delta2 = scratch("dot_Delta2", (T, B, I), dtype)
-    Delta_x2 = scratch("Delta_x2", (T, B, I), dtype)
-    dot_Delta_x2 = scratch("dot_Delta_x2", (T, B, I), dtype)
-    dot_h_pre2 = scratch("dot_h_pre2", (T, B, I, N), dtype)
+    W_d_and_dot_T = scratch("W_d_and_dot_T", (2 * I, R), dtype)
+    W_rB_and_dot = scratch("W_rB_and_dot", (2 * R + 2 * N, I), dtype)
+    dot_Delta_again = scratch("dot_Delta_again", (T, B, I), dtype)
+    Delta_x_again = scratch("Delta_x_again", (T, B, I), dtype)
+    dot_Delta_x_again = scratch("dot_Delta_x_again", (T, B, I), dtype)
+    dot_h_pre = scratch("dot_h_pre", (T, B, I, N), dtype)
     d_dot_C = scratch("d_dot_C", (T, B, N), dtype)
     d_C = scratch("d_C", (T, B, N), dtype)
     d_x_C = scratch("d_x_C", (T, B, I), dtype)
@@ -888,14 +889,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_A = scratch("d_dot_A", (I, N), dtype)
     d_A_h_pre = scratch("d_A_h_pre", (I, N), dtype)
     d_A_dot_h_pre = scratch("d_A_dot_h_pre", (I, N), dtype)
-    d_parts = scratch("d_parts", (T, B, 2 * R + 2 * N), dtype)
+    d_W_r_x_B_and_dot = scratch("d_W_r_x_B_and_dot", (T, B, 2 * R + 2 * N), dtype)
     d_B_Delta_x_B = scratch("d_B_Delta_x_B", (T, B, N), dtype)
     d_B_dot_Delta_x_B = scratch("d_B_dot_Delta_x_B", (T, B, N), dtype)
     d_dot_Delta_dot_h_pre = scratch("d_dot_Delta_dot_h_pre", (T, B, I), dtype)
     d_Delta_h_pre = scratch("d_Delta_h_pre", (T, B, I), dtype)
     d_Delta_dot_h_pre = scratch("d_Delta_dot_h_pre", (T, B, I), dtype)
-    d_dot_Delta_pre2 = scratch("d_dot_Delta_pre2", (T, B, 2 * I), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_Delta_pre_and_dot = scratch("d_Delta_pre_and_dot", (T, B, 2 * I), dtype)
+    d_x_W_r_x_B_and_dot = scratch("d_x_W_r_x_B_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_d_W_d_W_r_x = scratch("d_W_d_W_d_W_r_x", (I, R), dtype)
     d_W_d_dot_W_d_W_r_x_W_r_x = scratch("d_W_d_dot_W_d_W_r_x_W_r_x", (I, R), dtype)
@@ -921,32 +922,33 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum2", dy, dot_h_rows, d_C,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_Delta_pre, Delta, x, dot_x, dot_Delta2, Delta_x2, dot_Delta_x2,
+        "hvp_backward_before", dot_Delta_pre, Delta, x, dot_x, dot_Delta_again, Delta_x_again,
+        dot_Delta_x_again,
     )
     hvp_backward_before2 = kernel(
-        "hvp_backward_before2", dot_Delta2, dot_A, Delta, A, dot_h_pre2,
+        "hvp_backward_before2", dot_Delta_again, dot_A, Delta, A, dot_h_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_h_prev_rows, dy, W_r_x_B_C, d_h_prev_rows, dot_C, h_exp, dot_h_exp,
         d_dot_h, d_h,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_h, Delta_x2, d_parts,
+        "hvp_backward_after_sum", d_dot_h, Delta_x_again, d_W_r_x_B_and_dot,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_h, Delta_x2, d_B_Delta_x_B,
+        "hvp_backward_after_sum2", d_h, Delta_x_again, d_B_Delta_x_B,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_h, dot_Delta_x2, d_B_dot_Delta_x_B,
+        "hvp_backward_after_sum3", d_dot_h, dot_Delta_x_again, d_B_dot_Delta_x_B,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", dy, dot_x, d_D,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_parts,
+        "hvp_backward_after", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_B_and_dot,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre2, dot_h_rows, h_exp, A,
+        "hvp_backward_after_rows", d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows, h_exp, A,
         dot_A, d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre,
         d_dot_Delta_dot_h_pre, d_Delta_h_pre, d_Delta_dot_h_pre,
     )
@@ -957,16 +959,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum6", d_h_pre, Delta, d_A_h_pre,
     )
     hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", d_dot_h_pre, dot_Delta2, d_A_dot_h_pre,
+        "hvp_backward_after_sum7", d_dot_h_pre, dot_Delta_again, d_A_dot_h_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_Delta_dot_h_pre,
         d_dot_Delta_x, x, dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre, dot_x, d_Delta_x,
-        d_dot_Delta_pre2,
+        d_Delta_pre_and_dot,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_parts, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta2,
-        dy, dot_D, d_x,
+        "hvp_backward_after3", d_x_W_r_x_B_and_dot, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x,
+        dot_Delta_again, dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_A_h_pre, d_A_dot_h_pre, d_dot_A, dot_A_log, exp_A_log, d_A_log,
@@ -981,12 +983,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_W_B_B, d_W_B_dot_B_x, d_W_C_C, d_W_C_dot_C_x, d_W_B, d_W_C,
     )
 
-    dot_W_d22[:I] = W_d
-    dot_W_d22[I:2 * I] = dot_W_d
-    parts2[:R] = W_r
-    parts2[R:2 * R] = dot_W_r
-    parts2[2 * R:2 * R + N] = W_B
-    parts2[2 * R + N:2 * R + 2 * N] = dot_W_B
+    W_d_and_dot_T[:I] = W_d
+    W_d_and_dot_T[I:2 * I] = dot_W_d
+    W_rB_and_dot[:R] = W_r
+    W_rB_and_dot[R:2 * R] = dot_W_r
+    W_rB_and_dot[2 * R:2 * R + N] = W_B
+    W_rB_and_dot[2 * R + N:2 * R + 2 * N] = dot_W_B
     # through y = h @ C + D * x
     hvp_backward_before_sum()
     # through y = h @ C + D * x
@@ -1008,7 +1010,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum3()
     # through B = W_B @ x
     product(
-        d_parts.reshape(-1, 2 * R + 2 * N)[:, 2 * R + N:2 * R + 2 * N].T,
+        d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, 2 * R + N:2 * R + 2 * N].T,
         dot_x.reshape(-1, I),
         d_W_B_dot_B_x,
     )
@@ -1020,7 +1022,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum4()
     hvp_backward_after()
     # through B = W_B @ x
-    product(d_parts.reshape(-1, 2 * R + 2 * N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
+    product(d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
     hvp_backward_after_rows()
     # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     hvp_backward_after_sum5()
@@ -1031,31 +1033,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after2()
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(
-        d_dot_Delta_pre2.reshape(-1, 2 * I)[:, I:2 * I],
+        d_Delta_pre_and_dot.reshape(-1, 2 * I)[:, I:2 * I],
         W_d,
-        d_parts.reshape(-1, 2 * R + 2 * N)[:, R:2 * R],
+        d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, R:2 * R],
     )
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_dot_Delta_pre2.reshape(-1, 2 * I), dot_W_d22, d_parts.reshape(-1, 2 * R + 2 * N)[:, :R])
-    product(d_parts.reshape(-1, 2 * R + 2 * N), parts2, d_x_parts.reshape(-1, I))
+    product(
+        d_Delta_pre_and_dot.reshape(-1, 2 * I),
+        W_d_and_dot_T,
+        d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, :R],
+    )
+    product(d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N), W_rB_and_dot, d_x_W_r_x_B_and_dot.reshape(-1, I))
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(
-        d_dot_Delta_pre2.reshape(-1, 2 * I)[:, :I].T,
+        d_Delta_pre_and_dot.reshape(-1, 2 * I)[:, :I].T,
         W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R],
         d_W_d_W_d_W_r_x,
     )
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(
-        d_dot_Delta_pre2.reshape(-1, 2 * I)[:, I:2 * I].T,
+        d_Delta_pre_and_dot.reshape(-1, 2 * I)[:, I:2 * I].T,
         dot_W_r_x.reshape(-1, R),
         d_W_d_dot_W_d_W_r_x_W_r_x,
     )
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_parts.reshape(-1, 2 * R + 2 * N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
+    product(d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_parts.reshape(-1, 2 * R + 2 * N)[:, R:2 * R].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
+    product(
+        d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, R:2 * R].T,
+        dot_x.reshape(-1, I),
+        d_W_r_dot_W_r_x_x,
+    )
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    np.sum(d_dot_Delta_pre2.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
+    np.sum(d_Delta_pre_and_dot.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

@@ -200,7 +200,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ f_h2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ f_h_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -211,7 +211,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             f_h);
-        f_h2_at[(iT * B + iB) * H + iH] = storage_t(f_h);
+        f_h_steps_at[(iT * B + iB) * H + iH] = storage_t(f_h);
     }
 }
 
@@ -404,12 +404,12 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_fh_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_f_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_fh_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_f_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ f_h2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ f_steps_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ f_h_steps_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -417,13 +417,13 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t f, f_h;
         states_backward_before_point(
-            compute_t(W_fh_x2_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(U_f_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_fh_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_f_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             f, f_h);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        f_h2_at[(iT * B + iB) * H + iH] = storage_t(f_h);
+        f_steps_at[(iT * B + iB) * H + iH] = storage_t(f);
+        f_h_steps_at[(iT * B + iB) * H + iH] = storage_t(f_h);
     }
 }
 
@@ -438,10 +438,10 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_fh_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_h_f_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_fh_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_f_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -449,11 +449,11 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
     {
         compute_t n_;
         states_backward_before2_point(
-            compute_t(W_fh_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_h_f_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_fh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_h_f_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_h_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -473,8 +473,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ f_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_fn_pre_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -485,8 +485,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(f_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_fn_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_n_pre);
@@ -508,8 +508,8 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ d_f_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ f_steps_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_fn_pre_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -520,8 +520,8 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
             compute_t(d_f_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(f_steps_at[(t * B + iB) * H + iH]),
             d_f_pre);
         d_fn_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
     }
@@ -539,7 +539,7 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_f_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_f_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f_steps_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -550,7 +550,7 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
         states_backward_step3_point(
             compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
             compute_t(d_f_h_at[iB * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -724,7 +724,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fh_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_fh_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
@@ -735,9 +735,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_h_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_fh_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_fh_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_h_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -765,9 +765,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_f_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_fh_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
@@ -775,17 +775,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_f_h2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ f_h_and_dot_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t f, dot_f, f_h, dot_f_h;
         jvp_step_point(
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(U_f_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(W_fh_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -794,8 +794,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             f, dot_f, f_h, dot_f_h);
         f_at[iB * H + iH] = storage_t(f);
         dot_f_at[iB * H + iH] = storage_t(dot_f);
-        dot_f_h2_at[iB * (2 * H) + iH] = storage_t(f_h);
-        dot_f_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
+        f_h_and_dot_at[iB * (2 * H) + iH] = storage_t(f_h);
+        f_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
     }
 }
 
@@ -818,7 +818,7 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fh_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_h_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
@@ -834,7 +834,7 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_fh_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
@@ -867,7 +867,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fh_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_fh_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
@@ -878,9 +878,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_fh_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_fh_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_h_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -908,9 +908,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_f_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_fh_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
@@ -919,17 +919,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_f_h2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ f_h_and_dot_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_f_pre, f, dot_f, f_h, dot_f_h;
         hvp_forward_step_point(
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(U_f_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(W_fh_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -939,8 +939,8 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
-        dot_f_h2_at[iB * (2 * H) + iH] = storage_t(f_h);
-        dot_f_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
+        f_h_and_dot_at[iB * (2 * H) + iH] = storage_t(f_h);
+        f_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
     }
 }
 
@@ -964,7 +964,7 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fh_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_h_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
@@ -983,7 +983,7 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_fh_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
@@ -1063,7 +1063,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_n_pre_and_dot_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1079,8 +1079,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
@@ -1113,7 +1113,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_f_pre2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_f_pre_and_dot_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1131,25 +1131,25 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre);
-        d_dot_f_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_f_pre);
-        d_dot_f_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
+        d_f_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_f_pre);
+        d_f_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
     }
 }
 
 inline_point void hvp_backward_step3_point(
-    const compute_t d_h_prev_parts, const compute_t d_f_h, const compute_t f, const compute_t d_dot_f_h,
-    const compute_t dot_f, const compute_t d_h_next, const compute_t d_dot_h,
+    const compute_t d_h_prev_U_f_h_and_dot, const compute_t d_f_h, const compute_t f,
+    const compute_t d_dot_f_h, const compute_t dot_f, const compute_t d_h_next, const compute_t d_dot_h,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - f;
-    d_h_prev = d_h_prev_parts + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
+    d_h_prev = d_h_prev_U_f_h_and_dot + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
     d_dot_h_prev = f * d_dot_f_h + d_dot_h * s1 + d_dot_h_prev_dot_U_f_h_h_prev;
 }
 
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_f_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_f_h_at = static_cast<storage_t*>(at[3]);
@@ -1164,7 +1164,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_f_h_and_dot_at[iB * H + iH]),
             compute_t(d_f_h_at[iB * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_f_h_at[iB * H + iH]),
@@ -1179,16 +1179,16 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+    const compute_t d_x_W_f_x_and_dot, const compute_t d_x_W_h_x_and_dot, compute_t& d_x)
 {
-    d_x = d_x_parts2 + d_x_parts;
+    d_x = d_x_W_f_x_and_dot + d_x_W_h_x_and_dot;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_f_x_and_dot_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_h_x_and_dot_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1197,8 +1197,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_f_x_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_h_x_and_dot_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -1256,17 +1256,17 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_h_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_f, d_U_h;
         hvp_backward_finish2_point(
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_h_U_h_f_h_at[iH * H + iH2]),
-            compute_t(d_U_h_dot_U_h_f_h_f_h_at[iH * H + iH2]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_h_U_h_f_h_at[iH * H + jH]),
+            compute_t(d_U_h_dot_U_h_f_h_f_h_at[iH * H + jH]),
             d_U_f, d_U_h);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_h_at[iH * H + iH2] = storage_t(d_U_h);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_h_at[iH * H + jH] = storage_t(d_U_h);
     }
 }
 

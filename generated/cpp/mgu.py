@@ -199,8 +199,8 @@ def backward(params, tape, dy, dstate=None):
     W_h = np.ascontiguousarray(params["W_h"])
     U_h = np.ascontiguousarray(params["U_h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_fh2 = scratch("W_fh2", (2 * H, I), dtype)
-    f_h2 = scratch("f_h2", (T, B, H), dtype)
+    W_fh_T = scratch("W_fh_T", (2 * H, I), dtype)
+    f_h_steps = scratch("f_h_steps", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_fn_pre = scratch("d_fn_pre", (T, B, 2 * H), dtype)
     d_f_h = scratch("d_f_h", (B, H), dtype)
@@ -212,7 +212,7 @@ def backward(params, tape, dy, dstate=None):
     d_U_h = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_before = kernel(
-        "backward_before", f, h_rows, f_h2,
+        "backward_before", f, h_rows, f_h_steps,
     )
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, f, n, d_h, d_fn_pre,
@@ -224,8 +224,8 @@ def backward(params, tape, dy, dstate=None):
         "backward_step3", d_h_prev_U_f_h, d_f_h, f, d_h, d_h_prev_rows,
     )
 
-    W_fh2[:H] = W_f
-    W_fh2[H:2 * H] = W_h
+    W_fh_T[:H] = W_f
+    W_fh_T[H:2 * H] = W_h
     backward_before()
 
     for t in reversed(range(T)):
@@ -237,13 +237,13 @@ def backward(params, tape, dy, dstate=None):
         product(d_fn_pre[t][:, :H], U_f, d_h_prev_U_f_h)
         backward_step3(t)
 
-    product(d_fn_pre.reshape(-1, 2 * H), W_fh2, d_x.reshape(-1, I))
+    product(d_fn_pre.reshape(-1, 2 * H), W_fh_T, d_x.reshape(-1, I))
     product(d_fn_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fh)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
     np.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h2.reshape(-1, H), d_U_h)
+    product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h_steps.reshape(-1, H), d_U_h)
 
     dparams = {
         "W_f": d_W_fh[:H],
@@ -319,13 +319,13 @@ def backward_states(params, tape, cotangents, dstate):
     U_h = np.ascontiguousarray(params["U_h"])
     b_h = np.ascontiguousarray(params["b_h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_fh2 = scratch("W_fh2", (I, 2 * H), dtype)
-    W_fh_x2 = scratch("W_fh_x2", (T, B, 2 * H), dtype)
-    U_f_h2 = scratch("U_f_h2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    f_h2 = scratch("f_h2", (T, B, H), dtype)
-    U_h_f_h2 = scratch("U_h_f_h2", (T, B, H), dtype)
-    n2 = scratch("n2", (T, B, H), dtype)
+    W_fh = scratch("W_fh", (I, 2 * H), dtype)
+    W_fh_x = scratch("W_fh_x", (T, B, 2 * H), dtype)
+    U_f_h_steps = scratch("U_f_h_steps", (T, B, H), dtype)
+    f_steps = scratch("f_steps", (T, B, H), dtype)
+    f_h_steps = scratch("f_h_steps", (T, B, H), dtype)
+    U_h_f_h_steps = scratch("U_h_f_h_steps", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_fn_pre = scratch("d_fn_pre", (T, B, 2 * H), dtype)
     d_f_h = scratch("d_f_h", (B, H), dtype)
@@ -337,29 +337,29 @@ def backward_states(params, tape, cotangents, dstate):
     d_U_h = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_before = kernel(
-        "states_backward_before", W_fh_x2, U_f_h2, b_f, h_rows, f2, f_h2,
+        "states_backward_before", W_fh_x, U_f_h_steps, b_f, h_rows, f_steps, f_h_steps,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", W_fh_x2, U_h_f_h2, b_h, n2,
+        "states_backward_before2", W_fh_x, U_h_f_h_steps, b_h, n,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, f2, n2, d_h, d_fn_pre,
+        "states_backward_step", dy, d_h_prev_rows, f_steps, n, d_h, d_fn_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_f_h, h_rows, d_h, n2, f2, d_fn_pre,
+        "states_backward_step2", d_f_h, h_rows, d_h, n, f_steps, d_fn_pre,
     )
     states_backward_step3 = kernel(
-        "states_backward_step3", d_h_prev_U_f_h, d_f_h, f2, d_h, d_h_prev_rows,
+        "states_backward_step3", d_h_prev_U_f_h, d_f_h, f_steps, d_h, d_h_prev_rows,
     )
 
-    W_fh2[..., :H] = W_f.T
-    W_fh2[..., H:2 * H] = W_h.T
-    product(x.reshape(-1, I), W_fh2, W_fh_x2.reshape(-1, 2 * H))
+    W_fh[..., :H] = W_f.T
+    W_fh[..., H:2 * H] = W_h.T
+    product(x.reshape(-1, I), W_fh, W_fh_x.reshape(-1, 2 * H))
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(h_rows[:-1].reshape(-1, H), U_f.T, U_f_h2.reshape(-1, H))
+    product(h_rows[:-1].reshape(-1, H), U_f.T, U_f_h_steps.reshape(-1, H))
     states_backward_before()
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(f_h2.reshape(-1, H), U_h.T, U_h_f_h2.reshape(-1, H))
+    product(f_h_steps.reshape(-1, H), U_h.T, U_h_f_h_steps.reshape(-1, H))
     states_backward_before2()
 
     for t in reversed(range(T)):
@@ -371,13 +371,13 @@ def backward_states(params, tape, cotangents, dstate):
         product(d_fn_pre[t][:, :H], U_f, d_h_prev_U_f_h)
         states_backward_step3(t)
 
-    product(d_fn_pre.reshape(-1, 2 * H), W_fh2.T, d_x.reshape(-1, I))
+    product(d_fn_pre.reshape(-1, 2 * H), W_fh.T, d_x.reshape(-1, I))
     product(d_fn_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fh)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
     np.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h2.reshape(-1, H), d_U_h)
+    product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h_steps.reshape(-1, H), d_U_h)
 
     dparams = {
         "W_f": d_W_fh[:H],
@@ -541,61 +541,62 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    W_fh_and_dot = scratch("W_fh_and_dot", (I, 4 * H), dtype)
     W_fh = scratch("W_fh", (I, 2 * H), dtype)
-    dot_U_h2 = scratch("dot_U_h2", (2 * H, H), dtype)
-    dot_U_f2 = scratch("dot_U_f2", (H, 2 * H), dtype)
-    U_f_T2 = scratch("U_f_T2", (H, H), dtype)
+    dot_and_U_h = scratch("dot_and_U_h", (2 * H, H), dtype)
+    U_f_and_dot = scratch("U_f_and_dot", (H, 2 * H), dtype)
+    U_f_turned = scratch("U_f_turned", (H, H), dtype)
     U_h_T = scratch("U_h_T", (H, H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    W_fh_x_and_dot = scratch("W_fh_x_and_dot", (T, B, 4 * H), dtype)
     dot_W_fh_x_x = scratch("dot_W_fh_x_x", (T, B, 2 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    U_f_h_and_dot = scratch("U_f_h_and_dot", (B, 2 * H), dtype)
     dot_U_f_h_h_prev = scratch("dot_U_f_h_h_prev", (B, H), dtype)
     f = scratch("f", (B, H), dtype)
     dot_f = scratch("dot_f", (B, H), dtype)
-    dot_f_h2 = scratch("dot_f_h2", (B, 2 * H), dtype)
+    f_h_and_dot = scratch("f_h_and_dot", (B, 2 * H), dtype)
     U_h_f_h = scratch("U_h_f_h", (B, H), dtype)
     dot_U_h_f_h = scratch("dot_U_h_f_h", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
+        "jvp_before", W_fh_x_and_dot, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows, f, dot_f,
-        dot_f_h2,
+        "jvp_step", U_f_h_and_dot, dot_U_f_h_h_prev, W_fh_x_and_dot, b_f, dot_W_f_x, dot_b_f, h_rows,
+        dot_h_rows, f, dot_f, f_h_and_dot,
     )
     jvp_step2 = kernel(
-        "jvp_step2", parts2, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows,
+        "jvp_step2", W_fh_x_and_dot, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f,
+        dot_h_rows,
     )
 
-    parts[..., :H] = W_f.T
-    parts[..., H:2 * H] = dot_W_f.T
-    parts[..., 2 * H:3 * H] = W_h.T
-    parts[..., 3 * H:4 * H] = dot_W_h.T
-    W_fh[..., :H] = parts[..., :H]
-    W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    dot_U_h2[:H] = dot_U_h.T
-    dot_U_h2[H:2 * H] = U_h.T
-    dot_U_f2[..., :H] = U_f.T
-    dot_U_f2[..., H:2 * H] = dot_U_f.T
-    U_f_T2[...] = U_f.T
+    W_fh_and_dot[..., :H] = W_f.T
+    W_fh_and_dot[..., H:2 * H] = dot_W_f.T
+    W_fh_and_dot[..., 2 * H:3 * H] = W_h.T
+    W_fh_and_dot[..., 3 * H:4 * H] = dot_W_h.T
+    W_fh[..., :H] = W_fh_and_dot[..., :H]
+    W_fh[..., H:2 * H] = W_fh_and_dot[..., 2 * H:3 * H]
+    dot_and_U_h[:H] = dot_U_h.T
+    dot_and_U_h[H:2 * H] = U_h.T
+    U_f_and_dot[..., :H] = U_f.T
+    U_f_and_dot[..., H:2 * H] = dot_U_f.T
+    U_f_turned[...] = U_f.T
     U_h_T[...] = U_h.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(x.reshape(-1, I), W_fh_and_dot, W_fh_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_fh, dot_W_fh_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], dot_U_f2, parts3)
+        product(h_rows[t], U_f_and_dot, U_f_h_and_dot)
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
+        product(dot_h_rows[t], U_f_turned, dot_U_f_h_h_prev)
         jvp_step(t)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(dot_f_h2[:, :H], U_h_T, U_h_f_h)
+        product(f_h_and_dot[:, :H], U_h_T, U_h_f_h)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(dot_f_h2, dot_U_h2, dot_U_h_f_h)
+        product(f_h_and_dot, dot_and_U_h, dot_U_h_f_h)
         jvp_step2(t)
 
     last = {"h": h_rows[T].copy()}
@@ -633,22 +634,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    W_fh_and_dot = scratch("W_fh_and_dot", (I, 4 * H), dtype)
     W_fh = scratch("W_fh", (I, 2 * H), dtype)
-    dot_U_h2 = scratch("dot_U_h2", (2 * H, H), dtype)
-    dot_U_f2 = scratch("dot_U_f2", (H, 2 * H), dtype)
-    U_f_T2 = scratch("U_f_T2", (H, H), dtype)
-    U_h_T2 = scratch("U_h_T2", (H, H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_and_U_h = scratch("dot_and_U_h", (2 * H, H), dtype)
+    U_f_and_dot = scratch("U_f_and_dot", (H, 2 * H), dtype)
+    U_f_turned = scratch("U_f_turned", (H, H), dtype)
+    U_h_turned = scratch("U_h_turned", (H, H), dtype)
+    W_fh_x_and_dot = scratch("W_fh_x_and_dot", (T, B, 4 * H), dtype)
     dot_W_fh_x_x = scratch("dot_W_fh_x_x", (T, B, 2 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    U_f_h_and_dot = scratch("U_f_h_and_dot", (B, 2 * H), dtype)
     dot_U_f_h_h_prev = scratch("dot_U_f_h_h_prev", (B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     dot_f = scratch("dot_f", (T, B, H), dtype)
-    dot_f_h2 = scratch("dot_f_h2", (B, 2 * H), dtype)
+    f_h_and_dot = scratch("f_h_and_dot", (B, 2 * H), dtype)
     U_h_f_h = scratch("U_h_f_h", (B, H), dtype)
     dot_U_h_f_h = scratch("dot_U_h_f_h", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
@@ -657,61 +658,61 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
+        "hvp_forward_before", W_fh_x_and_dot, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows,
-        dot_f_pre, f, dot_f, dot_f_h2,
+        "hvp_forward_step", U_f_h_and_dot, dot_U_f_h_h_prev, W_fh_x_and_dot, b_f, dot_W_f_x, dot_b_f,
+        h_rows, dot_h_rows, dot_f_pre, f, dot_f, f_h_and_dot,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", parts2, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f,
-        dot_h_rows, dot_n_pre, n, dot_n,
+        "hvp_forward_step2", W_fh_x_and_dot, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows,
+        dot_f, dot_h_rows, dot_n_pre, n, dot_n,
     )
 
-    parts[..., :H] = W_f.T
-    parts[..., H:2 * H] = dot_W_f.T
-    parts[..., 2 * H:3 * H] = W_h.T
-    parts[..., 3 * H:4 * H] = dot_W_h.T
-    W_fh[..., :H] = parts[..., :H]
-    W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    dot_U_h2[:H] = dot_U_h.T
-    dot_U_h2[H:2 * H] = U_h.T
-    dot_U_f2[..., :H] = U_f.T
-    dot_U_f2[..., H:2 * H] = dot_U_f.T
-    U_f_T2[...] = U_f.T
-    U_h_T2[...] = U_h.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    W_fh_and_dot[..., :H] = W_f.T
+    W_fh_and_dot[..., H:2 * H] = dot_W_f.T
+    W_fh_and_dot[..., 2 * H:3 * H] = W_h.T
+    W_fh_and_dot[..., 3 * H:4 * H] = dot_W_h.T
+    W_fh[..., :H] = W_fh_and_dot[..., :H]
+    W_fh[..., H:2 * H] = W_fh_and_dot[..., 2 * H:3 * H]
+    dot_and_U_h[:H] = dot_U_h.T
+    dot_and_U_h[H:2 * H] = U_h.T
+    U_f_and_dot[..., :H] = U_f.T
+    U_f_and_dot[..., H:2 * H] = dot_U_f.T
+    U_f_turned[...] = U_f.T
+    U_h_turned[...] = U_h.T
+    product(x.reshape(-1, I), W_fh_and_dot, W_fh_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_fh, dot_W_fh_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], dot_U_f2, parts3)
+        product(h_rows[t], U_f_and_dot, U_f_h_and_dot)
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
+        product(dot_h_rows[t], U_f_turned, dot_U_f_h_h_prev)
         hvp_forward_step(t)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(dot_f_h2[:, :H], U_h_T2, U_h_f_h)
+        product(f_h_and_dot[:, :H], U_h_turned, U_h_f_h)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(dot_f_h2, dot_U_h2, dot_U_h_f_h)
+        product(f_h_and_dot, dot_and_U_h, dot_U_h_f_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    dot_W_h2 = scratch("dot_W_h2", (2 * H, I), dtype)
-    dot_W_f2 = scratch("dot_W_f2", (2 * H, I), dtype)
-    dot_U_h22 = scratch("dot_U_h22", (2 * H, H), dtype)
-    dot_U_f22 = scratch("dot_U_f22", (2 * H, H), dtype)
+    W_h_and_dot = scratch("W_h_and_dot", (2 * H, I), dtype)
+    W_f_and_dot = scratch("W_f_and_dot", (2 * H, I), dtype)
+    U_h_and_dot = scratch("U_h_and_dot", (2 * H, H), dtype)
+    U_f_and_dot_T = scratch("U_f_and_dot_T", (2 * H, H), dtype)
     f_h = scratch("f_h", (T, B, H), dtype)
     dot_f_h = scratch("dot_f_h", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
+    d_n_pre_and_dot = scratch("d_n_pre_and_dot", (T, B, 2 * H), dtype)
     d_dot_f_h = scratch("d_dot_f_h", (B, H), dtype)
     d_f_h = scratch("d_f_h", (B, H), dtype)
-    d_dot_f_pre2 = scratch("d_dot_f_pre2", (T, B, 2 * H), dtype)
-    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_f_pre_and_dot = scratch("d_f_pre_and_dot", (T, B, 2 * H), dtype)
+    d_h_prev_U_f_h_and_dot = scratch("d_h_prev_U_f_h_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
-    d_x_parts2 = scratch("d_x_parts2", (T, B, I), dtype)
+    d_x_W_h_x_and_dot = scratch("d_x_W_h_x_and_dot", (T, B, I), dtype)
+    d_x_W_f_x_and_dot = scratch("d_x_W_f_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, I), dtype)
     d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, I), dtype)
@@ -734,18 +735,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h,
-        d_dot_n_pre2,
+        d_n_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_f_h, h_rows, d_dot_h, n, dot_f_pre, f, d_f_h, dot_h_rows, d_h_prev_rows,
-        dot_n, d_dot_f_pre2,
+        dot_n, d_f_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_h_prev_parts, d_f_h, f, d_dot_f_h, dot_f, d_h_prev_rows, d_dot_h,
+        "hvp_backward_step3", d_h_prev_U_f_h_and_dot, d_f_h, f, d_dot_f_h, dot_f, d_h_prev_rows, d_dot_h,
         d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_x_parts2, d_x_parts, d_x,
+        "hvp_backward_after", d_x_W_f_x_and_dot, d_x_W_h_x_and_dot, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_f, d_W_h,
@@ -755,54 +756,54 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_f, d_U_h,
     )
 
-    dot_W_h2[:H] = W_h
-    dot_W_h2[H:2 * H] = dot_W_h
-    dot_W_f2[:H] = W_f
-    dot_W_f2[H:2 * H] = dot_W_f
-    dot_U_h22[:H] = U_h
-    dot_U_h22[H:2 * H] = dot_U_h
-    dot_U_f22[:H] = U_f
-    dot_U_f22[H:2 * H] = dot_U_f
+    W_h_and_dot[:H] = W_h
+    W_h_and_dot[H:2 * H] = dot_W_h
+    W_f_and_dot[:H] = W_f
+    W_f_and_dot[H:2 * H] = dot_W_f
+    U_h_and_dot[:H] = U_h
+    U_h_and_dot[H:2 * H] = dot_U_h
+    U_f_and_dot_T[:H] = U_f
+    U_f_and_dot_T[H:2 * H] = dot_U_f
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_dot_n_pre2[t][:, H:2 * H], U_h, d_dot_f_h)
+        product(d_n_pre_and_dot[t][:, H:2 * H], U_h, d_dot_f_h)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_dot_n_pre2[t], dot_U_h22, d_f_h)
+        product(d_n_pre_and_dot[t], U_h_and_dot, d_f_h)
         hvp_backward_step2(t)
-        product(d_dot_f_pre2[t], dot_U_f22, d_h_prev_parts)
+        product(d_f_pre_and_dot[t], U_f_and_dot_T, d_h_prev_U_f_h_and_dot)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_dot_f_pre2[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+        product(d_f_pre_and_dot[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         hvp_backward_step3(t)
 
-    product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_h2, d_x_parts.reshape(-1, I))
-    product(d_dot_f_pre2.reshape(-1, 2 * H), dot_W_f2, d_x_parts2.reshape(-1, I))
+    product(d_n_pre_and_dot.reshape(-1, 2 * H), W_h_and_dot, d_x_W_h_x_and_dot.reshape(-1, I))
+    product(d_f_pre_and_dot.reshape(-1, 2 * H), W_f_and_dot, d_x_W_f_x_and_dot.reshape(-1, I))
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_f_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_dot_f_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    product(d_f_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+    product(d_f_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_dot_f_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_f_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_f)
+    np.sum(d_f_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_f)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, f_h.reshape(-1, H), d_U_h_U_h_f_h)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, f_h.reshape(-1, H), d_U_h_U_h_f_h)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_f_h.reshape(-1, H), d_U_h_dot_U_h_f_h_f_h)
+    product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_f_h.reshape(-1, H), d_U_h_dot_U_h_f_h_f_h)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    np.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+    np.sum(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
     hvp_backward_after()
     hvp_backward_finish()
     hvp_backward_finish2()

@@ -331,11 +331,11 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_zh_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zh_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -343,13 +343,13 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t z, n_;
         states_backward_before_point(
-            compute_t(W_zh_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_zh_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_h_at[iH]),
             z, n_);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -366,7 +366,7 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -378,7 +378,7 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         states_backward_sequence_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             d_h_next,
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
             d_h, d_h_prev);
         d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -400,9 +400,9 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_z_pre_n_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -412,9 +412,9 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_n, d_z_pre;
         states_backward_after_point(
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(z2_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(n2_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
             d_n, d_z_pre);
         d_z_pre_n_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_n);
         d_z_pre_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
@@ -585,7 +585,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zh_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zh_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[3]);
@@ -602,14 +602,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t z, dot_z, n_, dot_n;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_b_h_at[iH]),
             z, dot_z, n_, dot_n);
@@ -685,7 +685,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zh_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zh_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[3]);
@@ -703,14 +703,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_z_pre, z, dot_z, n_, dot_n;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_b_h_at[iH]),
             dot_z_pre, z, dot_z, n_, dot_n);
@@ -833,7 +833,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_z_pre_n_and_dot_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -851,10 +851,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             d_dot_n, d_n, d_dot_z_pre, d_z_pre);
-        d_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
-        d_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
-        d_parts_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_n_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
+        d_z_pre_n_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
+        d_z_pre_n_and_dot_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_n_and_dot_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
     }
 }
 

@@ -181,7 +181,7 @@ def backward(params, tape, dy, dstate=None):
     W_z = np.ascontiguousarray(params["W_z"])
     W_h = np.ascontiguousarray(params["W_h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_zh2 = scratch("W_zh2", (2 * H, I), dtype)
+    W_zh_T = scratch("W_zh_T", (2 * H, I), dtype)
     d_h = scratch("d_h", (T, B, H), dtype)
     d_z_pre_n = scratch("d_z_pre_n", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
@@ -195,13 +195,13 @@ def backward(params, tape, dy, dstate=None):
         "backward_after", d_h, z, h_rows, n, d_z_pre_n,
     )
 
-    W_zh2[:H] = W_z
-    W_zh2[H:2 * H] = W_h
+    W_zh_T[:H] = W_z
+    W_zh_T[H:2 * H] = W_h
 
     backward_sequence()
 
     backward_after()
-    product(d_z_pre_n.reshape(-1, 2 * H), W_zh2, d_x.reshape(-1, I))
+    product(d_z_pre_n.reshape(-1, 2 * H), W_zh_T, d_x.reshape(-1, I))
     product(d_z_pre_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zh)
     np.sum(d_z_pre_n.reshape(-1, 2 * H), axis=0, out=d_b_zh)
 
@@ -262,10 +262,10 @@ def backward_states(params, tape, cotangents, dstate):
     W_h = np.ascontiguousarray(params["W_h"])
     b_h = np.ascontiguousarray(params["b_h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_zh2 = scratch("W_zh2", (I, 2 * H), dtype)
-    W_zh_x2 = scratch("W_zh_x2", (T, B, 2 * H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    n2 = scratch("n2", (T, B, H), dtype)
+    W_zh = scratch("W_zh", (I, 2 * H), dtype)
+    W_zh_x = scratch("W_zh_x", (T, B, 2 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    n = scratch("n", (T, B, H), dtype)
     d_h = scratch("d_h", (T, B, H), dtype)
     d_z_pre_n = scratch("d_z_pre_n", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
@@ -273,24 +273,24 @@ def backward_states(params, tape, cotangents, dstate):
     d_b_zh = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_before = kernel(
-        "states_backward_before", W_zh_x2, b_z, b_h, z2, n2,
+        "states_backward_before", W_zh_x, b_z, b_h, z, n,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", dy, d_h_prev_rows, z2, d_h,
+        "states_backward_sequence", dy, d_h_prev_rows, z, d_h,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_h, z2, h_rows, n2, d_z_pre_n,
+        "states_backward_after", d_h, z, h_rows, n, d_z_pre_n,
     )
 
-    W_zh2[..., :H] = W_z.T
-    W_zh2[..., H:2 * H] = W_h.T
-    product(x.reshape(-1, I), W_zh2, W_zh_x2.reshape(-1, 2 * H))
+    W_zh[..., :H] = W_z.T
+    W_zh[..., H:2 * H] = W_h.T
+    product(x.reshape(-1, I), W_zh, W_zh_x.reshape(-1, 2 * H))
     states_backward_before()
 
     states_backward_sequence()
 
     states_backward_after()
-    product(d_z_pre_n.reshape(-1, 2 * H), W_zh2.T, d_x.reshape(-1, I))
+    product(d_z_pre_n.reshape(-1, 2 * H), W_zh.T, d_x.reshape(-1, I))
     product(d_z_pre_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zh)
     np.sum(d_z_pre_n.reshape(-1, 2 * H), axis=0, out=d_b_zh)
 
@@ -428,9 +428,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    W_zh_and_dot = scratch("W_zh_and_dot", (I, 4 * H), dtype)
     W_zh = scratch("W_zh", (I, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    W_zh_x_and_dot = scratch("W_zh_x_and_dot", (T, B, 4 * H), dtype)
     dot_W_zh_x_x = scratch("dot_W_zh_x_x", (T, B, 2 * H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
@@ -439,19 +439,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, z, dot_z, n, dot_n,
+        "jvp_before", W_zh_x_and_dot, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, z, dot_z, n, dot_n,
     )
     jvp_sequence = kernel(
         "jvp_sequence", z, h_rows, n, dot_z, dot_h_rows, dot_n,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_h.T
-    parts[..., 3 * H:4 * H] = dot_W_h.T
-    W_zh[..., :H] = parts[..., :H]
-    W_zh[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    W_zh_and_dot[..., :H] = W_z.T
+    W_zh_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zh_and_dot[..., 2 * H:3 * H] = W_h.T
+    W_zh_and_dot[..., 3 * H:4 * H] = dot_W_h.T
+    W_zh[..., :H] = W_zh_and_dot[..., :H]
+    W_zh[..., H:2 * H] = W_zh_and_dot[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), W_zh_and_dot, W_zh_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_zh, dot_W_zh_x_x.reshape(-1, 2 * H))
     jvp_before()
 
@@ -488,9 +488,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    W_zh_and_dot = scratch("W_zh_and_dot", (I, 4 * H), dtype)
     W_zh = scratch("W_zh", (I, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    W_zh_x_and_dot = scratch("W_zh_x_and_dot", (T, B, 4 * H), dtype)
     dot_W_zh_x_x = scratch("dot_W_zh_x_x", (T, B, 2 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
@@ -500,20 +500,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, dot_z_pre, z, dot_z, n,
-        dot_n,
+        "hvp_forward_before", W_zh_x_and_dot, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, dot_z_pre, z, dot_z,
+        n, dot_n,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", z, h_rows, n, dot_z, dot_h_rows, dot_n,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_h.T
-    parts[..., 3 * H:4 * H] = dot_W_h.T
-    W_zh[..., :H] = parts[..., :H]
-    W_zh[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    W_zh_and_dot[..., :H] = W_z.T
+    W_zh_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zh_and_dot[..., 2 * H:3 * H] = W_h.T
+    W_zh_and_dot[..., 3 * H:4 * H] = dot_W_h.T
+    W_zh[..., :H] = W_zh_and_dot[..., :H]
+    W_zh[..., H:2 * H] = W_zh_and_dot[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), W_zh_and_dot, W_zh_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_zh, dot_W_zh_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
@@ -521,9 +521,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (T + 1, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    parts3 = scratch("parts3", (4 * H, I), dtype)
+    W_zh_and_dot_T = scratch("W_zh_and_dot_T", (4 * H, I), dtype)
     d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
+    d_z_pre_n_and_dot = scratch("d_z_pre_n_and_dot", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
     d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
@@ -540,33 +540,33 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_h, z, d_h_prev_rows, dot_z, h_rows, n, dot_z_pre, dot_h_rows, dot_n,
-        d_parts,
+        d_z_pre_n_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_z, d_W_h,
     )
 
-    parts3[:H] = W_z
-    parts3[H:2 * H] = dot_W_z
-    parts3[2 * H:3 * H] = W_h
-    parts3[3 * H:4 * H] = dot_W_h
+    W_zh_and_dot_T[:H] = W_z
+    W_zh_and_dot_T[H:2 * H] = dot_W_z
+    W_zh_and_dot_T[2 * H:3 * H] = W_h
+    W_zh_and_dot_T[3 * H:4 * H] = dot_W_h
 
     hvp_backward_sequence()
 
     hvp_backward_after()
-    product(d_parts.reshape(-1, 4 * H), parts3, d_x.reshape(-1, I))
+    product(d_z_pre_n_and_dot.reshape(-1, 4 * H), W_zh_and_dot_T, d_x.reshape(-1, I))
     # through z = sigmoid(W_z @ x + b_z)
-    product(d_parts.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = sigmoid(W_z @ x + b_z)
-    product(d_parts.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+    product(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = sigmoid(W_z @ x + b_z)
-    np.sum(d_parts.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
     # through n = W_h @ x + b_h
-    product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+    product(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
     # through n = W_h @ x + b_h
-    product(d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
+    product(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
     # through n = W_h @ x + b_h
-    np.sum(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+    np.sum(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
     hvp_backward_finish()
 
     dot_dparams = {

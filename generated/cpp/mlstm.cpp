@@ -570,7 +570,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -586,7 +586,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             v_k, d_C, d_C_prev);
-        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        v_k_at[(iB * H + iH) * K + iK] = storage_t(v_k);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
     }
@@ -616,7 +616,7 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -625,7 +625,7 @@ extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(v_k_at[(iB * H + iH) * K + iK]);
         d_i_C_at[iB] = storage_t(total);
     }
 }
@@ -1294,13 +1294,13 @@ inline_point void states_backward_once_point(
 extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 K = sizes[4];
-    storage_t* __restrict__ sqrt_K2_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[0]);
     {
         compute_t sqrt_K;
         states_backward_once_point(
             compute_t(K),
             sqrt_K);
-        sqrt_K2_at[0] = storage_t(sqrt_K);
+        sqrt_K_at[0] = storage_t(sqrt_K);
     }
 }
 
@@ -1313,19 +1313,19 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ log_f_softplus2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t h_exp = exp(-m);
-        h_exp2_at[iT * B + iB] = storage_t(h_exp);
+        h_exp_at[iT * B + iB] = storage_t(h_exp);
         double w_i_x_total = 0;
         double w_f_x_total = 0;
         #pragma omp simd reduction(+:w_i_x_total, w_f_x_total)
@@ -1360,58 +1360,58 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         // through f = exp(log_f + m[t-1] - m)
         const compute_t f_pre = s1 + s2;
         const compute_t f = exp(f_pre);
-        log_i2_at[iT * B + iB] = storage_t(log_i);
-        log_f_softplus2_at[iT * B + iB] = storage_t(log_f_softplus);
-        m_pre2_at[iT * B + iB] = storage_t(m_pre);
-        i2_at[iT * B + iB] = storage_t(i);
-        f2_at[iT * B + iB] = storage_t(f);
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
+        m_pre_at[iT * B + iB] = storage_t(m_pre);
+        i_at[iT * B + iB] = storage_t(i);
+        f_at[iT * B + iB] = storage_t(f);
     }
 }
 
 extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_qkvo_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ sqrt_K2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ n_q2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ abs_n_q2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ max_abs_n_q2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t sqrt_K = compute_t(sqrt_K2_at[0]);
+        const compute_t sqrt_K = compute_t(sqrt_K_at[0]);
         double n_q_total = 0;
         #pragma omp simd reduction(+:n_q_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t W_q_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]);
             const compute_t b_q = compute_t(b_q_at[iK]);
-            const compute_t W_k_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]);
+            const compute_t W_k_x = compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]);
             const compute_t b_k = compute_t(b_k_at[iK]);
             const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
             // through q = W_q @ x + b_q
             const compute_t q = W_q_x + b_q;
             // through k = (W_k @ x) / sqrt(K) + b_k
             const compute_t k_ = W_k_x / sqrt_K + b_k;
-            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
             n_q_total += n_ * q;
         }
         const compute_t n_q = compute_t(n_q_total);
-        n_q2_at[iT * B + iB] = storage_t(n_q);
+        n_q_at[iT * B + iB] = storage_t(n_q);
 
-        const compute_t h_exp = compute_t(h_exp2_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t abs_n_q = absolute(n_q);
         const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
-        abs_n_q2_at[iT * B + iB] = storage_t(abs_n_q);
-        max_abs_n_q2_at[iT * B + iB] = storage_t(max_abs_n_q);
+        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
     }
 }
 
@@ -1420,8 +1420,8 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ C_q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1430,24 +1430,24 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q2_at[(iT * B + iB) * K + iK]);
-        C_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
 extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_qkvo_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ C_q2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ max_abs_n_q2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ abs_n_q2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ n_q2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[12]);
@@ -1455,16 +1455,16 @@ extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* co
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t max_abs_n_q = compute_t(max_abs_n_q2_at[iT * B + iB]);
+        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
         double d_max_abs_n_q_total = 0;
         #pragma omp simd reduction(+:d_max_abs_n_q_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_v_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]);
+            const compute_t W_v_x = compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]);
             const compute_t b_v = compute_t(b_v_at[iH]);
-            const compute_t W_o_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]);
+            const compute_t W_o_x = compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
-            const compute_t C_q = compute_t(C_q2_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
             // through v = W_v @ x + b_v
             const compute_t v = W_v_x + b_v;
             // through o = sigmoid(W_o @ x + b_o)
@@ -1477,16 +1477,16 @@ extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* co
             // through o = sigmoid(W_o @ x + b_o)
             const compute_t d_o = C_q * s1;
             const compute_t d_o_pre = o * (1 - o) * d_o;
-            v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+            v_at[(iT * B + iB) * H + iH] = storage_t(v);
             d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
             d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
             d_max_abs_n_q_total += d_h_by_max_abs_n_q;
         }
         const compute_t d_max_abs_n_q = compute_t(d_max_abs_n_q_total);
 
-        const compute_t abs_n_q = compute_t(abs_n_q2_at[iT * B + iB]);
-        const compute_t h_exp = compute_t(h_exp2_at[iT * B + iB]);
-        const compute_t n_q = compute_t(n_q2_at[iT * B + iB]);
+        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t d_h_exp = compute_t((h_exp) > (abs_n_q)) * d_max_abs_n_q;
         const compute_t d_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * d_max_abs_n_q;
@@ -1558,13 +1558,13 @@ inline_point void states_backward_step_point(
 extern "C" void states_backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1573,14 +1573,14 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     {
         compute_t v_k, d_C, d_C_prev;
         states_backward_step_point(
-            compute_t(v2_at[(t * B + iB) * H + iH]),
-            compute_t(k2_at[(t * B + iB) * K + iK]),
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
-            compute_t(q2_at[(t * B + iB) * K + iK]),
-            compute_t(f2_at[t * B + iB]),
+            compute_t(q_at[(t * B + iB) * K + iK]),
+            compute_t(f_at[t * B + iB]),
             v_k, d_C, d_C_prev);
-        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        v_k_at[(iB * H + iH) * K + iK] = storage_t(v_k);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
     }
@@ -1610,7 +1610,7 @@ extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, voi
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -1619,7 +1619,7 @@ extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, voi
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(v_k_at[(iB * H + iH) * K + iK]);
         d_i_C_at[iB] = storage_t(total);
     }
 }
@@ -1629,18 +1629,18 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
     const int64 B = sizes[1], K = sizes[4];
     storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ h_exp2_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[16]);
@@ -1649,15 +1649,15 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
-        const compute_t f = compute_t(f2_at[t * B + iB]);
+        const compute_t f = compute_t(f_at[t * B + iB]);
         double d_f_n_total = 0;
         double d_i_n_total = 0;
         #pragma omp simd reduction(+:d_f_n_total, d_i_n_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_n_next = compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
-            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
             const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
             // through n = f * n[t-1] + i * k
             const compute_t d_n = d_n_next + d_n_q * q;
             const compute_t d_n_prev = f * d_n;
@@ -1671,12 +1671,12 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
 
         const compute_t d_f_C = compute_t(d_f_C_at[iB]);
         const compute_t d_i_C = compute_t(d_i_C_at[iB]);
-        const compute_t i = compute_t(i2_at[t * B + iB]);
+        const compute_t i = compute_t(i_at[t * B + iB]);
         const compute_t d_m_next = compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]);
         const compute_t d_h_exp = compute_t(d_h_exp_at[t * B + iB]);
-        const compute_t h_exp = compute_t(h_exp2_at[t * B + iB]);
-        const compute_t log_i = compute_t(log_i2_at[t * B + iB]);
-        const compute_t m_pre = compute_t(m_pre2_at[t * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[t * B + iB]);
+        const compute_t log_i = compute_t(log_i_at[t * B + iB]);
+        const compute_t m_pre = compute_t(m_pre_at[t * B + iB]);
         // through f = exp(log_f + m[t-1] - m)
         const compute_t d_f = d_f_C + d_f_n;
         const compute_t d_f_pre = f * d_f;
@@ -1714,10 +1714,10 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ log_f_softplus2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[8]);
@@ -1730,10 +1730,10 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         states_backward_after_point(
             compute_t(d_m_pre_at[iT * B + iB]),
             compute_t(d_f_pre_at[iT * B + iB]),
-            compute_t(log_f_softplus2_at[iT * B + iB]),
+            compute_t(log_f_softplus_at[iT * B + iB]),
             compute_t(d_m_at[iT * B + iB]),
-            compute_t(log_i2_at[iT * B + iB]),
-            compute_t(m_pre2_at[iT * B + iB]),
+            compute_t(log_i_at[iT * B + iB]),
+            compute_t(m_pre_at[iT * B + iB]),
             compute_t(d_i_pre_at[iT * B + iB]),
             d_log_f_pre, d_w_f_x, d_log_i);
         d_log_f_pre_at[iT * B + iB] = storage_t(d_log_f_pre);
@@ -1816,20 +1816,20 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        const compute_t i = compute_t(i2_at[iT * B + iB]);
+        const compute_t i = compute_t(i_at[iT * B + iB]);
         double d_v_total = 0;
         #pragma omp simd reduction(+:d_v_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_C = compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
             // through C = f * C[t-1] + i * outer(v, k)
             const compute_t d_v_k = d_C * i;
             d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
@@ -1845,7 +1845,7 @@ extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1855,7 +1855,7 @@ extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(v2_at[(iT * B + iB) * H + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -1874,8 +1874,8 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ sqrt_K2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1887,8 +1887,8 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
         states_backward_after2_point(
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_at[(iT * B + iB) * K + iK]),
-            compute_t(i2_at[iT * B + iB]),
-            compute_t(sqrt_K2_at[0]),
+            compute_t(i_at[iT * B + iB]),
+            compute_t(sqrt_K_at[0]),
             d_k, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
         d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
@@ -2650,7 +2650,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_qkvo_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_q_at = static_cast<storage_t*>(at[3]);
@@ -2668,14 +2668,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, dot_q, k_, dot_k;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -2708,7 +2708,7 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_qkvo_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_v_at = static_cast<storage_t*>(at[3]);
@@ -2725,14 +2725,14 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v, dot_v, o, dot_o;
         jvp_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, o, dot_o);
@@ -3151,7 +3151,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_qkvo_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_q_at = static_cast<storage_t*>(at[3]);
@@ -3169,14 +3169,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, dot_q, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -3208,7 +3208,7 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_qkvo_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_v_at = static_cast<storage_t*>(at[3]);
@@ -3225,14 +3225,14 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v, dot_v, dot_o_pre, o;
         hvp_forward_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, dot_o_pre, o);
@@ -3617,8 +3617,8 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_i_again_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_f_again_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[17]);
@@ -3644,8 +3644,8 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t abs_n_q = absolute(n_q);
         const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
-        dot_i2_at[iT * B + iB] = storage_t(dot_i);
-        dot_f2_at[iT * B + iB] = storage_t(dot_f);
+        dot_i_again_at[iT * B + iB] = storage_t(dot_i);
+        dot_f_again_at[iT * B + iB] = storage_t(dot_f);
         double d_dot_max_abs_n_q_total = 0;
         double d_max_abs_n_q_total = 0;
         #pragma omp simd reduction(+:d_dot_max_abs_n_q_total, d_max_abs_n_q_total)
@@ -3835,9 +3835,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_v_k2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_f_again_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -3858,10 +3858,10 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
-            compute_t(dot_f2_at[t * B + iB]),
+            compute_t(dot_f_again_at[t * B + iB]),
             v_k, dot_v_k, d_dot_C, d_C, d_C_prev, d_dot_C_prev);
-        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k2_at[(iB * H + iH) * K + iK] = storage_t(dot_v_k);
+        v_k_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        dot_v_k_at[(iB * H + iH) * K + iK] = storage_t(dot_v_k);
         d_dot_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_C);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
@@ -3931,7 +3931,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_i_dot_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3940,7 +3940,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(v_k_at[(iB * H + iH) * K + iK]);
         d_dot_i_dot_C_at[iB] = storage_t(total);
     }
 }
@@ -3950,7 +3950,7 @@ extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3959,7 +3959,7 @@ extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(v_k_at[(iB * H + iH) * K + iK]);
         d_i_C_at[iB] = storage_t(total);
     }
 }
@@ -3969,7 +3969,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_v_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_v_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_i_dot_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3978,7 +3978,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(dot_v_k_at[(iB * H + iH) * K + iK]);
         d_i_dot_C_at[iB] = storage_t(total);
     }
 }
@@ -3993,7 +3993,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_f_again_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[10]);
@@ -4029,7 +4029,7 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
         const compute_t d_dot_n_q = compute_t(d_dot_n_q_at[t * B + iB]);
         const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
         const compute_t f = compute_t(f_at[t * B + iB]);
-        const compute_t dot_f = compute_t(dot_f2_at[t * B + iB]);
+        const compute_t dot_f = compute_t(dot_f_again_at[t * B + iB]);
         double d_dot_f_dot_n_total = 0;
         double d_f_n_total = 0;
         double d_f_dot_n_total = 0;
@@ -4301,12 +4301,12 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_i_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -4314,7 +4314,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     for (int64 iH = 0; iH < H; ++iH)
     {
         const compute_t i = compute_t(i_at[iT * B + iB]);
-        const compute_t dot_i = compute_t(dot_i2_at[iT * B + iB]);
+        const compute_t dot_i = compute_t(dot_i_again_at[iT * B + iB]);
         double d_dot_v_total = 0;
         double d_v_v_k_total = 0;
         double d_v_dot_v_k_total = 0;
@@ -4336,7 +4336,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         const compute_t d_dot_v = compute_t(d_dot_v_total);
         const compute_t d_v_v_k = compute_t(d_v_v_k_total);
         const compute_t d_v_dot_v_k = compute_t(d_v_dot_v_k_total);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
         d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
         d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
     }
@@ -4414,7 +4414,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -4425,7 +4425,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
@@ -4451,10 +4451,10 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_k_dot_v_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_i_again_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -4468,29 +4468,29 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_dot_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_i2_at[iT * B + iB]),
+            compute_t(dot_i_again_at[iT * B + iB]),
             compute_t(sqrt_K_at[0]),
             d_k, d_dot_W_k_x, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 inline_point void hvp_backward_after4_point(
-    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    const compute_t d_x_W_kv_x_and_dot, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
     const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o, const compute_t d_log_i,
     const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i, const compute_t d_w_f_x,
     const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i * w_i + d_dot_log_i *
-        dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
+    d_x = d_x_W_kv_x_and_dot + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i * w_i +
+        d_dot_log_i * dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
 }
 
 extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_kv_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_x_W_o_x_at = static_cast<storage_t*>(at[3]);
@@ -4511,7 +4511,7 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after4_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_kv_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),

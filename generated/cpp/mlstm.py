@@ -322,7 +322,7 @@ def backward(params, tape, dy, dstate=None):
     d_q = scratch("d_q", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
     d_x_W_o_x = scratch("d_x_W_o_x", (T, B, I), dtype)
-    v_k2 = scratch("v_k2", (B, H, K), dtype)
+    v_k = scratch("v_k", (B, H, K), dtype)
     d_n = scratch("d_n", (T, B, K), dtype)
     d_C = scratch("d_C", (T, B, H, K), dtype)
     d_f_C = scratch("d_f_C", (B,), dtype)
@@ -365,13 +365,13 @@ def backward(params, tape, dy, dstate=None):
         "backward_before", d_q_C_q, d_n_q, n_rows, d_q,
     )
     backward_step = kernel(
-        "backward_step", v, k, d_C_prev_rows, d_C_q, q, f, v_k2, d_C,
+        "backward_step", v, k, d_C_prev_rows, d_C_q, q, f, v_k, d_C,
     )
     backward_step_sum = kernel(
         "backward_step_sum", d_C, C_rows, d_f_C,
     )
     backward_step_sum2 = kernel(
-        "backward_step_sum2", d_C, v_k2, d_i_C,
+        "backward_step_sum2", d_C, v_k, d_i_C,
     )
     backward_step_rows = kernel(
         "backward_step_rows", d_n_prev_rows, d_n_q, q, f, n_rows, k, d_f_C, d_i_C, i, d_m_prev_rows,
@@ -593,23 +593,23 @@ def backward_states(params, tape, cotangents, dstate):
     d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
-    sqrt_K2 = scratch("sqrt_K2", (), dtype)
-    W_qkvo2 = scratch("W_qkvo2", (I, 2 * K + 2 * H), dtype)
+    sqrt_K = scratch("sqrt_K", (), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
     W_kv = scratch("W_kv", (K + H, I), dtype)
-    W_qkvo_x2 = scratch("W_qkvo_x2", (T, B, 2 * K + 2 * H), dtype)
-    q2 = scratch("q2", (T, B, K), dtype)
-    k2 = scratch("k2", (T, B, K), dtype)
-    v2 = scratch("v2", (T, B, H), dtype)
-    log_i2 = scratch("log_i2", (T, B), dtype)
-    log_f_softplus2 = scratch("log_f_softplus2", (T, B), dtype)
-    m_pre2 = scratch("m_pre2", (T, B), dtype)
-    i2 = scratch("i2", (T, B), dtype)
-    f2 = scratch("f2", (T, B), dtype)
-    C_q2 = scratch("C_q2", (T, B, H), dtype)
-    n_q2 = scratch("n_q2", (T, B), dtype)
-    abs_n_q2 = scratch("abs_n_q2", (T, B), dtype)
-    h_exp2 = scratch("h_exp2", (T, B), dtype)
-    max_abs_n_q2 = scratch("max_abs_n_q2", (T, B), dtype)
+    W_qkvo_x = scratch("W_qkvo_x", (T, B, 2 * K + 2 * H), dtype)
+    q = scratch("q", (T, B, K), dtype)
+    k = scratch("k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    log_i = scratch("log_i", (T, B), dtype)
+    log_f_softplus = scratch("log_f_softplus", (T, B), dtype)
+    m_pre = scratch("m_pre", (T, B), dtype)
+    i = scratch("i", (T, B), dtype)
+    f = scratch("f", (T, B), dtype)
+    C_q = scratch("C_q", (T, B, H), dtype)
+    n_q = scratch("n_q", (T, B), dtype)
+    abs_n_q = scratch("abs_n_q", (T, B), dtype)
+    h_exp = scratch("h_exp", (T, B), dtype)
+    max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
     d_h_exp = scratch("d_h_exp", (T, B), dtype)
     d_n_q = scratch("d_n_q", (T, B), dtype)
     d_C_q = scratch("d_C_q", (T, B, H), dtype)
@@ -618,7 +618,7 @@ def backward_states(params, tape, cotangents, dstate):
     d_q = scratch("d_q", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
     d_x_W_o_x = scratch("d_x_W_o_x", (T, B, I), dtype)
-    v_k2 = scratch("v_k2", (B, H, K), dtype)
+    v_k = scratch("v_k", (B, H, K), dtype)
     d_n = scratch("d_n", (T, B, K), dtype)
     d_C = scratch("d_C", (T, B, H, K), dtype)
     d_f_C = scratch("d_f_C", (B,), dtype)
@@ -652,22 +652,22 @@ def backward_states(params, tape, cotangents, dstate):
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
     states_backward_once = kernel(
-        "states_backward_once", sqrt_K2,
+        "states_backward_once", sqrt_K,
     )
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", w_i, x, w_f, b_i, b_f, m_rows, log_i2, log_f_softplus2, m_pre2, i2,
-        f2, h_exp2,
+        "states_backward_before_rows", w_i, x, w_f, b_i, b_f, m_rows, log_i, log_f_softplus, m_pre, i, f,
+        h_exp,
     )
     states_backward_before_rows2 = kernel(
-        "states_backward_before_rows2", W_qkvo_x2, b_q, sqrt_K2, b_k, n_rows, h_exp2, q2, k2, n_q2,
-        abs_n_q2, max_abs_n_q2,
+        "states_backward_before_rows2", W_qkvo_x, b_q, sqrt_K, b_k, n_rows, h_exp, q, k, n_q, abs_n_q,
+        max_abs_n_q,
     )
     states_backward_before_sum = kernel(
-        "states_backward_before_sum", C_rows, q2, C_q2,
+        "states_backward_before_sum", C_rows, q, C_q,
     )
     states_backward_before_rows3 = kernel(
-        "states_backward_before_rows3", W_qkvo_x2, b_v, b_o, dy, C_q2, max_abs_n_q2, abs_n_q2, h_exp2, n_q2,
-        v2, d_C_q, d_o_pre, d_h_exp, d_n_q,
+        "states_backward_before_rows3", W_qkvo_x, b_v, b_o, dy, C_q, max_abs_n_q, abs_n_q, h_exp, n_q, v,
+        d_C_q, d_o_pre, d_h_exp, d_n_q,
     )
     states_backward_before_sum2 = kernel(
         "states_backward_before_sum2", d_C_q, C_rows, d_q_C_q,
@@ -676,21 +676,21 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_before", d_q_C_q, d_n_q, n_rows, d_q,
     )
     states_backward_step = kernel(
-        "states_backward_step", v2, k2, d_C_prev_rows, d_C_q, q2, f2, v_k2, d_C,
+        "states_backward_step", v, k, d_C_prev_rows, d_C_q, q, f, v_k, d_C,
     )
     states_backward_step_sum = kernel(
         "states_backward_step_sum", d_C, C_rows, d_f_C,
     )
     states_backward_step_sum2 = kernel(
-        "states_backward_step_sum2", d_C, v_k2, d_i_C,
+        "states_backward_step_sum2", d_C, v_k, d_i_C,
     )
     states_backward_step_rows = kernel(
-        "states_backward_step_rows", d_n_prev_rows, d_n_q, q2, f2, n_rows, k2, d_f_C, d_i_C, i2,
-        d_m_prev_rows, d_h_exp, h_exp2, log_i2, m_pre2, d_n, d_f_pre, d_i_pre, d_m, d_m_pre,
+        "states_backward_step_rows", d_n_prev_rows, d_n_q, q, f, n_rows, k, d_f_C, d_i_C, i, d_m_prev_rows,
+        d_h_exp, h_exp, log_i, m_pre, d_n, d_f_pre, d_i_pre, d_m, d_m_pre,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_m_pre, d_f_pre, log_f_softplus2, d_m, log_i2, m_pre2, d_i_pre,
-        d_log_f_pre, d_w_f_x, d_log_i,
+        "states_backward_after", d_m_pre, d_f_pre, log_f_softplus, d_m, log_i, m_pre, d_i_pre, d_log_f_pre,
+        d_w_f_x, d_log_i,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", d_log_i, x, d_w_i,
@@ -705,13 +705,13 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum4", d_log_f_pre, d_b_f_log_f_pre,
     )
     states_backward_after_rows = kernel(
-        "states_backward_after_rows", d_C, i2, k2, d_v_k, d_W_k_x_v,
+        "states_backward_after_rows", d_C, i, k, d_v_k, d_W_k_x_v,
     )
     states_backward_after_sum5 = kernel(
-        "states_backward_after_sum5", d_v_k, v2, d_k_v_k,
+        "states_backward_after_sum5", d_v_k, v, d_k_v_k,
     )
     states_backward_after2 = kernel(
-        "states_backward_after2", d_k_v_k, d_n, i2, sqrt_K2, d_k, d_W_k_x_v,
+        "states_backward_after2", d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x_v,
     )
     states_backward_after3 = kernel(
         "states_backward_after3", d_x_W_kv_x, d_x_W_q_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
@@ -720,14 +720,14 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_finish", d_b_f_log_f_pre, d_b_f,
     )
 
-    W_qkvo2[..., :K] = W_q.T
-    W_qkvo2[..., K:2 * K] = W_k.T
-    W_qkvo2[..., 2 * K:2 * K + H] = W_v.T
-    W_qkvo2[..., 2 * K + H:2 * K + 2 * H] = W_o.T
-    W_kv[:K] = W_qkvo2[:, K:2 * K].T
-    W_kv[K:K + H] = W_qkvo2[:, 2 * K:2 * K + H].T
+    W_qkvo[..., :K] = W_q.T
+    W_qkvo[..., K:2 * K] = W_k.T
+    W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
+    W_kv[:K] = W_qkvo[:, K:2 * K].T
+    W_kv[K:K + H] = W_qkvo[:, 2 * K:2 * K + H].T
     states_backward_once()
-    product(x.reshape(-1, I), W_qkvo2, W_qkvo_x2.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
     states_backward_before_rows()
     states_backward_before_rows2()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
@@ -1062,9 +1062,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_n_rows = scratch("dot_n_rows", (T + 1, B, K), dtype)
     dot_m_rows = scratch("dot_m_rows", (T + 1, B), dtype)
     sqrt_K = scratch("sqrt_K", (), dtype)
-    parts = scratch("parts", (I, 4 * K + 4 * H), dtype)
+    W_qkvo_and_dot = scratch("W_qkvo_and_dot", (I, 4 * K + 4 * H), dtype)
     W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * K + 4 * H), dtype)
+    W_qkvo_x_and_dot = scratch("W_qkvo_x_and_dot", (T, B, 4 * K + 4 * H), dtype)
     dot_W_qkvo_x_x = scratch("dot_W_qkvo_x_x", (T, B, 2 * K + 2 * H), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
@@ -1099,10 +1099,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", sqrt_K,
     )
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
+        "jvp_before", W_qkvo_x_and_dot, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k,
+        dot_k,
     )
     jvp_before2 = kernel(
-        "jvp_before2", parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
+        "jvp_before2", W_qkvo_x_and_dot, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i,
@@ -1127,20 +1128,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_C_q_C, dot_C_q_q, o, C_q, max_abs_n_q, dot_o, dot_max_abs_n_q, h, dot_h,
     )
 
-    parts[..., :K] = W_q.T
-    parts[..., K:2 * K] = dot_W_q.T
-    parts[..., 2 * K:3 * K] = W_k.T
-    parts[..., 3 * K:4 * K] = dot_W_k.T
-    parts[..., 4 * K:4 * K + H] = W_v.T
-    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
-    parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
-    parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
-    W_qkvo[..., :K] = parts[..., :K]
-    W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
-    W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
-    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
+    W_qkvo_and_dot[..., :K] = W_q.T
+    W_qkvo_and_dot[..., K:2 * K] = dot_W_q.T
+    W_qkvo_and_dot[..., 2 * K:3 * K] = W_k.T
+    W_qkvo_and_dot[..., 3 * K:4 * K] = dot_W_k.T
+    W_qkvo_and_dot[..., 4 * K:4 * K + H] = W_v.T
+    W_qkvo_and_dot[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    W_qkvo_and_dot[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+    W_qkvo_and_dot[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+    W_qkvo[..., :K] = W_qkvo_and_dot[..., :K]
+    W_qkvo[..., K:2 * K] = W_qkvo_and_dot[..., 2 * K:3 * K]
+    W_qkvo[..., 2 * K:2 * K + H] = W_qkvo_and_dot[..., 4 * K:4 * K + H]
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_qkvo_and_dot[..., 4 * K + 2 * H:4 * K + 3 * H]
     jvp_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+    product(x.reshape(-1, I), W_qkvo_and_dot, W_qkvo_x_and_dot.reshape(-1, 4 * K + 4 * H))
     product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
     jvp_before()
     jvp_before2()
@@ -1206,9 +1207,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_n_rows = scratch("dot_n_rows", (T + 1, B, K), dtype)
     dot_m_rows = scratch("dot_m_rows", (T + 1, B), dtype)
     sqrt_K = scratch("sqrt_K", (), dtype)
-    parts = scratch("parts", (I, 4 * K + 4 * H), dtype)
+    W_qkvo_and_dot = scratch("W_qkvo_and_dot", (I, 4 * K + 4 * H), dtype)
     W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * K + 4 * H), dtype)
+    W_qkvo_x_and_dot = scratch("W_qkvo_x_and_dot", (T, B, 4 * K + 4 * H), dtype)
     dot_W_qkvo_x_x = scratch("dot_W_qkvo_x_x", (T, B, 2 * K + 2 * H), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
@@ -1248,10 +1249,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", sqrt_K,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
+        "hvp_forward_before", W_qkvo_x_and_dot, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q,
+        dot_q, k, dot_k,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o,
+        "hvp_forward_before2", W_qkvo_x_and_dot, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v,
+        dot_o_pre, o,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i,
@@ -1278,20 +1281,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_after", dot_C_q_C, dot_C_q_q, dot_C_q,
     )
 
-    parts[..., :K] = W_q.T
-    parts[..., K:2 * K] = dot_W_q.T
-    parts[..., 2 * K:3 * K] = W_k.T
-    parts[..., 3 * K:4 * K] = dot_W_k.T
-    parts[..., 4 * K:4 * K + H] = W_v.T
-    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
-    parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
-    parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
-    W_qkvo[..., :K] = parts[..., :K]
-    W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
-    W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
-    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
+    W_qkvo_and_dot[..., :K] = W_q.T
+    W_qkvo_and_dot[..., K:2 * K] = dot_W_q.T
+    W_qkvo_and_dot[..., 2 * K:3 * K] = W_k.T
+    W_qkvo_and_dot[..., 3 * K:4 * K] = dot_W_k.T
+    W_qkvo_and_dot[..., 4 * K:4 * K + H] = W_v.T
+    W_qkvo_and_dot[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    W_qkvo_and_dot[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+    W_qkvo_and_dot[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+    W_qkvo[..., :K] = W_qkvo_and_dot[..., :K]
+    W_qkvo[..., K:2 * K] = W_qkvo_and_dot[..., 2 * K:3 * K]
+    W_qkvo[..., 2 * K:2 * K + H] = W_qkvo_and_dot[..., 4 * K:4 * K + H]
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_qkvo_and_dot[..., 4 * K + 2 * H:4 * K + 3 * H]
     hvp_forward_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+    product(x.reshape(-1, I), W_qkvo_and_dot, W_qkvo_x_and_dot.reshape(-1, 4 * K + 4 * H))
     product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
     hvp_forward_before()
     hvp_forward_before2()
@@ -1311,9 +1314,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_C_prev_rows = scratch("d_dot_C_prev_rows", (2, B, H, K), dtype)
     d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, K), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B), dtype)
-    parts3 = scratch("parts3", (2 * K + 2 * H, I), dtype)
-    dot_i2 = scratch("dot_i2", (T, B), dtype)
-    dot_f2 = scratch("dot_f2", (T, B), dtype)
+    W_kv_and_dot = scratch("W_kv_and_dot", (2 * K + 2 * H, I), dtype)
+    dot_i_again = scratch("dot_i_again", (T, B), dtype)
+    dot_f_again = scratch("dot_f_again", (T, B), dtype)
     d_dot_h_exp = scratch("d_dot_h_exp", (T, B), dtype)
     d_h_exp = scratch("d_h_exp", (T, B), dtype)
     d_dot_n_q = scratch("d_dot_n_q", (T, B), dtype)
@@ -1331,8 +1334,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_x_dot_W_q_x_W_q = scratch("d_x_dot_W_q_x_W_q", (T, B, I), dtype)
     d_x_W_o_x = scratch("d_x_W_o_x", (T, B, I), dtype)
     d_x_dot_W_o_x_W_o = scratch("d_x_dot_W_o_x_W_o", (T, B, I), dtype)
-    v_k2 = scratch("v_k2", (B, H, K), dtype)
-    dot_v_k2 = scratch("dot_v_k2", (B, H, K), dtype)
+    v_k = scratch("v_k", (B, H, K), dtype)
+    dot_v_k = scratch("dot_v_k", (B, H, K), dtype)
     d_dot_n = scratch("d_dot_n", (T, B, K), dtype)
     d_n = scratch("d_n", (T, B, K), dtype)
     d_dot_C = scratch("d_dot_C", (T, B, H, K), dtype)
@@ -1358,14 +1361,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_w_f_x = scratch("d_w_f_x", (T, B), dtype)
     d_dot_log_i = scratch("d_dot_log_i", (T, B), dtype)
     d_log_i = scratch("d_log_i", (T, B), dtype)
-    d_parts = scratch("d_parts", (T, B, 2 * K + 2 * H), dtype)
+    d_W_k_x_v_and_dot = scratch("d_W_k_x_v_and_dot", (T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = scratch("d_v_v_k", (T, B, H), dtype)
     d_v_dot_v_k = scratch("d_v_dot_v_k", (T, B, H), dtype)
     d_dot_k_dot_v_k = scratch("d_dot_k_dot_v_k", (T, B, K), dtype)
     d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
     d_k_dot_v_k = scratch("d_k_dot_v_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_W_kv_x_and_dot = scratch("d_x_W_kv_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
@@ -1400,8 +1403,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_m_prev_rows[T % 2] = dstate["m"]
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", dot_o_pre, o, dot_i_pre, i, dot_f_pre, f, n_q, h_exp, dy, C_q, dot_C_q,
-        dot_max_abs_n_q, dot_m_rows, dot_i2, dot_f2, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp,
-        d_h_exp, d_dot_n_q, d_n_q,
+        dot_max_abs_n_q, dot_m_rows, dot_i_again, dot_f_again, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre,
+        d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q,
     )
     hvp_backward_before_sum = kernel(
         "hvp_backward_before_sum", d_dot_C_q, C_rows, d_dot_q_dot_C_q_q,
@@ -1418,7 +1421,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", v, k, dot_v, dot_k, d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q,
-        dot_q, f, dot_f2, v_k2, dot_v_k2, d_dot_C, d_C,
+        dot_q, f, dot_f_again, v_k, dot_v_k, d_dot_C, d_C,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", d_dot_C, C_rows, d_dot_f_dot_C,
@@ -1430,19 +1433,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum3", d_dot_C, dot_C_rows, d_f_dot_C,
     )
     hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", d_dot_C, v_k2, d_dot_i_dot_C,
+        "hvp_backward_step_sum4", d_dot_C, v_k, d_dot_i_dot_C,
     )
     hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", d_C, v_k2, d_i_C,
+        "hvp_backward_step_sum5", d_C, v_k, d_i_C,
     )
     hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", d_dot_C, dot_v_k2, d_i_dot_C,
+        "hvp_backward_step_sum6", d_dot_C, dot_v_k, d_i_dot_C,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f2,
-        n_rows, dot_n_rows, k, dot_k, d_dot_f_dot_C, dot_f_pre, d_f_C, d_f_dot_C, d_dot_i_dot_C, dot_i_pre,
-        d_i_C, d_i_dot_C, i, d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre,
-        d_dot_n, d_n, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
+        "hvp_backward_step_rows", d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f,
+        dot_f_again, n_rows, dot_n_rows, k, dot_k, d_dot_f_dot_C, dot_f_pre, d_f_C, d_f_dot_C,
+        d_dot_i_dot_C, dot_i_pre, d_i_C, d_i_dot_C, i, d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows,
+        d_h_exp, log_i, m_pre, d_dot_n, d_n, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m,
+        d_dot_m_pre, d_m_pre,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_m_pre, d_dot_f_pre, d_m_pre, d_f_pre, dot_log_f_pre, log_f_softplus,
@@ -1468,8 +1472,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum6", d_log_f_pre, d_b_f_log_f_pre,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_C, i, d_C, dot_i2, k, dot_k, d_dot_v_k, d_v_k, d_parts, d_v_v_k,
-        d_v_dot_v_k,
+        "hvp_backward_after_rows", d_dot_C, i, d_C, dot_i_again, k, dot_k, d_dot_v_k, d_v_k,
+        d_W_k_x_v_and_dot, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after_sum7 = kernel(
         "hvp_backward_after_sum7", d_dot_v_k, v, d_dot_k_dot_v_k,
@@ -1481,15 +1485,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum9", d_dot_v_k, dot_v, d_k_dot_v_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_parts,
+        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i2, sqrt_K, d_k,
-        d_parts,
+        "hvp_backward_after3", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i_again, sqrt_K,
+        d_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after4 = kernel(
-        "hvp_backward_after4", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_o_x, d_x_dot_W_o_x_W_o,
-        d_log_i, w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
+        "hvp_backward_after4", d_x_W_kv_x_and_dot, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_o_x,
+        d_x_dot_W_o_x_W_o, d_log_i, w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -1504,10 +1508,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_b_f_log_f_pre, d_b_f,
     )
 
-    parts3[:K] = W_k
-    parts3[K:2 * K] = dot_W_k
-    parts3[2 * K:2 * K + H] = W_v
-    parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
+    W_kv_and_dot[:K] = W_k
+    W_kv_and_dot[K:2 * K] = dot_W_k
+    W_kv_and_dot[2 * K:2 * K + H] = W_v
+    W_kv_and_dot[2 * K + H:2 * K + 2 * H] = dot_W_v
     hvp_backward_before_rows()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     hvp_backward_before_sum()
@@ -1575,21 +1579,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum9()
     # through v = W_v @ x + b_v
     product(
-        d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
         dot_x.reshape(-1, I),
         d_W_v_dot_W_v_x_x,
     )
     hvp_backward_after2()
     # through v = W_v @ x + b_v
-    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+    product(
+        d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
+        x.reshape(-1, I),
+        d_W_v_W_v_x,
+    )
     # through v = W_v @ x + b_v
-    np.sum(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
+    np.sum(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
     hvp_backward_after3()
-    product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
+    product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H), W_kv_and_dot, d_x_W_kv_x_and_dot.reshape(-1, I))
     # through k = (W_k @ x) / sqrt(K) + b_k
-    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = (W_k @ x) / sqrt(K) + b_k
-    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
+    product(
+        d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_k_dot_W_k_x_x,
+    )
     # through k = (W_k @ x) / sqrt(K) + b_k
     np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
     hvp_backward_after4()

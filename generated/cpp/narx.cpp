@@ -196,7 +196,7 @@ inline_point void backward_step2_point(
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_12_d_h_pre_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_lag1_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -206,9 +206,9 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev, d_h_lag1_prev;
         backward_step2_point(
-            compute_t(d_h_parts_at[iB * (2 * H) + iH]),
+            compute_t(W_12_d_h_pre_at[iB * (2 * H) + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_12_d_h_pre_at[iB * (2 * H) + H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -303,7 +303,7 @@ inline_point void states_backward_step2_point(
 extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_12_d_h_pre_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_lag1_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -313,9 +313,9 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     {
         compute_t d_h_prev, d_h_lag1_prev;
         states_backward_step2_point(
-            compute_t(d_h_parts_at[iB * (2 * H) + iH]),
+            compute_t(W_12_d_h_pre_at[iB * (2 * H) + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_12_d_h_pre_at[iB * (2 * H) + H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -431,7 +431,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -441,7 +441,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -474,13 +474,13 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_1_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_1_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_2_h_lag1_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_3_h_lag2_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[9]);
@@ -496,16 +496,16 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
         jvp_step_point(
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_1_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(W_2_h_lag1_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(W_3_h_lag2_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_1_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_2_h_lag1_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_3_h_lag2_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -537,7 +537,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -547,7 +547,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -580,13 +580,13 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_1_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_1_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_2_h_lag1_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_3_h_lag2_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ U_x_and_dot_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[9]);
@@ -603,16 +603,16 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_h_pre, h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
         hvp_forward_step_point(
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_1_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(W_2_h_lag1_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(W_3_h_lag2_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_1_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_2_h_lag1_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_3_h_lag2_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -651,7 +651,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -664,20 +664,20 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_parts,
-    const compute_t d_h_lag2_next, const compute_t d_dot_h_prev_dot_W_1_h_h_prev,
-    const compute_t d_dot_h_lag1_next, const compute_t d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev,
-    const compute_t d_dot_h_lag2_next, compute_t& d_h_prev, compute_t& d_h_lag1_prev,
-    compute_t& d_dot_h_prev, compute_t& d_dot_h_lag1_prev)
+    const compute_t d_h_prev_W_1_h_and_dot, const compute_t d_h_lag1_next,
+    const compute_t d_h_lag1_prev_W_2_and_dot, const compute_t d_h_lag2_next,
+    const compute_t d_dot_h_prev_dot_W_1_h_h_prev, const compute_t d_dot_h_lag1_next,
+    const compute_t d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev, const compute_t d_dot_h_lag2_next,
+    compute_t& d_h_prev, compute_t& d_h_lag1_prev, compute_t& d_dot_h_prev, compute_t& d_dot_h_lag1_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_lag1_next;
-    d_h_lag1_prev = d_h_lag1_prev_parts + d_h_lag2_next;
+    d_h_prev = d_h_prev_W_1_h_and_dot + d_h_lag1_next;
+    d_h_lag1_prev = d_h_lag1_prev_W_2_and_dot + d_h_lag2_next;
     d_dot_h_prev = d_dot_h_prev_dot_W_1_h_h_prev + d_dot_h_lag1_next;
     d_dot_h_lag1_prev = d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev + d_dot_h_lag2_next;
 }
@@ -685,11 +685,11 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_W_1_h_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_lag1_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_h_lag1_prev_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_lag1_prev_W_2_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_dot_h_parts_prev_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_12_d_dot_h_pre_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_dot_h_lag1_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_h_lag2_prev_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -700,13 +700,13 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_W_1_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_lag1_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_lag1_prev_W_2_and_dot_at[iB * H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_dot_h_parts_prev_at[iB * (2 * H) + iH]),
+            compute_t(W_12_d_dot_h_pre_at[iB * (2 * H) + iH]),
             compute_t(d_dot_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_dot_h_parts_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(W_12_d_dot_h_pre_at[iB * (2 * H) + H + iH]),
             compute_t(d_dot_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -765,20 +765,20 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_3_at = static_cast<storage_t*>(at[8]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W_1, d_W_2, d_W_3;
         hvp_backward_finish2_point(
-            compute_t(d_W_1_W_1_h_at[iH * H + iH2]),
-            compute_t(d_W_1_dot_W_1_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_W_2_W_2_h_lag1_at[iH * H + iH2]),
-            compute_t(d_W_2_dot_W_2_h_lag1_h_lag1_prev_at[iH * H + iH2]),
-            compute_t(d_W_3_W_3_h_lag2_at[iH * H + iH2]),
-            compute_t(d_W_3_dot_W_3_h_lag2_h_lag2_prev_at[iH * H + iH2]),
+            compute_t(d_W_1_W_1_h_at[iH * H + jH]),
+            compute_t(d_W_1_dot_W_1_h_h_prev_at[iH * H + jH]),
+            compute_t(d_W_2_W_2_h_lag1_at[iH * H + jH]),
+            compute_t(d_W_2_dot_W_2_h_lag1_h_lag1_prev_at[iH * H + jH]),
+            compute_t(d_W_3_W_3_h_lag2_at[iH * H + jH]),
+            compute_t(d_W_3_dot_W_3_h_lag2_h_lag2_prev_at[iH * H + jH]),
             d_W_1, d_W_2, d_W_3);
-        d_W_1_at[iH * H + iH2] = storage_t(d_W_1);
-        d_W_2_at[iH * H + iH2] = storage_t(d_W_2);
-        d_W_3_at[iH * H + iH2] = storage_t(d_W_3);
+        d_W_1_at[iH * H + jH] = storage_t(d_W_1);
+        d_W_2_at[iH * H + jH] = storage_t(d_W_2);
+        d_W_3_at[iH * H + jH] = storage_t(d_W_3);
     }
 }
 

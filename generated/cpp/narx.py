@@ -206,7 +206,7 @@ def backward(params, tape, dy, dstate=None):
     d_h_lag2_prev_rows = scratch("d_h_lag2_prev_rows", (2, B, H), dtype)
     W_12 = scratch("W_12", (H, 2 * H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
-    d_h_parts = scratch("d_h_parts", (B, 2 * H), dtype)
+    W_12_d_h_pre = scratch("W_12_d_h_pre", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U = np.empty((H, I), dtype)
     d_W_1 = np.empty((H, H), dtype)
@@ -220,7 +220,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_step", dy, d_h_prev_rows, h_rows, d_h_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_h_parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
+        "backward_step2", W_12_d_h_pre, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
     )
 
     W_12[..., :H] = W_1
@@ -228,7 +228,7 @@ def backward(params, tape, dy, dstate=None):
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_h_pre[t], W_12, d_h_parts)
+        product(d_h_pre[t], W_12, W_12_d_h_pre)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
         backward_step2(t)
@@ -327,7 +327,7 @@ def backward_states(params, tape, cotangents, dstate):
     d_h_lag2_prev_rows = scratch("d_h_lag2_prev_rows", (2, B, H), dtype)
     W_12 = scratch("W_12", (H, 2 * H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
-    d_h_parts = scratch("d_h_parts", (B, 2 * H), dtype)
+    W_12_d_h_pre = scratch("W_12_d_h_pre", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U = np.empty((H, I), dtype)
     d_W_1 = np.empty((H, H), dtype)
@@ -341,7 +341,7 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_step", dy, d_h_prev_rows, h_rows, d_h_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_h_parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
+        "states_backward_step2", W_12_d_h_pre, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
     )
 
     W_12[..., :H] = W_1
@@ -349,7 +349,7 @@ def backward_states(params, tape, cotangents, dstate):
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_h_pre[t], W_12, d_h_parts)
+        product(d_h_pre[t], W_12, W_12_d_h_pre)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
         states_backward_step2(t)
@@ -531,21 +531,21 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_h_lag1_rows = scratch("dot_h_lag1_rows", (2, B, H), dtype)
     dot_h_lag2_rows = scratch("dot_h_lag2_rows", (2, B, H), dtype)
-    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
-    dot_W_12 = scratch("dot_W_12", (H, 2 * H), dtype)
-    dot_W_22 = scratch("dot_W_22", (H, 2 * H), dtype)
-    dot_W_32 = scratch("dot_W_32", (H, 2 * H), dtype)
-    W_1_T2 = scratch("W_1_T2", (H, H), dtype)
-    W_2_T2 = scratch("W_2_T2", (H, H), dtype)
-    W_3_T2 = scratch("W_3_T2", (H, H), dtype)
-    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
+    U_and_dot = scratch("U_and_dot", (I, 2 * H), dtype)
+    W_1_and_dot = scratch("W_1_and_dot", (H, 2 * H), dtype)
+    W_2_and_dot = scratch("W_2_and_dot", (H, 2 * H), dtype)
+    W_3_and_dot = scratch("W_3_and_dot", (H, 2 * H), dtype)
+    W_1_turned = scratch("W_1_turned", (H, H), dtype)
+    W_2_turned = scratch("W_2_turned", (H, H), dtype)
+    W_3_turned = scratch("W_3_turned", (H, H), dtype)
+    U_x_and_dot = scratch("U_x_and_dot", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    W_1_h_and_dot = scratch("W_1_h_and_dot", (B, 2 * H), dtype)
     dot_W_1_h_h_prev = scratch("dot_W_1_h_h_prev", (B, H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    W_2_h_lag1_and_dot = scratch("W_2_h_lag1_and_dot", (B, 2 * H), dtype)
     dot_W_2_h_lag1_h_lag1_prev = scratch("dot_W_2_h_lag1_h_lag1_prev", (B, H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    W_3_h_lag2_and_dot = scratch("W_3_h_lag2_and_dot", (B, 2 * H), dtype)
     dot_W_3_h_lag2_h_lag2_prev = scratch("dot_W_3_h_lag2_h_lag2_prev", (B, H), dtype)
     h_rows[0] = state["h"]
     h_lag1_rows[0] = state["h_lag1"]
@@ -554,40 +554,40 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_lag1_rows[0] = dot_state["h_lag1"]
     dot_h_lag2_rows[0] = dot_state["h_lag2"]
     jvp_before = kernel(
-        "jvp_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "jvp_before", U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts, dot_W_1_h_h_prev, parts2, dot_W_2_h_lag1_h_lag1_prev, parts3,
-        dot_W_3_h_lag2_h_lag2_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
-        dot_h_lag1_rows, h_lag2_rows, dot_h_lag2_rows,
+        "jvp_step", W_1_h_and_dot, dot_W_1_h_h_prev, W_2_h_lag1_and_dot, dot_W_2_h_lag1_h_lag1_prev,
+        W_3_h_lag2_and_dot, dot_W_3_h_lag2_h_lag2_prev, U_x_and_dot, b, dot_U_x, dot_b, h_rows, dot_h_rows,
+        h_lag1_rows, dot_h_lag1_rows, h_lag2_rows, dot_h_lag2_rows,
     )
 
-    dot_U2[..., :H] = U.T
-    dot_U2[..., H:2 * H] = dot_U.T
-    dot_W_12[..., :H] = W_1.T
-    dot_W_12[..., H:2 * H] = dot_W_1.T
-    dot_W_22[..., :H] = W_2.T
-    dot_W_22[..., H:2 * H] = dot_W_2.T
-    dot_W_32[..., :H] = W_3.T
-    dot_W_32[..., H:2 * H] = dot_W_3.T
-    W_1_T2[...] = W_1.T
-    W_2_T2[...] = W_2.T
-    W_3_T2[...] = W_3.T
-    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+    U_and_dot[..., :H] = U.T
+    U_and_dot[..., H:2 * H] = dot_U.T
+    W_1_and_dot[..., :H] = W_1.T
+    W_1_and_dot[..., H:2 * H] = dot_W_1.T
+    W_2_and_dot[..., :H] = W_2.T
+    W_2_and_dot[..., H:2 * H] = dot_W_2.T
+    W_3_and_dot[..., :H] = W_3.T
+    W_3_and_dot[..., H:2 * H] = dot_W_3.T
+    W_1_turned[...] = W_1.T
+    W_2_turned[...] = W_2.T
+    W_3_turned[...] = W_3.T
+    product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
     # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], dot_W_12, parts)
+        product(h_rows[t], W_1_and_dot, W_1_h_and_dot)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_rows[t], W_1_T2, dot_W_1_h_h_prev)
-        product(h_lag1_rows[t % 2], dot_W_22, parts2)
+        product(dot_h_rows[t], W_1_turned, dot_W_1_h_h_prev)
+        product(h_lag1_rows[t % 2], W_2_and_dot, W_2_h_lag1_and_dot)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_lag1_rows[t % 2], W_2_T2, dot_W_2_h_lag1_h_lag1_prev)
-        product(h_lag2_rows[t % 2], dot_W_32, parts3)
+        product(dot_h_lag1_rows[t % 2], W_2_turned, dot_W_2_h_lag1_h_lag1_prev)
+        product(h_lag2_rows[t % 2], W_3_and_dot, W_3_h_lag2_and_dot)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_lag2_rows[t % 2], W_3_T2, dot_W_3_h_lag2_h_lag2_prev)
+        product(dot_h_lag2_rows[t % 2], W_3_turned, dot_W_3_h_lag2_h_lag2_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy(), "h_lag1": h_lag1_rows[T % 2].copy(), "h_lag2": h_lag2_rows[T % 2].copy()}
@@ -631,21 +631,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_h_lag1_rows = scratch("dot_h_lag1_rows", (T + 1, B, H), dtype)
     dot_h_lag2_rows = scratch("dot_h_lag2_rows", (T + 1, B, H), dtype)
-    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
-    dot_W_12 = scratch("dot_W_12", (H, 2 * H), dtype)
-    dot_W_22 = scratch("dot_W_22", (H, 2 * H), dtype)
-    dot_W_32 = scratch("dot_W_32", (H, 2 * H), dtype)
-    W_1_T2 = scratch("W_1_T2", (H, H), dtype)
-    W_2_T2 = scratch("W_2_T2", (H, H), dtype)
-    W_3_T2 = scratch("W_3_T2", (H, H), dtype)
-    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
+    U_and_dot = scratch("U_and_dot", (I, 2 * H), dtype)
+    W_1_and_dot = scratch("W_1_and_dot", (H, 2 * H), dtype)
+    W_2_and_dot = scratch("W_2_and_dot", (H, 2 * H), dtype)
+    W_3_and_dot = scratch("W_3_and_dot", (H, 2 * H), dtype)
+    W_1_turned = scratch("W_1_turned", (H, H), dtype)
+    W_2_turned = scratch("W_2_turned", (H, H), dtype)
+    W_3_turned = scratch("W_3_turned", (H, H), dtype)
+    U_x_and_dot = scratch("U_x_and_dot", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    W_1_h_and_dot = scratch("W_1_h_and_dot", (B, 2 * H), dtype)
     dot_W_1_h_h_prev = scratch("dot_W_1_h_h_prev", (B, H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    W_2_h_lag1_and_dot = scratch("W_2_h_lag1_and_dot", (B, 2 * H), dtype)
     dot_W_2_h_lag1_h_lag1_prev = scratch("dot_W_2_h_lag1_h_lag1_prev", (B, H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    W_3_h_lag2_and_dot = scratch("W_3_h_lag2_and_dot", (B, 2 * H), dtype)
     dot_W_3_h_lag2_h_lag2_prev = scratch("dot_W_3_h_lag2_h_lag2_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -655,40 +655,40 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_lag1_rows[0] = dot_state["h_lag1"]
     dot_h_lag2_rows[0] = dot_state["h_lag2"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "hvp_forward_before", U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts, dot_W_1_h_h_prev, parts2, dot_W_2_h_lag1_h_lag1_prev, parts3,
-        dot_W_3_h_lag2_h_lag2_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
-        dot_h_lag1_rows, dot_h_pre, h_lag2_rows, dot_h_lag2_rows,
+        "hvp_forward_step", W_1_h_and_dot, dot_W_1_h_h_prev, W_2_h_lag1_and_dot, dot_W_2_h_lag1_h_lag1_prev,
+        W_3_h_lag2_and_dot, dot_W_3_h_lag2_h_lag2_prev, U_x_and_dot, b, dot_U_x, dot_b, h_rows, dot_h_rows,
+        h_lag1_rows, dot_h_lag1_rows, dot_h_pre, h_lag2_rows, dot_h_lag2_rows,
     )
 
-    dot_U2[..., :H] = U.T
-    dot_U2[..., H:2 * H] = dot_U.T
-    dot_W_12[..., :H] = W_1.T
-    dot_W_12[..., H:2 * H] = dot_W_1.T
-    dot_W_22[..., :H] = W_2.T
-    dot_W_22[..., H:2 * H] = dot_W_2.T
-    dot_W_32[..., :H] = W_3.T
-    dot_W_32[..., H:2 * H] = dot_W_3.T
-    W_1_T2[...] = W_1.T
-    W_2_T2[...] = W_2.T
-    W_3_T2[...] = W_3.T
-    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+    U_and_dot[..., :H] = U.T
+    U_and_dot[..., H:2 * H] = dot_U.T
+    W_1_and_dot[..., :H] = W_1.T
+    W_1_and_dot[..., H:2 * H] = dot_W_1.T
+    W_2_and_dot[..., :H] = W_2.T
+    W_2_and_dot[..., H:2 * H] = dot_W_2.T
+    W_3_and_dot[..., :H] = W_3.T
+    W_3_and_dot[..., H:2 * H] = dot_W_3.T
+    W_1_turned[...] = W_1.T
+    W_2_turned[...] = W_2.T
+    W_3_turned[...] = W_3.T
+    product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
     # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], dot_W_12, parts)
+        product(h_rows[t], W_1_and_dot, W_1_h_and_dot)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_rows[t], W_1_T2, dot_W_1_h_h_prev)
-        product(h_lag1_rows[t], dot_W_22, parts2)
+        product(dot_h_rows[t], W_1_turned, dot_W_1_h_h_prev)
+        product(h_lag1_rows[t], W_2_and_dot, W_2_h_lag1_and_dot)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_lag1_rows[t], W_2_T2, dot_W_2_h_lag1_h_lag1_prev)
-        product(h_lag2_rows[t], dot_W_32, parts3)
+        product(dot_h_lag1_rows[t], W_2_turned, dot_W_2_h_lag1_h_lag1_prev)
+        product(h_lag2_rows[t], W_3_and_dot, W_3_h_lag2_and_dot)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_lag2_rows[t], W_3_T2, dot_W_3_h_lag2_h_lag2_prev)
+        product(dot_h_lag2_rows[t], W_3_turned, dot_W_3_h_lag2_h_lag2_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
@@ -697,15 +697,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_h_lag1_prev_rows = scratch("d_dot_h_lag1_prev_rows", (2, B, H), dtype)
     d_dot_h_lag2_prev_rows = scratch("d_dot_h_lag2_prev_rows", (2, B, H), dtype)
-    dot_U22 = scratch("dot_U22", (2 * H, I), dtype)
-    dot_W_122 = scratch("dot_W_122", (2 * H, H), dtype)
-    dot_W_222 = scratch("dot_W_222", (2 * H, H), dtype)
-    dot_W_322 = scratch("dot_W_322", (2 * H, H), dtype)
+    U_and_dot_T = scratch("U_and_dot_T", (2 * H, I), dtype)
+    W_1_and_dot_T = scratch("W_1_and_dot_T", (2 * H, H), dtype)
+    W_2_and_dot_T = scratch("W_2_and_dot_T", (2 * H, H), dtype)
+    W_3_and_dot_T = scratch("W_3_and_dot_T", (2 * H, H), dtype)
     W_12 = scratch("W_12", (H, 2 * H), dtype)
-    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
-    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
-    d_h_lag1_prev_parts = scratch("d_h_lag1_prev_parts", (B, H), dtype)
-    d_dot_h_parts_prev = scratch("d_dot_h_parts_prev", (B, 2 * H), dtype)
+    d_h_pre_and_dot = scratch("d_h_pre_and_dot", (T, B, 2 * H), dtype)
+    d_h_prev_W_1_h_and_dot = scratch("d_h_prev_W_1_h_and_dot", (B, H), dtype)
+    d_h_lag1_prev_W_2_and_dot = scratch("d_h_lag1_prev_W_2_and_dot", (B, H), dtype)
+    W_12_d_dot_h_pre = scratch("W_12_d_dot_h_pre", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U_U_x = scratch("d_U_U_x", (H, I), dtype)
     d_U_dot_U_x_x = scratch("d_U_dot_U_x_x", (H, I), dtype)
@@ -727,11 +727,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_lag1_prev_rows[T % 2] = dstate["h_lag1"]
     d_dot_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_parts, d_h_lag1_prev_rows, d_h_lag1_prev_parts, d_h_lag2_prev_rows,
-        d_dot_h_parts_prev, d_dot_h_lag1_prev_rows, d_dot_h_lag2_prev_rows, d_h_prev_rows, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_h_prev_W_1_h_and_dot, d_h_lag1_prev_rows, d_h_lag1_prev_W_2_and_dot,
+        d_h_lag2_prev_rows, W_12_d_dot_h_pre, d_dot_h_lag1_prev_rows, d_dot_h_lag2_prev_rows, d_h_prev_rows,
+        d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_U_U_x, d_U_dot_U_x_x, d_U,
@@ -742,58 +743,58 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_W_3,
     )
 
-    dot_U22[:H] = U
-    dot_U22[H:2 * H] = dot_U
-    dot_W_122[:H] = W_1
-    dot_W_122[H:2 * H] = dot_W_1
-    dot_W_222[:H] = W_2
-    dot_W_222[H:2 * H] = dot_W_2
-    dot_W_322[:H] = W_3
-    dot_W_322[H:2 * H] = dot_W_3
+    U_and_dot_T[:H] = U
+    U_and_dot_T[H:2 * H] = dot_U
+    W_1_and_dot_T[:H] = W_1
+    W_1_and_dot_T[H:2 * H] = dot_W_1
+    W_2_and_dot_T[:H] = W_2
+    W_2_and_dot_T[H:2 * H] = dot_W_2
+    W_3_and_dot_T[:H] = W_3
+    W_3_and_dot_T[H:2 * H] = dot_W_3
     W_12[..., :H] = W_1
     W_12[..., H:2 * H] = W_2
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_dot_h_pre2[t], dot_W_122, d_h_prev_parts)
-        product(d_dot_h_pre2[t], dot_W_222, d_h_lag1_prev_parts)
-        product(d_dot_h_pre2[t], dot_W_322, d_h_lag2_prev_rows[t % 2])
-        product(d_dot_h_pre2[t][:, H:2 * H], W_12, d_dot_h_parts_prev)
+        product(d_h_pre_and_dot[t], W_1_and_dot_T, d_h_prev_W_1_h_and_dot)
+        product(d_h_pre_and_dot[t], W_2_and_dot_T, d_h_lag1_prev_W_2_and_dot)
+        product(d_h_pre_and_dot[t], W_3_and_dot_T, d_h_lag2_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t][:, H:2 * H], W_12, W_12_d_dot_h_pre)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_dot_h_pre2[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
         hvp_backward_step2(t)
 
-    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
+    product(d_h_pre_and_dot.reshape(-1, 2 * H), U_and_dot_T, d_x.reshape(-1, I))
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(
-        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_W_1_dot_W_1_h_h_prev,
     )
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_lag1_rows[:-1].reshape(-1, H), d_W_2_W_2_h_lag1)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_lag1_rows[:-1].reshape(-1, H), d_W_2_W_2_h_lag1)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(
-        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_lag1_rows[:-1].reshape(-1, H),
         d_W_2_dot_W_2_h_lag1_h_lag1_prev,
     )
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_lag2_rows[:-1].reshape(-1, H), d_W_3_W_3_h_lag2)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_lag2_rows[:-1].reshape(-1, H), d_W_3_W_3_h_lag2)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(
-        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_lag2_rows[:-1].reshape(-1, H),
         d_W_3_dot_W_3_h_lag2_h_lag2_prev,
     )
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
     hvp_backward_finish2()
 

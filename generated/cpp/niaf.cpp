@@ -204,7 +204,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -214,7 +214,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -249,7 +249,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
@@ -258,7 +258,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_z_to_o_pre_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -268,7 +268,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -278,10 +278,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_f_pre, d_i_pre, d_z, d_c_prev);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z);
+        d_z_to_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_z_to_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_z_to_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
+        d_z_to_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -290,7 +290,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -299,7 +299,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + H + iH])
+            total += compute_t(d_z_to_o_pre_at[(iT * B + iB) * (4 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_at[iH] = storage_t(total);
     }
@@ -309,7 +309,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -318,7 +318,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
+            total += compute_t(d_z_to_o_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_at[iH] = storage_t(total);
     }
@@ -328,7 +328,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -337,7 +337,7 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
+            total += compute_t(d_z_to_o_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_at[iH] = storage_t(total);
     }
@@ -439,8 +439,8 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_zifo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_zifo_y2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
@@ -449,11 +449,11 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[14]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -461,29 +461,29 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t z, i, f, o, tanh_c;
         states_backward_before_point(
-            compute_t(W_zifo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(R_zifo_y2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_zifo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_zifo_y2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_zifo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_zifo_y2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_zifo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_zifo_y2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(b_o_at[iH]),
             z, i, f, o, tanh_c);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -517,17 +517,17 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_z_to_o_pre_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -536,21 +536,21 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_f_pre, d_i_pre, d_z, d_c_prev);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z);
+        d_z_to_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_z_to_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_z_to_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
+        d_z_to_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -559,7 +559,7 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
 extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -568,7 +568,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + H + iH])
+            total += compute_t(d_z_to_o_pre_at[(iT * B + iB) * (4 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_at[iH] = storage_t(total);
     }
@@ -578,7 +578,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -587,7 +587,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
+            total += compute_t(d_z_to_o_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_at[iH] = storage_t(total);
     }
@@ -597,7 +597,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
 extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -606,7 +606,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
+            total += compute_t(d_z_to_o_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_at[iH] = storage_t(total);
     }
@@ -783,7 +783,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zifo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -796,13 +796,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -860,9 +860,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_zifo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -891,17 +891,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -909,19 +909,19 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -958,7 +958,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zifo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -971,13 +971,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1037,9 +1037,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_zifo_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -1077,17 +1077,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t z, dot_z, dot_i_pre, i, dot_f_pre, f, c, dot_c, dot_o_pre, o, dot_tanh_c, y, dot_y;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -1095,19 +1095,19 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -1155,10 +1155,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1174,10 +1174,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_i, dot_f, dot_o, tanh_c);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -1236,9 +1236,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ tanh_c2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[9]);
@@ -1252,13 +1252,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ dot_p_i_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_z_to_o_pre_and_dot_at = static_cast<storage_t*>(at[26]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1270,9 +1270,9 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_o2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1287,22 +1287,22 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(p_f_at[iH]),
             compute_t(dot_p_f_at[iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z, d_z, d_c_prev,
             d_dot_c_prev);
-        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z);
-        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z);
+        d_z_to_o_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_z_to_o_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_z_to_o_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_z_to_o_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_z_to_o_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_z_to_o_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_z_to_o_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z);
+        d_z_to_o_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1344,7 +1344,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1353,7 +1353,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_z_to_o_pre_and_dot_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_i_pre_at[iH] = storage_t(total);
     }
@@ -1363,7 +1363,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1372,7 +1372,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_z_to_o_pre_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_dot_i_pre_at[iH] = storage_t(total);
     }
@@ -1382,7 +1382,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1391,7 +1391,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
+            total += compute_t(d_z_to_o_pre_and_dot_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_f_pre_at[iH] = storage_t(total);
     }
@@ -1401,7 +1401,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1410,7 +1410,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
+            total += compute_t(d_z_to_o_pre_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_dot_f_pre_at[iH] = storage_t(total);
     }
@@ -1420,7 +1420,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1429,7 +1429,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_z_to_o_pre_and_dot_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_o_pre_at[iH] = storage_t(total);
     }
@@ -1439,7 +1439,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_to_o_pre_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1448,7 +1448,7 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_z_to_o_pre_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_dot_o_pre_at[iH] = storage_t(total);
     }
@@ -1533,23 +1533,23 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_R_o_at = static_cast<storage_t*>(at[11]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_R_z, d_R_i, d_R_f, d_R_o;
         hvp_backward_finish2_point(
-            compute_t(d_R_z_R_z_y_at[iH * H + iH2]),
-            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_i_R_i_y_at[iH * H + iH2]),
-            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_f_R_f_y_at[iH * H + iH2]),
-            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_o_R_o_y_at[iH * H + iH2]),
-            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_z_R_z_y_at[iH * H + jH]),
+            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_i_R_i_y_at[iH * H + jH]),
+            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_f_R_f_y_at[iH * H + jH]),
+            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_o_R_o_y_at[iH * H + jH]),
+            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + jH]),
             d_R_z, d_R_i, d_R_f, d_R_o);
-        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
-        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
-        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
-        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
+        d_R_z_at[iH * H + jH] = storage_t(d_R_z);
+        d_R_i_at[iH * H + jH] = storage_t(d_R_i);
+        d_R_f_at[iH * H + jH] = storage_t(d_R_f);
+        d_R_o_at[iH * H + jH] = storage_t(d_R_o);
     }
 }
 

@@ -236,9 +236,9 @@ def backward(params, tape, dy, dstate=None):
     p_o = np.ascontiguousarray(params["p_o"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_zfo2 = scratch("W_zfo2", (3 * H, I), dtype)
-    R_zfo2 = scratch("R_zfo2", (3 * H, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_zfo_T = scratch("W_zfo_T", (3 * H, I), dtype)
+    R_zfo_T = scratch("R_zfo_T", (3 * H, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_zfo_pre = scratch("d_zfo_pre", (T, B, 3 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zfo = np.empty((3 * H, I), dtype)
@@ -249,10 +249,10 @@ def backward(params, tape, dy, dstate=None):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_before = kernel(
-        "backward_before", c_rows, tanh_c2,
+        "backward_before", c_rows, tanh_c,
     )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, o, tanh_c2, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_zfo_pre,
+        "backward_step", dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_zfo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_zfo_pre, c_rows, d_p_f,
@@ -261,19 +261,19 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum2", d_zfo_pre, c_rows, d_p_o,
     )
 
-    W_zfo2[:H] = W_z
-    W_zfo2[H:2 * H] = W_f
-    W_zfo2[2 * H:3 * H] = W_o
-    R_zfo2[:H] = R_z
-    R_zfo2[H:2 * H] = R_f
-    R_zfo2[2 * H:3 * H] = R_o
+    W_zfo_T[:H] = W_z
+    W_zfo_T[H:2 * H] = W_f
+    W_zfo_T[2 * H:3 * H] = W_o
+    R_zfo_T[:H] = R_z
+    R_zfo_T[H:2 * H] = R_f
+    R_zfo_T[2 * H:3 * H] = R_o
     backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_zfo_pre[t], R_zfo2, d_y_prev_rows[t % 2])
+        product(d_zfo_pre[t], R_zfo_T, d_y_prev_rows[t % 2])
 
-    product(d_zfo_pre.reshape(-1, 3 * H), W_zfo2, d_x.reshape(-1, I))
+    product(d_zfo_pre.reshape(-1, 3 * H), W_zfo_T, d_x.reshape(-1, I))
     product(d_zfo_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_zfo)
     product(d_zfo_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_zfo)
     np.sum(d_zfo_pre.reshape(-1, 3 * H), axis=0, out=d_b_zfo)
@@ -371,15 +371,15 @@ def backward_states(params, tape, cotangents, dstate):
     b_o = np.ascontiguousarray(params["b_o"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    i2 = scratch("i2", (), dtype)
-    W_zfo2 = scratch("W_zfo2", (I, 3 * H), dtype)
-    R_zfo2 = scratch("R_zfo2", (3 * H, H), dtype)
-    W_zfo_x2 = scratch("W_zfo_x2", (T, B, 3 * H), dtype)
-    R_zfo_y2 = scratch("R_zfo_y2", (T, B, 3 * H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    o2 = scratch("o2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    i = scratch("i", (), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    R_zfo_T = scratch("R_zfo_T", (3 * H, H), dtype)
+    W_zfo_x = scratch("W_zfo_x", (T, B, 3 * H), dtype)
+    R_zfo_y_steps = scratch("R_zfo_y_steps", (T, B, 3 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_zfo_pre = scratch("d_zfo_pre", (T, B, 3 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zfo = np.empty((3 * H, I), dtype)
@@ -390,13 +390,13 @@ def backward_states(params, tape, cotangents, dstate):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_once = kernel(
-        "states_backward_once", i2,
+        "states_backward_once", i,
     )
     states_backward_before = kernel(
-        "states_backward_before", W_zfo_x2, R_zfo_y2, b_z, p_f, c_rows, b_f, p_o, b_o, z2, f2, o2, tanh_c2,
+        "states_backward_before", W_zfo_x, R_zfo_y_steps, b_z, p_f, c_rows, b_f, p_o, b_o, z, f, o, tanh_c,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_y_prev_rows, o2, tanh_c2, d_c_prev_rows, p_o, c_rows, f2, i2, z2, p_f,
+        "states_backward_step", dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, i, z, p_f,
         d_zfo_pre,
     )
     states_backward_after_sum = kernel(
@@ -406,22 +406,22 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum2", d_zfo_pre, c_rows, d_p_o,
     )
 
-    W_zfo2[..., :H] = W_z.T
-    W_zfo2[..., H:2 * H] = W_f.T
-    W_zfo2[..., 2 * H:3 * H] = W_o.T
-    R_zfo2[:H] = R_z
-    R_zfo2[H:2 * H] = R_f
-    R_zfo2[2 * H:3 * H] = R_o
+    W_zfo[..., :H] = W_z.T
+    W_zfo[..., H:2 * H] = W_f.T
+    W_zfo[..., 2 * H:3 * H] = W_o.T
+    R_zfo_T[:H] = R_z
+    R_zfo_T[H:2 * H] = R_f
+    R_zfo_T[2 * H:3 * H] = R_o
     states_backward_once()
-    product(x.reshape(-1, I), W_zfo2, W_zfo_x2.reshape(-1, 3 * H))
-    product(y_rows[:-1].reshape(-1, H), R_zfo2.T, R_zfo_y2.reshape(-1, 3 * H))
+    product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
+    product(y_rows[:-1].reshape(-1, H), R_zfo_T.T, R_zfo_y_steps.reshape(-1, 3 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_zfo_pre[t], R_zfo2, d_y_prev_rows[t % 2])
+        product(d_zfo_pre[t], R_zfo_T, d_y_prev_rows[t % 2])
 
-    product(d_zfo_pre.reshape(-1, 3 * H), W_zfo2.T, d_x.reshape(-1, I))
+    product(d_zfo_pre.reshape(-1, 3 * H), W_zfo.T, d_x.reshape(-1, I))
     product(d_zfo_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_zfo)
     product(d_zfo_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_zfo)
     np.sum(d_zfo_pre.reshape(-1, 3 * H), axis=0, out=d_b_zfo)
@@ -625,16 +625,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
     i = scratch("i", (), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zfo_and_dot = scratch("W_zfo_and_dot", (I, 6 * H), dtype)
     W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
-    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    R_zfo_and_dot = scratch("R_zfo_and_dot", (H, 6 * H), dtype)
     R_zfo = scratch("R_zfo", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_zfo_x_and_dot = scratch("W_zfo_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_zfo_x_x = scratch("dot_W_zfo_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    R_zfo_y_and_dot = scratch("R_zfo_y_and_dot", (B, 6 * H), dtype)
     dot_R_zfo_y_y_prev = scratch("dot_R_zfo_y_y_prev", (B, 3 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
@@ -644,39 +644,39 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", i,
     )
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        "jvp_before", W_zfo_x_and_dot, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_R_zfo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_f, c_rows, b_f,
-        dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, y_rows,
-        dot_y_rows,
+        "jvp_step", R_zfo_y_and_dot, dot_R_zfo_y_y_prev, W_zfo_x_and_dot, b_z, dot_W_z_x, dot_b_z, p_f,
+        c_rows, b_f, dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
+        y_rows, dot_y_rows,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_o.T
-    parts[..., 5 * H:6 * H] = dot_W_o.T
-    W_zfo[..., :H] = parts[..., :H]
-    W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    parts3[..., :H] = R_z.T
-    parts3[..., H:2 * H] = dot_R_z.T
-    parts3[..., 2 * H:3 * H] = R_f.T
-    parts3[..., 3 * H:4 * H] = dot_R_f.T
-    parts3[..., 4 * H:5 * H] = R_o.T
-    parts3[..., 5 * H:6 * H] = dot_R_o.T
-    R_zfo[..., :H] = parts3[..., :H]
-    R_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    R_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    W_zfo_and_dot[..., :H] = W_z.T
+    W_zfo_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zfo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_zfo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_zfo_and_dot[..., 4 * H:5 * H] = W_o.T
+    W_zfo_and_dot[..., 5 * H:6 * H] = dot_W_o.T
+    W_zfo[..., :H] = W_zfo_and_dot[..., :H]
+    W_zfo[..., H:2 * H] = W_zfo_and_dot[..., 2 * H:3 * H]
+    W_zfo[..., 2 * H:3 * H] = W_zfo_and_dot[..., 4 * H:5 * H]
+    R_zfo_and_dot[..., :H] = R_z.T
+    R_zfo_and_dot[..., H:2 * H] = dot_R_z.T
+    R_zfo_and_dot[..., 2 * H:3 * H] = R_f.T
+    R_zfo_and_dot[..., 3 * H:4 * H] = dot_R_f.T
+    R_zfo_and_dot[..., 4 * H:5 * H] = R_o.T
+    R_zfo_and_dot[..., 5 * H:6 * H] = dot_R_o.T
+    R_zfo[..., :H] = R_zfo_and_dot[..., :H]
+    R_zfo[..., H:2 * H] = R_zfo_and_dot[..., 2 * H:3 * H]
+    R_zfo[..., 2 * H:3 * H] = R_zfo_and_dot[..., 4 * H:5 * H]
     jvp_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(x.reshape(-1, I), W_zfo_and_dot, W_zfo_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
     jvp_before()
 
     for t in range(T):
-        product(y_rows[t], parts3, parts4)
+        product(y_rows[t], R_zfo_and_dot, R_zfo_y_and_dot)
         product(dot_y_rows[t], R_zfo, dot_R_zfo_y_y_prev)
         jvp_step(t)
 
@@ -728,16 +728,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     i = scratch("i", (), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zfo_and_dot = scratch("W_zfo_and_dot", (I, 6 * H), dtype)
     W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
-    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    R_zfo_and_dot = scratch("R_zfo_and_dot", (H, 6 * H), dtype)
     R_zfo = scratch("R_zfo", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_zfo_x_and_dot = scratch("W_zfo_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_zfo_x_x = scratch("dot_W_zfo_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    R_zfo_y_and_dot = scratch("R_zfo_y_and_dot", (B, 6 * H), dtype)
     dot_R_zfo_y_y_prev = scratch("dot_R_zfo_y_y_prev", (B, 3 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
@@ -754,39 +754,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", i,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        "hvp_forward_before", W_zfo_x_and_dot, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_R_zfo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_f, c_rows, b_f,
-        dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z,
-        dot_f_pre, f, dot_o_pre, o, dot_tanh_c, y_rows, dot_y_rows,
+        "hvp_forward_step", R_zfo_y_and_dot, dot_R_zfo_y_y_prev, W_zfo_x_and_dot, b_z, dot_W_z_x, dot_b_z,
+        p_f, c_rows, b_f, dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
+        dot_z_pre, z, dot_f_pre, f, dot_o_pre, o, dot_tanh_c, y_rows, dot_y_rows,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_o.T
-    parts[..., 5 * H:6 * H] = dot_W_o.T
-    W_zfo[..., :H] = parts[..., :H]
-    W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    parts3[..., :H] = R_z.T
-    parts3[..., H:2 * H] = dot_R_z.T
-    parts3[..., 2 * H:3 * H] = R_f.T
-    parts3[..., 3 * H:4 * H] = dot_R_f.T
-    parts3[..., 4 * H:5 * H] = R_o.T
-    parts3[..., 5 * H:6 * H] = dot_R_o.T
-    R_zfo[..., :H] = parts3[..., :H]
-    R_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    R_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    W_zfo_and_dot[..., :H] = W_z.T
+    W_zfo_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zfo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_zfo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_zfo_and_dot[..., 4 * H:5 * H] = W_o.T
+    W_zfo_and_dot[..., 5 * H:6 * H] = dot_W_o.T
+    W_zfo[..., :H] = W_zfo_and_dot[..., :H]
+    W_zfo[..., H:2 * H] = W_zfo_and_dot[..., 2 * H:3 * H]
+    W_zfo[..., 2 * H:3 * H] = W_zfo_and_dot[..., 4 * H:5 * H]
+    R_zfo_and_dot[..., :H] = R_z.T
+    R_zfo_and_dot[..., H:2 * H] = dot_R_z.T
+    R_zfo_and_dot[..., 2 * H:3 * H] = R_f.T
+    R_zfo_and_dot[..., 3 * H:4 * H] = dot_R_f.T
+    R_zfo_and_dot[..., 4 * H:5 * H] = R_o.T
+    R_zfo_and_dot[..., 5 * H:6 * H] = dot_R_o.T
+    R_zfo[..., :H] = R_zfo_and_dot[..., :H]
+    R_zfo[..., H:2 * H] = R_zfo_and_dot[..., 2 * H:3 * H]
+    R_zfo[..., 2 * H:3 * H] = R_zfo_and_dot[..., 4 * H:5 * H]
     hvp_forward_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(x.reshape(-1, I), W_zfo_and_dot, W_zfo_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(y_rows[t], parts3, parts4)
+        product(y_rows[t], R_zfo_and_dot, R_zfo_y_and_dot)
         product(dot_y_rows[t], R_zfo, dot_R_zfo_y_y_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["y"])
@@ -794,12 +794,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (6 * H, I), dtype)
-    parts32 = scratch("parts32", (6 * H, H), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
-    dot_o2 = scratch("dot_o2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 6 * H), dtype)
+    W_zfo_and_dot_T = scratch("W_zfo_and_dot_T", (6 * H, I), dtype)
+    R_zfo_and_dot_T = scratch("R_zfo_and_dot_T", (6 * H, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    d_zfo_pre_and_dot = scratch("d_zfo_pre_and_dot", (T, B, 6 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_R_f_y_y_prev = scratch("d_dot_y_prev_dot_R_f_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_R_o_y_y_prev = scratch("d_dot_y_prev_dot_R_o_y_y_prev", (B, H), dtype)
@@ -836,28 +836,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_f_pre, f, dot_o_pre, o, c_rows, dot_f2, dot_o2, tanh_c2,
+        "hvp_backward_before", dot_f_pre, f, dot_o_pre, o, c_rows, dot_f, dot_o, tanh_c,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o2,
-        dot_o_pre, dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, i,
-        dot_z_pre, z, p_f, dot_p_f, dot_f2, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre,
+        dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, i, dot_z_pre, z,
+        p_f, dot_p_f, dot_f, d_zfo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_f_y_y_prev,
         d_dot_y_prev_dot_R_o_y_y_prev, d_dot_y_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_parts_pre, c_rows, d_p_f_f_pre,
+        "hvp_backward_after_sum", d_zfo_pre_and_dot, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
+        "hvp_backward_after_sum2", d_zfo_pre_and_dot, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_parts_pre, c_rows, d_p_o_o_pre,
+        "hvp_backward_after_sum3", d_zfo_pre_and_dot, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
+        "hvp_backward_after_sum4", d_zfo_pre_and_dot, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_o_W_o_x,
@@ -871,55 +871,55 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_p_f_f_pre, d_p_f_dot_f_pre, d_p_o_o_pre, d_p_o_dot_o_pre, d_p_f, d_p_o,
     )
 
-    parts5[:H] = W_z
-    parts5[H:2 * H] = dot_W_z
-    parts5[2 * H:3 * H] = W_f
-    parts5[3 * H:4 * H] = dot_W_f
-    parts5[4 * H:5 * H] = W_o
-    parts5[5 * H:6 * H] = dot_W_o
-    parts32[:H] = R_z
-    parts32[H:2 * H] = dot_R_z
-    parts32[2 * H:3 * H] = R_f
-    parts32[3 * H:4 * H] = dot_R_f
-    parts32[4 * H:5 * H] = R_o
-    parts32[5 * H:6 * H] = dot_R_o
+    W_zfo_and_dot_T[:H] = W_z
+    W_zfo_and_dot_T[H:2 * H] = dot_W_z
+    W_zfo_and_dot_T[2 * H:3 * H] = W_f
+    W_zfo_and_dot_T[3 * H:4 * H] = dot_W_f
+    W_zfo_and_dot_T[4 * H:5 * H] = W_o
+    W_zfo_and_dot_T[5 * H:6 * H] = dot_W_o
+    R_zfo_and_dot_T[:H] = R_z
+    R_zfo_and_dot_T[H:2 * H] = dot_R_z
+    R_zfo_and_dot_T[2 * H:3 * H] = R_f
+    R_zfo_and_dot_T[3 * H:4 * H] = dot_R_f
+    R_zfo_and_dot_T[4 * H:5 * H] = R_o
+    R_zfo_and_dot_T[5 * H:6 * H] = dot_R_o
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_parts_pre[t], parts32, d_y_prev_rows[t % 2])
+        product(d_zfo_pre_and_dot[t], R_zfo_and_dot_T, d_y_prev_rows[t % 2])
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
+        product(d_zfo_pre_and_dot[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts_pre[t][:, 3 * H:4 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
+        product(d_zfo_pre_and_dot[t][:, 3 * H:4 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_parts_pre[t][:, 5 * H:6 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
+        product(d_zfo_pre_and_dot[t][:, 5 * H:6 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
         hvp_backward_step2(t)
 
-    product(d_parts_pre.reshape(-1, 6 * H), parts5, d_x.reshape(-1, I))
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H), W_zfo_and_dot_T, d_x.reshape(-1, I))
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_z_dot_R_z_y_y_prev,
     )
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_f_dot_R_f_y_y_prev,
     )
@@ -928,16 +928,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     hvp_backward_after_sum2()
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
+    product(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_o_dot_R_o_y_y_prev,
     )
@@ -946,7 +946,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
     hvp_backward_after_sum4()
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_o)
+    np.sum(d_zfo_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_o)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

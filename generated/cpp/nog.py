@@ -236,9 +236,9 @@ def backward(params, tape, dy, dstate=None):
     p_f = np.ascontiguousarray(params["p_f"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_zif2 = scratch("W_zif2", (3 * H, I), dtype)
-    R_zif2 = scratch("R_zif2", (3 * H, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    W_zif_T = scratch("W_zif_T", (3 * H, I), dtype)
+    R_zif_T = scratch("R_zif_T", (3 * H, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_zif_pre = scratch("d_zif_pre", (T, B, 3 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zif = np.empty((3 * H, I), dtype)
@@ -249,10 +249,10 @@ def backward(params, tape, dy, dstate=None):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_before = kernel(
-        "backward_before", c_rows, tanh_c2,
+        "backward_before", c_rows, tanh_c,
     )
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, o, d_c_prev_rows, tanh_c2, c_rows, f, z, i, p_i, p_f, d_zif_pre,
+        "backward_step", dy, d_y_prev_rows, o, d_c_prev_rows, tanh_c, c_rows, f, z, i, p_i, p_f, d_zif_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_zif_pre, c_rows, d_p_i,
@@ -261,19 +261,19 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum2", d_zif_pre, c_rows, d_p_f,
     )
 
-    W_zif2[:H] = W_z
-    W_zif2[H:2 * H] = W_i
-    W_zif2[2 * H:3 * H] = W_f
-    R_zif2[:H] = R_z
-    R_zif2[H:2 * H] = R_i
-    R_zif2[2 * H:3 * H] = R_f
+    W_zif_T[:H] = W_z
+    W_zif_T[H:2 * H] = W_i
+    W_zif_T[2 * H:3 * H] = W_f
+    R_zif_T[:H] = R_z
+    R_zif_T[H:2 * H] = R_i
+    R_zif_T[2 * H:3 * H] = R_f
     backward_before()
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_zif_pre[t], R_zif2, d_y_prev_rows[t % 2])
+        product(d_zif_pre[t], R_zif_T, d_y_prev_rows[t % 2])
 
-    product(d_zif_pre.reshape(-1, 3 * H), W_zif2, d_x.reshape(-1, I))
+    product(d_zif_pre.reshape(-1, 3 * H), W_zif_T, d_x.reshape(-1, I))
     product(d_zif_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_zif)
     product(d_zif_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_zif)
     np.sum(d_zif_pre.reshape(-1, 3 * H), axis=0, out=d_b_zif)
@@ -371,15 +371,15 @@ def backward_states(params, tape, cotangents, dstate):
     b_f = np.ascontiguousarray(params["b_f"])
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    o2 = scratch("o2", (), dtype)
-    W_zif2 = scratch("W_zif2", (I, 3 * H), dtype)
-    R_zif2 = scratch("R_zif2", (3 * H, H), dtype)
-    W_zif_x2 = scratch("W_zif_x2", (T, B, 3 * H), dtype)
-    R_zif_y2 = scratch("R_zif_y2", (T, B, 3 * H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    i2 = scratch("i2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
+    o = scratch("o", (), dtype)
+    W_zif = scratch("W_zif", (I, 3 * H), dtype)
+    R_zif_T = scratch("R_zif_T", (3 * H, H), dtype)
+    W_zif_x = scratch("W_zif_x", (T, B, 3 * H), dtype)
+    R_zif_y_steps = scratch("R_zif_y_steps", (T, B, 3 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
     d_zif_pre = scratch("d_zif_pre", (T, B, 3 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_zif = np.empty((3 * H, I), dtype)
@@ -390,13 +390,13 @@ def backward_states(params, tape, cotangents, dstate):
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_once = kernel(
-        "states_backward_once", o2,
+        "states_backward_once", o,
     )
     states_backward_before = kernel(
-        "states_backward_before", W_zif_x2, R_zif_y2, b_z, p_i, c_rows, b_i, p_f, b_f, z2, i2, f2, tanh_c2,
+        "states_backward_before", W_zif_x, R_zif_y_steps, b_z, p_i, c_rows, b_i, p_f, b_f, z, i, f, tanh_c,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_y_prev_rows, o2, d_c_prev_rows, tanh_c2, c_rows, f2, z2, i2, p_i, p_f,
+        "states_backward_step", dy, d_y_prev_rows, o, d_c_prev_rows, tanh_c, c_rows, f, z, i, p_i, p_f,
         d_zif_pre,
     )
     states_backward_after_sum = kernel(
@@ -406,22 +406,22 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum2", d_zif_pre, c_rows, d_p_f,
     )
 
-    W_zif2[..., :H] = W_z.T
-    W_zif2[..., H:2 * H] = W_i.T
-    W_zif2[..., 2 * H:3 * H] = W_f.T
-    R_zif2[:H] = R_z
-    R_zif2[H:2 * H] = R_i
-    R_zif2[2 * H:3 * H] = R_f
+    W_zif[..., :H] = W_z.T
+    W_zif[..., H:2 * H] = W_i.T
+    W_zif[..., 2 * H:3 * H] = W_f.T
+    R_zif_T[:H] = R_z
+    R_zif_T[H:2 * H] = R_i
+    R_zif_T[2 * H:3 * H] = R_f
     states_backward_once()
-    product(x.reshape(-1, I), W_zif2, W_zif_x2.reshape(-1, 3 * H))
-    product(y_rows[:-1].reshape(-1, H), R_zif2.T, R_zif_y2.reshape(-1, 3 * H))
+    product(x.reshape(-1, I), W_zif, W_zif_x.reshape(-1, 3 * H))
+    product(y_rows[:-1].reshape(-1, H), R_zif_T.T, R_zif_y_steps.reshape(-1, 3 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_zif_pre[t], R_zif2, d_y_prev_rows[t % 2])
+        product(d_zif_pre[t], R_zif_T, d_y_prev_rows[t % 2])
 
-    product(d_zif_pre.reshape(-1, 3 * H), W_zif2.T, d_x.reshape(-1, I))
+    product(d_zif_pre.reshape(-1, 3 * H), W_zif.T, d_x.reshape(-1, I))
     product(d_zif_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_zif)
     product(d_zif_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_zif)
     np.sum(d_zif_pre.reshape(-1, 3 * H), axis=0, out=d_b_zif)
@@ -625,16 +625,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
     o = scratch("o", (), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zif_and_dot = scratch("W_zif_and_dot", (I, 6 * H), dtype)
     W_zif = scratch("W_zif", (I, 3 * H), dtype)
-    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    R_zif_and_dot = scratch("R_zif_and_dot", (H, 6 * H), dtype)
     R_zif = scratch("R_zif", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_zif_x_and_dot = scratch("W_zif_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_zif_x_x = scratch("dot_W_zif_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    R_zif_y_and_dot = scratch("R_zif_y_and_dot", (B, 6 * H), dtype)
     dot_R_zif_y_y_prev = scratch("dot_R_zif_y_y_prev", (B, 3 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
@@ -644,39 +644,39 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", o,
     )
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_zif_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x,
+        "jvp_before", W_zif_x_and_dot, dot_W_zif_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_R_zif_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
-        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, o, y_rows,
-        dot_y_rows,
+        "jvp_step", R_zif_y_and_dot, dot_R_zif_y_y_prev, W_zif_x_and_dot, b_z, dot_W_z_x, dot_b_z, p_i,
+        c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, o,
+        y_rows, dot_y_rows,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_i.T
-    parts[..., 3 * H:4 * H] = dot_W_i.T
-    parts[..., 4 * H:5 * H] = W_f.T
-    parts[..., 5 * H:6 * H] = dot_W_f.T
-    W_zif[..., :H] = parts[..., :H]
-    W_zif[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    parts3[..., :H] = R_z.T
-    parts3[..., H:2 * H] = dot_R_z.T
-    parts3[..., 2 * H:3 * H] = R_i.T
-    parts3[..., 3 * H:4 * H] = dot_R_i.T
-    parts3[..., 4 * H:5 * H] = R_f.T
-    parts3[..., 5 * H:6 * H] = dot_R_f.T
-    R_zif[..., :H] = parts3[..., :H]
-    R_zif[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    R_zif[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    W_zif_and_dot[..., :H] = W_z.T
+    W_zif_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zif_and_dot[..., 2 * H:3 * H] = W_i.T
+    W_zif_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+    W_zif_and_dot[..., 4 * H:5 * H] = W_f.T
+    W_zif_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+    W_zif[..., :H] = W_zif_and_dot[..., :H]
+    W_zif[..., H:2 * H] = W_zif_and_dot[..., 2 * H:3 * H]
+    W_zif[..., 2 * H:3 * H] = W_zif_and_dot[..., 4 * H:5 * H]
+    R_zif_and_dot[..., :H] = R_z.T
+    R_zif_and_dot[..., H:2 * H] = dot_R_z.T
+    R_zif_and_dot[..., 2 * H:3 * H] = R_i.T
+    R_zif_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+    R_zif_and_dot[..., 4 * H:5 * H] = R_f.T
+    R_zif_and_dot[..., 5 * H:6 * H] = dot_R_f.T
+    R_zif[..., :H] = R_zif_and_dot[..., :H]
+    R_zif[..., H:2 * H] = R_zif_and_dot[..., 2 * H:3 * H]
+    R_zif[..., 2 * H:3 * H] = R_zif_and_dot[..., 4 * H:5 * H]
     jvp_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(x.reshape(-1, I), W_zif_and_dot, W_zif_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_zif, dot_W_zif_x_x.reshape(-1, 3 * H))
     jvp_before()
 
     for t in range(T):
-        product(y_rows[t], parts3, parts4)
+        product(y_rows[t], R_zif_and_dot, R_zif_y_and_dot)
         product(dot_y_rows[t], R_zif, dot_R_zif_y_y_prev)
         jvp_step(t)
 
@@ -728,16 +728,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     o = scratch("o", (), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zif_and_dot = scratch("W_zif_and_dot", (I, 6 * H), dtype)
     W_zif = scratch("W_zif", (I, 3 * H), dtype)
-    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    R_zif_and_dot = scratch("R_zif_and_dot", (H, 6 * H), dtype)
     R_zif = scratch("R_zif", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_zif_x_and_dot = scratch("W_zif_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_zif_x_x = scratch("dot_W_zif_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    R_zif_y_and_dot = scratch("R_zif_y_and_dot", (B, 6 * H), dtype)
     dot_R_zif_y_y_prev = scratch("dot_R_zif_y_y_prev", (B, 3 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
@@ -754,39 +754,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", o,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_zif_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x,
+        "hvp_forward_before", W_zif_x_and_dot, dot_W_zif_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_R_zif_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
-        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, o, dot_z_pre, z,
-        dot_i_pre, i, dot_f_pre, f, dot_f, y_rows, dot_y_rows,
+        "hvp_forward_step", R_zif_y_and_dot, dot_R_zif_y_y_prev, W_zif_x_and_dot, b_z, dot_W_z_x, dot_b_z,
+        p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, o,
+        dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_f, y_rows, dot_y_rows,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_i.T
-    parts[..., 3 * H:4 * H] = dot_W_i.T
-    parts[..., 4 * H:5 * H] = W_f.T
-    parts[..., 5 * H:6 * H] = dot_W_f.T
-    W_zif[..., :H] = parts[..., :H]
-    W_zif[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    parts3[..., :H] = R_z.T
-    parts3[..., H:2 * H] = dot_R_z.T
-    parts3[..., 2 * H:3 * H] = R_i.T
-    parts3[..., 3 * H:4 * H] = dot_R_i.T
-    parts3[..., 4 * H:5 * H] = R_f.T
-    parts3[..., 5 * H:6 * H] = dot_R_f.T
-    R_zif[..., :H] = parts3[..., :H]
-    R_zif[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    R_zif[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    W_zif_and_dot[..., :H] = W_z.T
+    W_zif_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zif_and_dot[..., 2 * H:3 * H] = W_i.T
+    W_zif_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+    W_zif_and_dot[..., 4 * H:5 * H] = W_f.T
+    W_zif_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+    W_zif[..., :H] = W_zif_and_dot[..., :H]
+    W_zif[..., H:2 * H] = W_zif_and_dot[..., 2 * H:3 * H]
+    W_zif[..., 2 * H:3 * H] = W_zif_and_dot[..., 4 * H:5 * H]
+    R_zif_and_dot[..., :H] = R_z.T
+    R_zif_and_dot[..., H:2 * H] = dot_R_z.T
+    R_zif_and_dot[..., 2 * H:3 * H] = R_i.T
+    R_zif_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+    R_zif_and_dot[..., 4 * H:5 * H] = R_f.T
+    R_zif_and_dot[..., 5 * H:6 * H] = dot_R_f.T
+    R_zif[..., :H] = R_zif_and_dot[..., :H]
+    R_zif[..., H:2 * H] = R_zif_and_dot[..., 2 * H:3 * H]
+    R_zif[..., 2 * H:3 * H] = R_zif_and_dot[..., 4 * H:5 * H]
     hvp_forward_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(x.reshape(-1, I), W_zif_and_dot, W_zif_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_zif, dot_W_zif_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(y_rows[t], parts3, parts4)
+        product(y_rows[t], R_zif_and_dot, R_zif_y_and_dot)
         product(dot_y_rows[t], R_zif, dot_R_zif_y_y_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["y"])
@@ -794,12 +794,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (6 * H, I), dtype)
-    parts32 = scratch("parts32", (6 * H, H), dtype)
-    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
-    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
-    tanh_c2 = scratch("tanh_c2", (T, B, H), dtype)
-    d_parts_pre = scratch("d_parts_pre", (T, B, 6 * H), dtype)
+    W_zif_and_dot_T = scratch("W_zif_and_dot_T", (6 * H, I), dtype)
+    R_zif_and_dot_T = scratch("R_zif_and_dot_T", (6 * H, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    tanh_c = scratch("tanh_c", (T, B, H), dtype)
+    d_zif_pre_and_dot = scratch("d_zif_pre_and_dot", (T, B, 6 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = scratch("d_dot_y_prev_dot_R_i_y_y_prev", (B, H), dtype)
     d_dot_y_prev_dot_R_f_y_y_prev = scratch("d_dot_y_prev_dot_R_f_y_y_prev", (B, H), dtype)
@@ -836,28 +836,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_z_pre, z, dot_i_pre, i, c_rows, dot_z2, dot_i2, tanh_c2,
+        "hvp_backward_before", dot_z_pre, z, dot_i_pre, i, c_rows, dot_z, dot_i, tanh_c,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows,
-        d_dot_c_prev_rows, d_c_prev_rows, c_rows, dot_f_pre, f, z, dot_i_pre, i, dot_z2, dot_z_pre, dot_i2,
-        p_i, dot_p_i, p_f, dot_p_f, dot_f, d_parts_pre,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, d_dot_c_prev_rows,
+        d_c_prev_rows, c_rows, dot_f_pre, f, z, dot_i_pre, i, dot_z, dot_z_pre, dot_i, p_i, dot_p_i, p_f,
+        dot_p_f, dot_f, d_zif_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_i_y_y_prev,
         d_dot_y_prev_dot_R_f_y_y_prev, d_dot_y_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_parts_pre, c_rows, d_p_i_i_pre,
+        "hvp_backward_after_sum", d_zif_pre_and_dot, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
+        "hvp_backward_after_sum2", d_zif_pre_and_dot, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_parts_pre, c_rows, d_p_f_f_pre,
+        "hvp_backward_after_sum3", d_zif_pre_and_dot, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
+        "hvp_backward_after_sum4", d_zif_pre_and_dot, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x,
@@ -871,55 +871,55 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_p_i_i_pre, d_p_i_dot_i_pre, d_p_f_f_pre, d_p_f_dot_f_pre, d_p_i, d_p_f,
     )
 
-    parts5[:H] = W_z
-    parts5[H:2 * H] = dot_W_z
-    parts5[2 * H:3 * H] = W_i
-    parts5[3 * H:4 * H] = dot_W_i
-    parts5[4 * H:5 * H] = W_f
-    parts5[5 * H:6 * H] = dot_W_f
-    parts32[:H] = R_z
-    parts32[H:2 * H] = dot_R_z
-    parts32[2 * H:3 * H] = R_i
-    parts32[3 * H:4 * H] = dot_R_i
-    parts32[4 * H:5 * H] = R_f
-    parts32[5 * H:6 * H] = dot_R_f
+    W_zif_and_dot_T[:H] = W_z
+    W_zif_and_dot_T[H:2 * H] = dot_W_z
+    W_zif_and_dot_T[2 * H:3 * H] = W_i
+    W_zif_and_dot_T[3 * H:4 * H] = dot_W_i
+    W_zif_and_dot_T[4 * H:5 * H] = W_f
+    W_zif_and_dot_T[5 * H:6 * H] = dot_W_f
+    R_zif_and_dot_T[:H] = R_z
+    R_zif_and_dot_T[H:2 * H] = dot_R_z
+    R_zif_and_dot_T[2 * H:3 * H] = R_i
+    R_zif_and_dot_T[3 * H:4 * H] = dot_R_i
+    R_zif_and_dot_T[4 * H:5 * H] = R_f
+    R_zif_and_dot_T[5 * H:6 * H] = dot_R_f
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_parts_pre[t], parts32, d_y_prev_rows[t % 2])
+        product(d_zif_pre_and_dot[t], R_zif_and_dot_T, d_y_prev_rows[t % 2])
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
+        product(d_zif_pre_and_dot[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts_pre[t][:, 3 * H:4 * H], R_i, d_dot_y_prev_dot_R_i_y_y_prev)
+        product(d_zif_pre_and_dot[t][:, 3 * H:4 * H], R_i, d_dot_y_prev_dot_R_i_y_y_prev)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts_pre[t][:, 5 * H:6 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
+        product(d_zif_pre_and_dot[t][:, 5 * H:6 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
         hvp_backward_step2(t)
 
-    product(d_parts_pre.reshape(-1, 6 * H), parts5, d_x.reshape(-1, I))
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H), W_zif_and_dot_T, d_x.reshape(-1, I))
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        d_zif_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_z_dot_R_z_y_y_prev,
     )
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_i_dot_R_i_y_y_prev,
     )
@@ -928,16 +928,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
     hvp_backward_after_sum2()
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    np.sum(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
+    product(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     product(
-        d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_f_dot_R_f_y_y_prev,
     )
@@ -946,7 +946,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     hvp_backward_after_sum4()
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
+    np.sum(d_zif_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

@@ -455,8 +455,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -469,8 +469,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(l_r_sqrt_at[(iT * B + iB) * N + iN]),
             compute_t(l_r_sqrt2_at[iT * B + iB]),
             l_w, l_r);
-        l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
-        l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+        l_w_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+        l_r_at[(iT * B + iB) * N + iN] = storage_t(l_r);
     }
 }
 
@@ -507,7 +507,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -521,7 +521,7 @@ extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* cons
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
-            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            a_w_e_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
             // through r = a_r @ M
             d_a_r_total += d_r * M;
         }
@@ -536,7 +536,7 @@ extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* con
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[6]);
@@ -565,7 +565,7 @@ extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* con
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
@@ -708,7 +708,7 @@ extern "C" void backward_step_rows4(const int64 t, const int64* sizes, void* con
     const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[7]);
@@ -741,7 +741,7 @@ extern "C" void backward_step_rows4(const int64 t, const int64* sizes, void* con
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -888,7 +888,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -902,7 +902,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
             compute_t(d_M_k_w_at[iB * N + iN]),
             compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
+            compute_t(a_w_e_at[(iB * N + iN) * D + iD]),
             d_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
     }
@@ -1280,16 +1280,16 @@ extern "C" void states_forward_step_sum(const int64 t, const int64* sizes, void*
 extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ W_h_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_h_r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_r_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ beta_w2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ beta_r2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ h_steps_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ beta_w_steps_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ beta_r_steps_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -1297,15 +1297,15 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         double v_r_h_total = 0;
         #pragma omp simd reduction(+:v_w_h_total, v_r_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_h_x = compute_t(W_h_x2_at[(iT * B + iB) * H + iH]);
-            const compute_t U_h_r = compute_t(U_h_r2_at[(iT * B + iB) * H + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_at[(iT * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_steps_at[(iT * B + iB) * H + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t v_w = compute_t(v_w_at[iH]);
             const compute_t v_r = compute_t(v_r_at[iH]);
             // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             const compute_t h_pre = W_h_x + U_h_r + b_h;
             const compute_t h = tanh(h_pre);
-            h2_at[(iT * B + iB) * H + iH] = storage_t(h);
+            h_steps_at[(iT * B + iB) * H + iH] = storage_t(h);
             // through beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             // through beta_r = softplus(dot(v_r, h) + b_r)
@@ -1322,18 +1322,18 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         // through beta_r = softplus(dot(v_r, h) + b_r)
         const compute_t beta_r_pre = b_r + v_r_h;
         const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-        beta_w2_at[iT * B + iB] = storage_t(beta_w);
-        beta_r2_at[iT * B + iB] = storage_t(beta_r);
+        beta_w_steps_at[iT * B + iB] = storage_t(beta_w);
+        beta_r_steps_at[iT * B + iB] = storage_t(beta_r);
     }
 }
 
 extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sqrt22_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ l_r_sqrt22_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ e2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ l_w_sqrt2_steps_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_r_sqrt2_steps_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ e_steps_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -1341,12 +1341,12 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
         double l_r_sum2_total = 0;
         #pragma omp simd reduction(+:l_w_sum2_total, l_r_sum2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + D + iD]);
-            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + iD]);
-            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
             // through e = sigmoid(W_e @ h)
             const compute_t e = sigmoid(W_e_h);
-            e2_at[(iT * B + iB) * D + iD] = storage_t(e);
+            e_steps_at[(iT * B + iB) * D + iD] = storage_t(e);
             // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum2_total += k_w * k_w;
             // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -1362,8 +1362,8 @@ extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* co
         // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         const compute_t l_r_pre2 = eps + l_r_sum2;
         const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
-        l_w_sqrt22_at[iT * B + iB] = storage_t(l_w_sqrt2);
-        l_r_sqrt22_at[iT * B + iB] = storage_t(l_r_sqrt2);
+        l_w_sqrt2_steps_at[iT * B + iB] = storage_t(l_w_sqrt2);
+        l_r_sqrt2_steps_at[iT * B + iB] = storage_t(l_r_sqrt2);
     }
 }
 
@@ -1371,11 +1371,11 @@ extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* co
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ l_w_sum3_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ l_r_sum3_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ M_k_w2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ M_k_r2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_w_sum_steps_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ l_r_sum_steps_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ M_k_w_steps_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ M_k_r_steps_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1388,8 +1388,8 @@ extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* co
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t M_prev = compute_t(M_rows_at[((iT * B + iB) * N + iN) * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((iT + 1) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + iD]);
-            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
             // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
             // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -1403,51 +1403,51 @@ extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* co
         const compute_t l_r_sum = compute_t(l_r_sum_total);
         const compute_t M_k_w = compute_t(M_k_w_total);
         const compute_t M_k_r = compute_t(M_k_r_total);
-        l_w_sum3_at[(iT * B + iB) * N + iN] = storage_t(l_w_sum);
-        l_r_sum3_at[(iT * B + iB) * N + iN] = storage_t(l_r_sum);
-        M_k_w2_at[(iT * B + iB) * N + iN] = storage_t(M_k_w);
-        M_k_r2_at[(iT * B + iB) * N + iN] = storage_t(M_k_r);
+        l_w_sum_steps_at[(iT * B + iB) * N + iN] = storage_t(l_w_sum);
+        l_r_sum_steps_at[(iT * B + iB) * N + iN] = storage_t(l_r_sum);
+        M_k_w_steps_at[(iT * B + iB) * N + iN] = storage_t(M_k_w);
+        M_k_r_steps_at[(iT * B + iB) * N + iN] = storage_t(M_k_r);
     }
 }
 
 extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ l_w_sum3_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_w_sqrt22_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ beta_w2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ M_k_w2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ l_w_sum_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ l_w_sqrt2_steps_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ beta_w_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ M_k_w_steps_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ l_r_sum3_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ l_r_sqrt22_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ beta_r2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ M_k_r2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ l_r_sum_steps_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_r_sqrt2_steps_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ beta_r_steps_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ M_k_r_steps_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ s_r_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ l_w_sqrt3_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ a_w_arg2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ l_r_sqrt3_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ a_r_arg2_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ exp_a_w_arg2_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ exp_a_r_arg2_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ a_r2_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ a_w_arg_steps_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_r_arg_steps_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ exp_a_w_arg_steps_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ exp_a_r_arg_steps_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ a_w_steps_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ a_r_steps_at = static_cast<storage_t*>(at[19]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t eps = compute_t(1e-6);
-        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt22_at[iT * B + iB]);
-        const compute_t beta_w = compute_t(beta_w2_at[iT * B + iB]);
-        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt22_at[iT * B + iB]);
-        const compute_t beta_r = compute_t(beta_r2_at[iT * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_steps_at[iT * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_steps_at[iT * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_steps_at[iT * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_steps_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t l_w_sum = compute_t(l_w_sum3_at[(iT * B + iB) * N + iN]);
-            const compute_t M_k_w = compute_t(M_k_w2_at[(iT * B + iB) * N + iN]);
+            const compute_t l_w_sum = compute_t(l_w_sum_steps_at[(iT * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_steps_at[(iT * B + iB) * N + iN]);
             const compute_t s_w = compute_t(s_w_at[iN]);
-            const compute_t l_r_sum = compute_t(l_r_sum3_at[(iT * B + iB) * N + iN]);
-            const compute_t M_k_r = compute_t(M_k_r2_at[(iT * B + iB) * N + iN]);
+            const compute_t l_r_sum = compute_t(l_r_sum_steps_at[(iT * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_steps_at[(iT * B + iB) * N + iN]);
             const compute_t s_r = compute_t(s_r_at[iN]);
             // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             const compute_t l_w_pre = l_w_sum + eps;
@@ -1461,17 +1461,17 @@ extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* co
             const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
-            l_w_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(l_w_sqrt);
-            l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
-            a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(a_w_arg);
-            l_r_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(l_r_sqrt);
-            l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
-            a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(a_r_arg);
+            l_w_sqrt_at[(iT * B + iB) * N + iN] = storage_t(l_w_sqrt);
+            l_w_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+            a_w_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(a_w_arg);
+            l_r_sqrt_at[(iT * B + iB) * N + iN] = storage_t(l_r_sqrt);
+            l_r_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+            a_r_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(a_r_arg);
         }
         compute_t max_a_w_arg = 0;
         int64 max_a_w_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t value = compute_t(a_w_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t value = compute_t(a_w_arg_steps_at[(iT * B + iB) * N + iN]);
             if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
                 max_a_w_arg = value;
                 max_a_w_arg_found = iN;
@@ -1480,7 +1480,7 @@ extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* co
         compute_t max_a_r_arg = 0;
         int64 max_a_r_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t value = compute_t(a_r_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t value = compute_t(a_r_arg_steps_at[(iT * B + iB) * N + iN]);
             if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
                 max_a_r_arg = value;
                 max_a_r_arg_found = iN;
@@ -1491,16 +1491,16 @@ extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* co
         double sum_exp_a_r_arg_total = 0;
         #pragma omp simd reduction(+:sum_exp_a_w_arg_total, sum_exp_a_r_arg_total)
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t a_w_arg = compute_t(a_w_arg2_at[(iT * B + iB) * N + iN]);
-            const compute_t a_r_arg = compute_t(a_r_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t a_w_arg = compute_t(a_w_arg_steps_at[(iT * B + iB) * N + iN]);
+            const compute_t a_r_arg = compute_t(a_r_arg_steps_at[(iT * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
             const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
             const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
-            exp_a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(exp_a_w_arg);
-            exp_a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(exp_a_r_arg);
+            exp_a_w_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(exp_a_w_arg);
+            exp_a_r_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(exp_a_r_arg);
             sum_exp_a_w_arg_total += exp_a_w_arg;
             sum_exp_a_r_arg_total += exp_a_r_arg;
         }
@@ -1509,14 +1509,14 @@ extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* co
 
         #pragma GCC ivdep
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg2_at[(iT * B + iB) * N + iN]);
-            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_steps_at[(iT * B + iB) * N + iN]);
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_steps_at[(iT * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
-            a_w2_at[(iT * B + iB) * N + iN] = storage_t(a_w);
-            a_r2_at[(iT * B + iB) * N + iN] = storage_t(a_r);
+            a_w_steps_at[(iT * B + iB) * N + iN] = storage_t(a_w);
+            a_r_steps_at[(iT * B + iB) * N + iN] = storage_t(a_r);
         }
     }
 }
@@ -1550,25 +1550,25 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
 extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ e2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_w_steps_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ e_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+        const compute_t a_w = compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
         double d_a_r_total = 0;
         #pragma omp simd reduction(+:d_a_r_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t e = compute_t(e2_at[(t * B + iB) * D + iD]);
+            const compute_t e = compute_t(e_steps_at[(t * B + iB) * D + iD]);
             const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
-            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            a_w_e_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
             // through r = a_r @ M
             d_a_r_total += d_r * M;
         }
@@ -1580,13 +1580,13 @@ extern "C" void states_backward_step_rows(const int64 t, const int64* sizes, voi
 extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_r_steps_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ beta_r2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ M_k_r2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ l_r_sqrt22_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ l_r_sqrt3_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ beta_r_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ M_k_r_steps_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ l_r_sqrt2_steps_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_a_r_arg_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[9]);
@@ -1597,24 +1597,24 @@ extern "C" void states_backward_step_rows2(const int64 t, const int64* sizes, vo
         double d_a_r_dot_total = 0;
         #pragma omp simd reduction(+:d_a_r_dot_total)
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+            const compute_t a_r = compute_t(a_r_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             d_a_r_dot_total += a_r * d_a_r;
         }
         const compute_t d_a_r_dot = compute_t(d_a_r_dot_total);
 
-        const compute_t beta_r = compute_t(beta_r2_at[t * B + iB]);
-        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt22_at[t * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_steps_at[t * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_steps_at[t * B + iB]);
         double d_l_r_sqrt2_total = 0;
         double d_beta_r_total = 0;
         #pragma omp simd reduction(+:d_l_r_sqrt2_total, d_beta_r_total)
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+            const compute_t a_r = compute_t(a_r_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
-            const compute_t M_k_r = compute_t(M_k_r2_at[(t * B + iB) * N + iN]);
-            const compute_t l_r_sqrt = compute_t(l_r_sqrt3_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_steps_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
             const compute_t s1 = d_a_r_arg / l_r;
@@ -1669,10 +1669,10 @@ extern "C" void states_backward_step_rows3(const int64 t, const int64* sizes, vo
     const storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_r2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ e2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ a_r_steps_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ e_steps_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[10]);
@@ -1682,18 +1682,18 @@ extern "C" void states_backward_step_rows3(const int64 t, const int64* sizes, vo
     {
         const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
         const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
-        const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+        const compute_t a_r = compute_t(a_r_steps_at[(t * B + iB) * N + iN]);
         double d_a_w_a_w_e_total = 0;
         double d_a_w_a_w_a_total = 0;
         #pragma omp simd reduction(+:d_a_w_a_w_e_total, d_a_w_a_w_a_total)
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
             const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t e = compute_t(e2_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            const compute_t e = compute_t(e_steps_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
             const compute_t d_a_w_e = -M_prev * d_M;
@@ -1714,7 +1714,7 @@ extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, voi
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_w_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
@@ -1723,7 +1723,7 @@ extern "C" void states_backward_step_sum2(const int64 t, const int64* sizes, voi
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(a_w2_at[(t * B + iB) * N + iN]);
+                * compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
         d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD] = storage_t(total);
     }
 }
@@ -1733,7 +1733,7 @@ extern "C" void states_backward_step_sum3(const int64 t, const int64* sizes, voi
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_w_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
@@ -1742,7 +1742,7 @@ extern "C" void states_backward_step_sum3(const int64 t, const int64* sizes, voi
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(a_w2_at[(t * B + iB) * N + iN]);
+                * compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
         d_e_at[iB * D + iD] = storage_t(total);
     }
 }
@@ -1752,12 +1752,12 @@ extern "C" void states_backward_step_rows4(const int64 t, const int64* sizes, vo
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_w2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_w2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ M_k_w2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ l_w_sqrt22_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ l_w_sqrt3_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ a_w_steps_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ beta_w_steps_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ M_k_w_steps_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_w_sqrt2_steps_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_a_w_arg_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[10]);
@@ -1771,7 +1771,7 @@ extern "C" void states_backward_step_rows4(const int64 t, const int64* sizes, vo
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
-            const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+            const compute_t a_w = compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
             d_a_w_at[iB * N + iN] = storage_t(d_a_w);
@@ -1779,17 +1779,17 @@ extern "C" void states_backward_step_rows4(const int64 t, const int64* sizes, vo
         }
         const compute_t d_a_w_dot = compute_t(d_a_w_dot_total);
 
-        const compute_t beta_w = compute_t(beta_w2_at[t * B + iB]);
-        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt22_at[t * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_steps_at[t * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_steps_at[t * B + iB]);
         double d_l_w_sqrt2_total = 0;
         double d_beta_w_total = 0;
         #pragma omp simd reduction(+:d_l_w_sqrt2_total, d_beta_w_total)
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+            const compute_t a_w = compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
-            const compute_t M_k_w = compute_t(M_k_w2_at[(t * B + iB) * N + iN]);
-            const compute_t l_w_sqrt = compute_t(l_w_sqrt3_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_steps_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
             const compute_t s1 = d_a_w_arg / l_w;
@@ -1854,10 +1854,10 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ e2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ e_steps_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[7]);
@@ -1868,12 +1868,12 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         compute_t d_k_r, d_W_e_h, d_k_w;
         states_backward_step2_point(
             compute_t(d_l_r_pre2_at[iB]),
-            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
             compute_t(d_e_at[iB * D + iD]),
-            compute_t(e2_at[(t * B + iB) * D + iD]),
+            compute_t(e_steps_at[(t * B + iB) * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
-            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             d_k_r, d_W_e_h, d_k_w);
         d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD] = storage_t(d_k_r);
@@ -1899,7 +1899,7 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ h_steps_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1912,7 +1912,7 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
             compute_t(v_w_at[iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
-            compute_t(h2_at[(t * B + iB) * H + iH]),
+            compute_t(h_steps_at[(t * B + iB) * H + iH]),
             d_h_pre);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
     }
@@ -1931,9 +1931,9 @@ extern "C" void states_backward_step4(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1945,9 +1945,9 @@ extern "C" void states_backward_step4(const int64 t, const int64* sizes, void* c
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
+            compute_t(a_w_e_at[(iB * N + iN) * D + iD]),
             d_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
     }
@@ -1958,7 +1958,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1967,7 +1967,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_beta_w_pre_at[iT * B + iB])
-                * compute_t(h2_at[(iT * B + iB) * H + iH]);
+                * compute_t(h_steps_at[(iT * B + iB) * H + iH]);
         d_v_w_at[iH] = storage_t(total);
     }
 }
@@ -1993,7 +1993,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -2002,7 +2002,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_beta_r_pre_at[iT * B + iB])
-                * compute_t(h2_at[(iT * B + iB) * H + iH]);
+                * compute_t(h_steps_at[(iT * B + iB) * H + iH]);
         d_v_r_at[iH] = storage_t(total);
     }
 }
@@ -2638,7 +2638,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2648,7 +2648,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_h_x;
         jvp_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_h_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -2658,9 +2658,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_r_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_r_r_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_h_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
@@ -2672,7 +2672,7 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ dot_b_w_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ h_and_dot_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[17]);
@@ -2688,10 +2688,10 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         #pragma omp simd reduction(+:v_w_h_total, dot_v_w_h_v_w_total, dot_v_w_h_h_total, v_r_h_total, \
             dot_v_r_h_v_r_total, dot_v_r_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_U_h_r_U_h = compute_t(parts2_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_and_dot_at[iB * (2 * H) + H + iH]);
             const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
-            const compute_t W_h_x = compute_t(parts_at[(t * B + iB) * (2 * H) + iH]);
-            const compute_t U_h_r = compute_t(parts2_at[iB * (2 * H) + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_and_dot_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_and_dot_at[iB * (2 * H) + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
@@ -2705,8 +2705,8 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
             const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
             const compute_t h = tanh(h_pre);
             const compute_t dot_h = dot_h_pre * (1 - square(h));
-            dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
-            dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+            h_and_dot_at[iB * (2 * H) + iH] = storage_t(h);
+            h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
             // beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             dot_v_w_h_v_w_total += dot_v_w * h;
@@ -3237,7 +3237,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -3247,7 +3247,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_h_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -3257,9 +3257,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_r_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_r_r_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_h_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
@@ -3291,10 +3291,10 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         #pragma omp simd reduction(+:v_w_h_total, dot_v_w_h_v_w_total, dot_v_w_h_h_total, v_r_h_total, \
             dot_v_r_h_v_r_total, dot_v_r_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_U_h_r_U_h = compute_t(parts2_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_and_dot_at[iB * (2 * H) + H + iH]);
             const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
-            const compute_t W_h_x = compute_t(parts_at[(t * B + iB) * (2 * H) + iH]);
-            const compute_t U_h_r = compute_t(parts2_at[iB * (2 * H) + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_and_dot_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_and_dot_at[iB * (2 * H) + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
@@ -3355,7 +3355,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
 extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_k_w_W_e_h_a_k_r_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[3]);
@@ -3383,17 +3383,17 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:l_w_sum2_total, dot_l_w_sum2_k_w_total, dot_l_w_sum2_k_w2_total, \
             l_r_sum2_total, dot_l_r_sum2_k_r_total, dot_l_r_sum2_k_r2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t k_w_part = compute_t(parts4_at[iB * (8 * D) + iD]);
-            const compute_t dot_k_w_W_w = compute_t(parts4_at[iB * (8 * D) + D + iD]);
+            const compute_t k_w_part = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + iD]);
+            const compute_t dot_k_w_W_w = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + D + iD]);
             const compute_t dot_k_w_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + iD]);
-            const compute_t dot_W_e_h_W_e = compute_t(parts4_at[iB * (8 * D) + 3 * D + iD]);
+            const compute_t dot_W_e_h_W_e = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 3 * D + iD]);
             const compute_t dot_W_e_h_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + D + iD]);
-            const compute_t W_e_h = compute_t(parts4_at[iB * (8 * D) + 2 * D + iD]);
-            const compute_t a_part = compute_t(parts4_at[iB * (8 * D) + 4 * D + iD]);
-            const compute_t dot_a_W_a = compute_t(parts4_at[iB * (8 * D) + 5 * D + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 2 * D + iD]);
+            const compute_t a_part = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 4 * D + iD]);
+            const compute_t dot_a_W_a = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 5 * D + iD]);
             const compute_t dot_a_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 2 * D + iD]);
-            const compute_t k_r_part = compute_t(parts4_at[iB * (8 * D) + 6 * D + iD]);
-            const compute_t dot_k_r_W_r = compute_t(parts4_at[iB * (8 * D) + 7 * D + iD]);
+            const compute_t k_r_part = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r_W_r = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 7 * D + iD]);
             const compute_t dot_k_r_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 3 * D + iD]);
             // k_w = W_w @ h
             const compute_t k_w = k_w_part;
@@ -3894,7 +3894,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_h_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3905,7 +3905,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_h_pre_at[(iT * B + iB) * H + iH]),
             compute_t(h_at[(iT * B + iB) * H + iH]),
             dot_h);
-        dot_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+        dot_h_steps_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
@@ -3936,10 +3936,10 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_beta_w2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_l_w_sqrt22_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_beta_r2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_l_r_sqrt22_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_beta_w_steps_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_l_w_sqrt2_steps_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_beta_r_steps_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_l_r_sqrt2_steps_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
@@ -3955,10 +3955,10 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(dot_l_r_pre2_at[iT * B + iB]),
             compute_t(l_r_sqrt2_at[iT * B + iB]),
             dot_beta_w, dot_l_w_sqrt2, dot_beta_r, dot_l_r_sqrt2);
-        dot_beta_w2_at[iT * B + iB] = storage_t(dot_beta_w);
-        dot_l_w_sqrt22_at[iT * B + iB] = storage_t(dot_l_w_sqrt2);
-        dot_beta_r2_at[iT * B + iB] = storage_t(dot_beta_r);
-        dot_l_r_sqrt22_at[iT * B + iB] = storage_t(dot_l_r_sqrt2);
+        dot_beta_w_steps_at[iT * B + iB] = storage_t(dot_beta_w);
+        dot_l_w_sqrt2_steps_at[iT * B + iB] = storage_t(dot_l_w_sqrt2);
+        dot_beta_r_steps_at[iT * B + iB] = storage_t(dot_beta_r);
+        dot_l_r_sqrt2_steps_at[iT * B + iB] = storage_t(dot_l_r_sqrt2);
     }
 }
 
@@ -3997,8 +3997,8 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_l_w_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_l_w_sqrt22_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_beta_w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_l_w_sqrt2_steps_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_beta_w_steps_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[7]);
@@ -4008,24 +4008,24 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_l_r_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_l_r_sqrt22_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_beta_r2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_l_r_sqrt2_steps_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_beta_r_steps_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_s_r_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_l_w_sqrt3_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_l_w2_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_a_w_arg2_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_a_w2_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ dot_l_r_sqrt3_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ dot_l_r2_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ dot_a_r_arg2_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ dot_a_r2_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ dot_l_w_sqrt_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_l_w_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_a_w_arg_steps_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_a_w_steps_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_l_r_sqrt_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_l_r_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_a_r_arg_steps_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ dot_a_r_steps_at = static_cast<storage_t*>(at[31]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -4037,8 +4037,8 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
             compute_t(dot_l_w_pre_at[(iT * B + iB) * N + iN]),
             compute_t(l_w_sqrt_at[(iT * B + iB) * N + iN]),
             compute_t(l_w_sqrt2_at[iT * B + iB]),
-            compute_t(dot_l_w_sqrt22_at[iT * B + iB]),
-            compute_t(dot_beta_w2_at[iT * B + iB]),
+            compute_t(dot_l_w_sqrt2_steps_at[iT * B + iB]),
+            compute_t(dot_beta_w_steps_at[iT * B + iB]),
             compute_t(dot_M_k_w_at[(iT * B + iB) * N + iN]),
             compute_t(dot_s_w_at[iN]),
             compute_t(beta_w_at[iT * B + iB]),
@@ -4048,8 +4048,8 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
             compute_t(dot_l_r_pre_at[(iT * B + iB) * N + iN]),
             compute_t(l_r_sqrt_at[(iT * B + iB) * N + iN]),
             compute_t(l_r_sqrt2_at[iT * B + iB]),
-            compute_t(dot_l_r_sqrt22_at[iT * B + iB]),
-            compute_t(dot_beta_r2_at[iT * B + iB]),
+            compute_t(dot_l_r_sqrt2_steps_at[iT * B + iB]),
+            compute_t(dot_beta_r_steps_at[iT * B + iB]),
             compute_t(dot_M_k_r_at[(iT * B + iB) * N + iN]),
             compute_t(dot_s_r_at[iN]),
             compute_t(beta_r_at[iT * B + iB]),
@@ -4058,16 +4058,16 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
             compute_t(dot_a_r_arg_dot_at[iT * B + iB]),
             dot_l_w_sqrt, l_w, dot_l_w, dot_a_w_arg, dot_a_w, dot_l_r_sqrt, l_r, dot_l_r, dot_a_r_arg,
             dot_a_r);
-        dot_l_w_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
-        l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
-        dot_l_w2_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w);
-        dot_a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w_arg);
-        dot_a_w2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w);
-        dot_l_r_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
-        l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
-        dot_l_r2_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r);
-        dot_a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r_arg);
-        dot_a_r2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r);
+        dot_l_w_sqrt_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
+        l_w_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+        dot_l_w_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w);
+        dot_a_w_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w_arg);
+        dot_a_w_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w);
+        dot_l_r_sqrt_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
+        l_r_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+        dot_l_r_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r);
+        dot_a_r_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r_arg);
+        dot_a_r_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r);
     }
 }
 
@@ -4083,7 +4083,7 @@ extern "C" void hvp_backward_before4(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_e2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_e_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -4094,7 +4094,7 @@ extern "C" void hvp_backward_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_W_e_h_at[(iT * B + iB) * D + iD]),
             compute_t(e_at[(iT * B + iB) * D + iD]),
             dot_e);
-        dot_e2_at[(iT * B + iB) * D + iD] = storage_t(dot_e);
+        dot_e_steps_at[(iT * B + iB) * D + iD] = storage_t(dot_e);
     }
 }
 
@@ -4105,28 +4105,28 @@ extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_a_w2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_e2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_a_w_steps_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_e_steps_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_a_w_e2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
         const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-        const compute_t dot_a_w = compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_steps_at[(t * B + iB) * N + iN]);
         double d_a_r_r_total = 0;
         #pragma omp simd reduction(+:d_a_r_r_total)
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t dot_e = compute_t(dot_e2_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_steps_at[(t * B + iB) * D + iD]);
             const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
             const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
-            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
-            dot_a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(dot_a_w_e);
+            a_w_e_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            dot_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(dot_a_w_e);
             // through r = a_r @ M
             d_a_r_r_total += d_r_next * M;
         }
@@ -4195,21 +4195,21 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_a_r_arg2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_a_r_arg_steps_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ l_r2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_l_r2_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_l_r_sqrt3_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_beta_r2_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_l_r_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_l_r_sqrt_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_beta_r_steps_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_l_r_pre_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_l_r_sqrt22_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_l_r_sqrt2_steps_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[19]);
@@ -4250,17 +4250,17 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
         #pragma omp simd reduction(+:d_a_r_dot_total, d_dot_l_r_sqrt2_total, d_l_r_sqrt2_dot_l_r_total, \
             d_dot_beta_r_total, d_beta_r_dot_a_r_arg_total)
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_r = compute_t(d_dot_a_r_at[iB * N + iN]);
             const compute_t d_a_r_r = compute_t(d_a_r_r_at[iB * N + iN]);
             const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_at[iB * N + iN]);
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
-            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_r = compute_t(dot_l_r2_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt3_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t d_a_r = d_dot_a_r * (dot_a_r_arg - dot_a_r_arg_dot) + dot_a_r_arg * d_dot_a_r_arg_dot +
                 d_a_r_r + d_a_r_dot_r_M;
@@ -4294,8 +4294,8 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
         const compute_t d_dot_beta_r = compute_t(d_dot_beta_r_total);
         const compute_t d_beta_r_dot_a_r_arg = compute_t(d_beta_r_dot_a_r_arg_total);
 
-        const compute_t dot_beta_r = compute_t(dot_beta_r2_at[t * B + iB]);
-        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt22_at[t * B + iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r_steps_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_steps_at[t * B + iB]);
         // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         const compute_t d_dot_l_r_pre2 = compute_t(0.5) * d_dot_l_r_sqrt2 / l_r_sqrt2;
         // through beta_r = softplus(dot(v_r, h) + b_r)
@@ -4308,9 +4308,9 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_r_arg = compute_t(d_dot_a_r_arg_at[iB * N + iN]);
-            const compute_t dot_l_r = compute_t(dot_l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_l_r_sqrt = compute_t(d_dot_l_r_sqrt_at[iB * N + iN]);
@@ -4429,10 +4429,10 @@ extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void*
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_a_r2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_a_r_steps_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_e2_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_e_steps_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[19]);
@@ -4452,7 +4452,7 @@ extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void*
         const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
         const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
         const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
-        const compute_t dot_a_r = compute_t(dot_a_r2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_r = compute_t(dot_a_r_steps_at[(t * B + iB) * N + iN]);
         double d_dot_a_w_dot_a_w_e_total = 0;
         double d_dot_a_w_dot_a_w_a_total = 0;
         double d_a_w_a_w_e_total = 0;
@@ -4475,7 +4475,7 @@ extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void*
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
             const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
-            const compute_t dot_e = compute_t(dot_e2_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_steps_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t s1 = 2 * M;
@@ -4516,7 +4516,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_and_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
@@ -4525,7 +4525,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
-        d_parts_at[(t * B + iB) * (8 * D) + 5 * D + iD] = storage_t(total);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 5 * D + iD] = storage_t(total);
     }
 }
 
@@ -4553,7 +4553,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_a_w_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_dot_a_w_a_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
@@ -4562,7 +4562,7 @@ extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
+                * compute_t(dot_a_w_steps_at[(t * B + iB) * N + iN]);
         d_a_dot_a_w_a_at[iB * D + iD] = storage_t(total);
     }
 }
@@ -4610,7 +4610,7 @@ extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_a_w_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_e_dot_a_w_e_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
@@ -4619,7 +4619,7 @@ extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
+                * compute_t(dot_a_w_steps_at[(t * B + iB) * N + iN]);
         d_e_dot_a_w_e_at[iB * D + iD] = storage_t(total);
     }
 }
@@ -4630,23 +4630,23 @@ extern "C" void hvp_backward_step_rows5(const int64 t, const int64* sizes, void*
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_a_w_arg2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_w_arg_steps_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ l_w2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_l_w2_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_l_w_sqrt3_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_beta_w2_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_l_w_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_l_w_sqrt_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_beta_w_steps_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ dot_l_w_pre_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ dot_l_w_sqrt22_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_l_w_sqrt2_steps_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_beta_w_pre_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ d_dot_a_w_at = static_cast<storage_t*>(at[22]);
@@ -4691,19 +4691,19 @@ extern "C" void hvp_backward_step_rows5(const int64 t, const int64* sizes, void*
         #pragma omp simd reduction(+:d_a_w_dot_total, d_dot_l_w_sqrt2_total, d_l_w_sqrt2_dot_l_w_total, \
             d_dot_beta_w_total, d_beta_w_dot_a_w_arg_total)
         for (int64 iN = 0; iN < N; ++iN) {
-            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_w = compute_t(d_dot_a_w_at[iB * N + iN]);
             const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_dot_a_w_e = compute_t(d_a_w_dot_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
             const compute_t d_a_w_dot_a_w_a = compute_t(d_a_w_dot_a_w_a_at[iB * N + iN]);
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_w = compute_t(dot_l_w2_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt3_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t d_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * d_dot_a_w + dot_a_w_arg * d_dot_a_w_arg_dot +
                 d_a_w_a_w_e + d_a_w_dot_a_w_e + d_a_w_a_w_a + d_a_w_dot_a_w_a;
@@ -4737,8 +4737,8 @@ extern "C" void hvp_backward_step_rows5(const int64 t, const int64* sizes, void*
         const compute_t d_dot_beta_w = compute_t(d_dot_beta_w_total);
         const compute_t d_beta_w_dot_a_w_arg = compute_t(d_beta_w_dot_a_w_arg_total);
 
-        const compute_t dot_beta_w = compute_t(dot_beta_w2_at[t * B + iB]);
-        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt22_at[t * B + iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w_steps_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_steps_at[t * B + iB]);
         // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
         const compute_t d_dot_l_w_pre2 = compute_t(0.5) * d_dot_l_w_sqrt2 / l_w_sqrt2;
         // through beta_w = softplus(dot(v_w, h) + b_w)
@@ -4751,9 +4751,9 @@ extern "C" void hvp_backward_step_rows5(const int64 t, const int64* sizes, void*
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_w_arg = compute_t(d_dot_a_w_arg_at[iB * N + iN]);
-            const compute_t dot_l_w = compute_t(dot_l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_l_w_sqrt = compute_t(d_dot_l_w_sqrt_at[iB * N + iN]);
@@ -4909,7 +4909,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_and_dot_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -4938,20 +4938,20 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             compute_t(d_k_w_dot_M_k_w_M_prev_at[iB * D + iD]),
             d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w);
-        d_parts_at[(t * B + iB) * (8 * D) + 7 * D + iD] = storage_t(d_dot_k_r);
-        d_parts_at[(t * B + iB) * (8 * D) + 6 * D + iD] = storage_t(d_k_r);
-        d_parts_at[(t * B + iB) * (8 * D) + 4 * D + iD] = storage_t(d_a);
-        d_parts_at[(t * B + iB) * (8 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
-        d_parts_at[(t * B + iB) * (8 * D) + 2 * D + iD] = storage_t(d_W_e_h);
-        d_parts_at[(t * B + iB) * (8 * D) + D + iD] = storage_t(d_dot_k_w);
-        d_parts_at[(t * B + iB) * (8 * D) + iD] = storage_t(d_k_w);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 7 * D + iD] = storage_t(d_dot_k_r);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 6 * D + iD] = storage_t(d_k_r);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 4 * D + iD] = storage_t(d_a);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 2 * D + iD] = storage_t(d_W_e_h);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + D + iD] = storage_t(d_dot_k_w);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 inline_point void hvp_backward_step3_point(
     const compute_t d_dot_h_dot_k_w_h, const compute_t d_dot_beta_w_pre, const compute_t v_w,
     const compute_t d_dot_h_dot_W_e_h_h, const compute_t d_dot_h_dot_a_h, const compute_t d_dot_h_dot_k_r_h,
-    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t d_h_parts,
+    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t d_h_k_w_W_e_h_a_k_r_and_dot,
     const compute_t dot_h_pre, const compute_t h, const compute_t d_beta_w_pre, const compute_t dot_v_w,
     const compute_t d_beta_r_pre, const compute_t dot_v_r, compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
@@ -4959,7 +4959,7 @@ inline_point void hvp_backward_step3_point(
     const compute_t d_dot_h = d_dot_h_dot_k_w_h + d_dot_beta_w_pre * v_w + d_dot_h_dot_W_e_h_h + d_dot_h_dot_a_h +
         d_dot_h_dot_k_r_h + d_dot_beta_r_pre * v_r;
     const compute_t d_h = d_dot_beta_w_pre * dot_v_w + v_w * d_beta_w_pre + d_dot_beta_r_pre * dot_v_r + v_r *
-        d_beta_r_pre + d_h_parts - 2 * dot_h_pre * h * d_dot_h;
+        d_beta_r_pre + d_h_k_w_W_e_h_a_k_r_and_dot - 2 * dot_h_pre * h * d_dot_h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -4976,14 +4976,14 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_dot_h_dot_k_r_h_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_h_parts_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_h_k_w_W_e_h_a_k_r_and_dot_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -4998,7 +4998,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_h_dot_k_r_h_at[iB * H + iH]),
             compute_t(d_dot_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
-            compute_t(d_h_parts_at[iB * H + iH]),
+            compute_t(d_h_k_w_W_e_h_a_k_r_and_dot_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_at[(t * B + iB) * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
@@ -5006,8 +5006,8 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(dot_v_r_at[iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
@@ -5036,9 +5036,9 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ a_w_e2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_a_w_e2_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_dot_M_prev_rows_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -5057,9 +5057,9 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
+            compute_t(a_w_e_at[(iB * N + iN) * D + iD]),
             compute_t(d_dot_M_at[(iB * N + iN) * D + iD]),
-            compute_t(dot_a_w_e2_at[(iB * N + iN) * D + iD]),
+            compute_t(dot_a_w_e_at[(iB * N + iN) * D + iD]),
             d_M_prev, d_dot_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
         d_dot_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_dot_M_prev);
@@ -5090,7 +5090,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_dot_beta_w_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_w_dot_v_w_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -5099,7 +5099,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
-                * compute_t(dot_h2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h_steps_at[(iT * B + iB) * H + iH]);
         d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
     }
 }
@@ -5144,7 +5144,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_r_dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -5153,7 +5153,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
-                * compute_t(dot_h2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h_steps_at[(iT * B + iB) * H + iH]);
         d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);
     }
 }

@@ -319,10 +319,10 @@ def backward(params, tape, dy, dstate=None):
     v_r = np.ascontiguousarray(params["v_r"])
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, D), dtype)
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
-    W_wear2 = scratch("W_wear2", (4 * D, H), dtype)
-    l_w2 = scratch("l_w2", (T, B, N), dtype)
-    l_r2 = scratch("l_r2", (T, B, N), dtype)
-    a_w_e2 = scratch("a_w_e2", (B, N, D), dtype)
+    W_wear_T = scratch("W_wear_T", (4 * D, H), dtype)
+    l_w = scratch("l_w", (T, B, N), dtype)
+    l_r = scratch("l_r", (T, B, N), dtype)
+    a_w_e = scratch("a_w_e", (B, N, D), dtype)
     d_r = scratch("d_r", (B, D), dtype)
     d_a_r = scratch("d_a_r", (B, N), dtype)
     d_a_r_arg = scratch("d_a_r_arg", (T, B, N), dtype)
@@ -360,16 +360,16 @@ def backward(params, tape, dy, dstate=None):
     d_r_prev_rows[T % 2] = dstate["r"]
     d_M_prev_rows[T % 2] = dstate["M"]
     backward_before = kernel(
-        "backward_before", l_w_sqrt, l_w_sqrt2, l_r_sqrt, l_r_sqrt2, l_w2, l_r2,
+        "backward_before", l_w_sqrt, l_w_sqrt2, l_r_sqrt, l_r_sqrt2, l_w, l_r,
     )
     backward_step = kernel(
         "backward_step", dy, d_r_prev_rows, d_r,
     )
     backward_step_rows = kernel(
-        "backward_step_rows", a_w, e, d_r, M_rows, a_w_e2, d_a_r,
+        "backward_step_rows", a_w, e, d_r, M_rows, a_w_e, d_a_r,
     )
     backward_step_rows2 = kernel(
-        "backward_step_rows2", a_r, d_a_r, beta_r, l_r2, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r,
+        "backward_step_rows2", a_r, d_a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r,
         d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
     )
     backward_step_sum = kernel(
@@ -386,7 +386,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_step_sum3", d_a_w_e, a_w, d_e,
     )
     backward_step_rows4 = kernel(
-        "backward_step_rows4", d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w2, M_k_w, l_w_sqrt2, l_w_sqrt,
+        "backward_step_rows4", d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt,
         d_a_w, d_a_w_arg, d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
     backward_step_sum4 = kernel(
@@ -400,7 +400,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_step3", d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h, d_h_pre,
     )
     backward_step4 = kernel(
-        "backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e2, d_M_prev_rows,
+        "backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_beta_w_pre, h, d_v_w,
@@ -415,10 +415,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum4", d_beta_r_pre, d_b_r,
     )
 
-    W_wear2[:D] = W_w
-    W_wear2[D:2 * D] = W_e
-    W_wear2[2 * D:3 * D] = W_a
-    W_wear2[3 * D:4 * D] = W_r
+    W_wear_T[:D] = W_w
+    W_wear_T[D:2 * D] = W_e
+    W_wear_T[2 * D:3 * D] = W_a
+    W_wear_T[3 * D:4 * D] = W_r
     backward_before()
 
     for t in reversed(range(T)):
@@ -437,7 +437,7 @@ def backward(params, tape, dy, dstate=None):
         backward_step_sum4(t)
         backward_step2(t)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
+        product(d_k_w_W_e_h_a_k_r[t], W_wear_T, d_h_k_w_W_e_h_a_k_r)
         backward_step3(t)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
@@ -599,31 +599,31 @@ def backward_states(params, tape, cotangents, dstate):
     s_r = np.ascontiguousarray(params["s_r"])
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, D), dtype)
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
-    W_wear2 = scratch("W_wear2", (4 * D, H), dtype)
-    W_h_x2 = scratch("W_h_x2", (T, B, H), dtype)
-    U_h_r2 = scratch("U_h_r2", (T, B, H), dtype)
-    h2 = scratch("h2", (T, B, H), dtype)
-    k_w_W_e_h_a_k_r2 = scratch("k_w_W_e_h_a_k_r2", (T, B, 4 * D), dtype)
-    beta_w2 = scratch("beta_w2", (T, B), dtype)
-    l_w_sum3 = scratch("l_w_sum3", (T, B, N), dtype)
-    l_w_sqrt3 = scratch("l_w_sqrt3", (T, B, N), dtype)
-    l_w_sqrt22 = scratch("l_w_sqrt22", (T, B), dtype)
-    l_w2 = scratch("l_w2", (T, B, N), dtype)
-    M_k_w2 = scratch("M_k_w2", (T, B, N), dtype)
-    a_w_arg2 = scratch("a_w_arg2", (T, B, N), dtype)
-    exp_a_w_arg2 = scratch("exp_a_w_arg2", (T, B, N), dtype)
-    a_w2 = scratch("a_w2", (T, B, N), dtype)
-    e2 = scratch("e2", (T, B, D), dtype)
-    beta_r2 = scratch("beta_r2", (T, B), dtype)
-    l_r_sum3 = scratch("l_r_sum3", (T, B, N), dtype)
-    l_r_sqrt3 = scratch("l_r_sqrt3", (T, B, N), dtype)
-    l_r_sqrt22 = scratch("l_r_sqrt22", (T, B), dtype)
-    l_r2 = scratch("l_r2", (T, B, N), dtype)
-    M_k_r2 = scratch("M_k_r2", (T, B, N), dtype)
-    a_r_arg2 = scratch("a_r_arg2", (T, B, N), dtype)
-    exp_a_r_arg2 = scratch("exp_a_r_arg2", (T, B, N), dtype)
-    a_r2 = scratch("a_r2", (T, B, N), dtype)
-    a_w_e2 = scratch("a_w_e2", (B, N, D), dtype)
+    W_wear_T = scratch("W_wear_T", (4 * D, H), dtype)
+    W_h_x = scratch("W_h_x", (T, B, H), dtype)
+    U_h_r_steps = scratch("U_h_r_steps", (T, B, H), dtype)
+    h_steps = scratch("h_steps", (T, B, H), dtype)
+    k_w_W_e_h_a_k_r_steps = scratch("k_w_W_e_h_a_k_r_steps", (T, B, 4 * D), dtype)
+    beta_w_steps = scratch("beta_w_steps", (T, B), dtype)
+    l_w_sum_steps = scratch("l_w_sum_steps", (T, B, N), dtype)
+    l_w_sqrt = scratch("l_w_sqrt", (T, B, N), dtype)
+    l_w_sqrt2_steps = scratch("l_w_sqrt2_steps", (T, B), dtype)
+    l_w = scratch("l_w", (T, B, N), dtype)
+    M_k_w_steps = scratch("M_k_w_steps", (T, B, N), dtype)
+    a_w_arg_steps = scratch("a_w_arg_steps", (T, B, N), dtype)
+    exp_a_w_arg_steps = scratch("exp_a_w_arg_steps", (T, B, N), dtype)
+    a_w_steps = scratch("a_w_steps", (T, B, N), dtype)
+    e_steps = scratch("e_steps", (T, B, D), dtype)
+    beta_r_steps = scratch("beta_r_steps", (T, B), dtype)
+    l_r_sum_steps = scratch("l_r_sum_steps", (T, B, N), dtype)
+    l_r_sqrt = scratch("l_r_sqrt", (T, B, N), dtype)
+    l_r_sqrt2_steps = scratch("l_r_sqrt2_steps", (T, B), dtype)
+    l_r = scratch("l_r", (T, B, N), dtype)
+    M_k_r_steps = scratch("M_k_r_steps", (T, B, N), dtype)
+    a_r_arg_steps = scratch("a_r_arg_steps", (T, B, N), dtype)
+    exp_a_r_arg_steps = scratch("exp_a_r_arg_steps", (T, B, N), dtype)
+    a_r_steps = scratch("a_r_steps", (T, B, N), dtype)
+    a_w_e = scratch("a_w_e", (B, N, D), dtype)
     d_r = scratch("d_r", (B, D), dtype)
     d_a_r = scratch("d_a_r", (B, N), dtype)
     d_a_r_arg = scratch("d_a_r_arg", (T, B, N), dtype)
@@ -661,82 +661,85 @@ def backward_states(params, tape, cotangents, dstate):
     d_r_prev_rows[T % 2] = dstate["r"]
     d_M_prev_rows[T % 2] = dstate["M"]
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", W_h_x2, U_h_r2, b_h, v_w, v_r, b_w, b_r, h2, beta_w2, beta_r2,
+        "states_backward_before_rows", W_h_x, U_h_r_steps, b_h, v_w, v_r, b_w, b_r, h_steps, beta_w_steps,
+        beta_r_steps,
     )
     states_backward_before_rows2 = kernel(
-        "states_backward_before_rows2", k_w_W_e_h_a_k_r2, l_w_sqrt22, l_r_sqrt22, e2,
+        "states_backward_before_rows2", k_w_W_e_h_a_k_r_steps, l_w_sqrt2_steps, l_r_sqrt2_steps, e_steps,
     )
     states_backward_before_rows3 = kernel(
-        "states_backward_before_rows3", M_rows, k_w_W_e_h_a_k_r2, l_w_sum3, l_r_sum3, M_k_w2, M_k_r2,
+        "states_backward_before_rows3", M_rows, k_w_W_e_h_a_k_r_steps, l_w_sum_steps, l_r_sum_steps,
+        M_k_w_steps, M_k_r_steps,
     )
     states_backward_before_rows4 = kernel(
-        "states_backward_before_rows4", l_w_sum3, l_w_sqrt22, beta_w2, M_k_w2, s_w, l_r_sum3, l_r_sqrt22,
-        beta_r2, M_k_r2, s_r, l_w_sqrt3, l_w2, a_w_arg2, l_r_sqrt3, l_r2, a_r_arg2, exp_a_w_arg2,
-        exp_a_r_arg2, a_w2, a_r2,
+        "states_backward_before_rows4", l_w_sum_steps, l_w_sqrt2_steps, beta_w_steps, M_k_w_steps, s_w,
+        l_r_sum_steps, l_r_sqrt2_steps, beta_r_steps, M_k_r_steps, s_r, l_w_sqrt, l_w, a_w_arg_steps,
+        l_r_sqrt, l_r, a_r_arg_steps, exp_a_w_arg_steps, exp_a_r_arg_steps, a_w_steps, a_r_steps,
     )
     states_backward_step = kernel(
         "states_backward_step", dy, d_r_prev_rows, d_r,
     )
     states_backward_step_rows = kernel(
-        "states_backward_step_rows", a_w2, e2, d_r, M_rows, a_w_e2, d_a_r,
+        "states_backward_step_rows", a_w_steps, e_steps, d_r, M_rows, a_w_e, d_a_r,
     )
     states_backward_step_rows2 = kernel(
-        "states_backward_step_rows2", a_r2, d_a_r, beta_r2, l_r2, M_k_r2, l_r_sqrt22, l_r_sqrt3, d_a_r_arg,
-        d_M_k_r, d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
+        "states_backward_step_rows2", a_r_steps, d_a_r, beta_r_steps, l_r, M_k_r_steps, l_r_sqrt2_steps,
+        l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
     )
     states_backward_step_sum = kernel(
         "states_backward_step_sum", d_M_k_r, M_rows, d_k_r_M_k_r,
     )
     states_backward_step_rows3 = kernel(
-        "states_backward_step_rows3", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_W_e_h_a_k_r2, d_r,
-        a_r2, e2, d_M, d_a_w_e, d_a_w_a_w_e, d_a_w_a_w_a,
+        "states_backward_step_rows3", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_W_e_h_a_k_r_steps, d_r,
+        a_r_steps, e_steps, d_M, d_a_w_e, d_a_w_a_w_e, d_a_w_a_w_a,
     )
     states_backward_step_sum2 = kernel(
-        "states_backward_step_sum2", d_M, a_w2, d_k_w_W_e_h_a_k_r,
+        "states_backward_step_sum2", d_M, a_w_steps, d_k_w_W_e_h_a_k_r,
     )
     states_backward_step_sum3 = kernel(
-        "states_backward_step_sum3", d_a_w_e, a_w2, d_e,
+        "states_backward_step_sum3", d_a_w_e, a_w_steps, d_e,
     )
     states_backward_step_rows4 = kernel(
-        "states_backward_step_rows4", d_a_w_a_w_e, d_a_w_a_w_a, a_w2, beta_w2, l_w2, M_k_w2, l_w_sqrt22,
-        l_w_sqrt3, d_a_w, d_a_w_arg, d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
+        "states_backward_step_rows4", d_a_w_a_w_e, d_a_w_a_w_a, a_w_steps, beta_w_steps, l_w, M_k_w_steps,
+        l_w_sqrt2_steps, l_w_sqrt, d_a_w, d_a_w_arg, d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
     states_backward_step_sum4 = kernel(
         "states_backward_step_sum4", d_M_k_w, M_rows, d_k_w_M_k_w,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_l_r_pre2, k_w_W_e_h_a_k_r2, d_k_r_M_k_r, d_e, e2, d_l_w_pre2,
+        "states_backward_step2", d_l_r_pre2, k_w_W_e_h_a_k_r_steps, d_k_r_M_k_r, d_e, e_steps, d_l_w_pre2,
         d_k_w_M_k_w, d_k_w_W_e_h_a_k_r,
     )
     states_backward_step3 = kernel(
-        "states_backward_step3", d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h2, d_h_pre,
+        "states_backward_step3", d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h_steps, d_h_pre,
     )
     states_backward_step4 = kernel(
-        "states_backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w_W_e_h_a_k_r2, d_M, a_w_e2, d_M_prev_rows,
+        "states_backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w_W_e_h_a_k_r_steps, d_M, a_w_e,
+        d_M_prev_rows,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_beta_w_pre, h2, d_v_w,
+        "states_backward_after_sum", d_beta_w_pre, h_steps, d_v_w,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", d_beta_w_pre, d_b_w,
     )
     states_backward_after_sum3 = kernel(
-        "states_backward_after_sum3", d_beta_r_pre, h2, d_v_r,
+        "states_backward_after_sum3", d_beta_r_pre, h_steps, d_v_r,
     )
     states_backward_after_sum4 = kernel(
         "states_backward_after_sum4", d_beta_r_pre, d_b_r,
     )
 
-    W_wear2[:D] = W_w
-    W_wear2[D:2 * D] = W_e
-    W_wear2[2 * D:3 * D] = W_a
-    W_wear2[3 * D:4 * D] = W_r
+    W_wear_T[:D] = W_w
+    W_wear_T[D:2 * D] = W_e
+    W_wear_T[2 * D:3 * D] = W_a
+    W_wear_T[3 * D:4 * D] = W_r
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    product(x.reshape(-1, I), W_h.T, W_h_x2.reshape(-1, H))
+    product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    product(r_rows[:-1].reshape(-1, D), U_h.T, U_h_r2.reshape(-1, H))
+    product(r_rows[:-1].reshape(-1, D), U_h.T, U_h_r_steps.reshape(-1, H))
     states_backward_before_rows()
-    product(h2.reshape(-1, H), W_wear2.T, k_w_W_e_h_a_k_r2.reshape(-1, 4 * D))
+    product(h_steps.reshape(-1, H), W_wear_T.T, k_w_W_e_h_a_k_r_steps.reshape(-1, 4 * D))
     states_backward_before_rows2()
     states_backward_before_rows3()
     states_backward_before_rows4()
@@ -757,7 +760,7 @@ def backward_states(params, tape, cotangents, dstate):
         states_backward_step_sum4(t)
         states_backward_step2(t)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
+        product(d_k_w_W_e_h_a_k_r[t], W_wear_T, d_h_k_w_W_e_h_a_k_r)
         states_backward_step3(t)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
@@ -771,7 +774,7 @@ def backward_states(params, tape, cotangents, dstate):
     product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
-    product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h2.reshape(-1, H), d_W_wear)
+    product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h_steps.reshape(-1, H), d_W_wear)
     # through beta_w = softplus(dot(v_w, h) + b_w)
     states_backward_after_sum()
     # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -1064,20 +1067,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     M_rows = scratch("M_rows", (2, B, N, D), dtype)
     dot_r_rows = scratch("dot_r_rows", (T + 1, B, D), dtype)
     dot_M_rows = scratch("dot_M_rows", (2, B, N, D), dtype)
-    dot_W_h2 = scratch("dot_W_h2", (I, 2 * H), dtype)
-    dot_W_w2 = scratch("dot_W_w2", (2 * H, D), dtype)
-    dot_W_e2 = scratch("dot_W_e2", (2 * H, D), dtype)
-    dot_W_a2 = scratch("dot_W_a2", (2 * H, D), dtype)
-    dot_W_r2 = scratch("dot_W_r2", (2 * H, D), dtype)
-    dot_U_h2 = scratch("dot_U_h2", (D, 2 * H), dtype)
+    W_h_and_dot = scratch("W_h_and_dot", (I, 2 * H), dtype)
+    dot_and_W_w = scratch("dot_and_W_w", (2 * H, D), dtype)
+    dot_and_W_e = scratch("dot_and_W_e", (2 * H, D), dtype)
+    dot_and_W_a = scratch("dot_and_W_a", (2 * H, D), dtype)
+    dot_and_W_r = scratch("dot_and_W_r", (2 * H, D), dtype)
+    U_h_and_dot = scratch("U_h_and_dot", (D, 2 * H), dtype)
     W_wear = scratch("W_wear", (H, 4 * D), dtype)
-    U_h_T2 = scratch("U_h_T2", (D, H), dtype)
-    parts = scratch("parts", (T, B, 2 * H), dtype)
+    U_h_turned = scratch("U_h_turned", (D, H), dtype)
+    W_h_x_and_dot = scratch("W_h_x_and_dot", (T, B, 2 * H), dtype)
     dot_W_h_x_x = scratch("dot_W_h_x_x", (T, B, H), dtype)
     dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    U_h_r_and_dot = scratch("U_h_r_and_dot", (B, 2 * H), dtype)
     dot_U_h_r_r_prev = scratch("dot_U_h_r_r_prev", (B, H), dtype)
-    dot_h2 = scratch("dot_h2", (B, 2 * H), dtype)
+    h_and_dot = scratch("h_and_dot", (B, 2 * H), dtype)
     k_w_W_e_h_a_k_r = scratch("k_w_W_e_h_a_k_r", (B, 4 * D), dtype)
     dot_k_w = scratch("dot_k_w", (B, D), dtype)
     beta_w = scratch("beta_w", (B,), dtype)
@@ -1122,11 +1125,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_r_rows[0] = dot_state["r"]
     dot_M_rows[0] = dot_state["M"]
     jvp_before = kernel(
-        "jvp_before", parts, dot_W_h_x_x, dot_W_h_x,
+        "jvp_before", W_h_x_and_dot, dot_W_h_x_x, dot_W_h_x,
     )
     jvp_step_rows = kernel(
-        "jvp_step_rows", parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r,
-        dot_v_r, b_w, dot_b_w, b_r, dot_b_r, dot_h2, beta_w, dot_beta_w, beta_r, dot_beta_r,
+        "jvp_step_rows", U_h_r_and_dot, dot_U_h_r_r_prev, W_h_x_and_dot, b_h, dot_W_h_x, dot_b_h, v_w,
+        dot_v_w, v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, h_and_dot, beta_w, dot_beta_w, beta_r, dot_beta_r,
     )
     jvp_step_rows2 = kernel(
         "jvp_step_rows2", k_w_W_e_h_a_k_r, dot_k_w, dot_k_r, dot_W_e_h, l_w_sqrt2, dot_l_w_sqrt2, l_r_sqrt2,
@@ -1163,42 +1166,42 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step", dot_r_a_r, dot_r_M, dot_r_rows,
     )
 
-    dot_W_h2[..., :H] = W_h.T
-    dot_W_h2[..., H:2 * H] = dot_W_h.T
-    dot_W_w2[:H] = dot_W_w.T
-    dot_W_w2[H:2 * H] = W_w.T
-    dot_W_e2[:H] = dot_W_e.T
-    dot_W_e2[H:2 * H] = W_e.T
-    dot_W_a2[:H] = dot_W_a.T
-    dot_W_a2[H:2 * H] = W_a.T
-    dot_W_r2[:H] = dot_W_r.T
-    dot_W_r2[H:2 * H] = W_r.T
-    dot_U_h2[..., :H] = U_h.T
-    dot_U_h2[..., H:2 * H] = dot_U_h.T
+    W_h_and_dot[..., :H] = W_h.T
+    W_h_and_dot[..., H:2 * H] = dot_W_h.T
+    dot_and_W_w[:H] = dot_W_w.T
+    dot_and_W_w[H:2 * H] = W_w.T
+    dot_and_W_e[:H] = dot_W_e.T
+    dot_and_W_e[H:2 * H] = W_e.T
+    dot_and_W_a[:H] = dot_W_a.T
+    dot_and_W_a[H:2 * H] = W_a.T
+    dot_and_W_r[:H] = dot_W_r.T
+    dot_and_W_r[H:2 * H] = W_r.T
+    U_h_and_dot[..., :H] = U_h.T
+    U_h_and_dot[..., H:2 * H] = dot_U_h.T
     W_wear[..., :D] = W_w.T
     W_wear[..., D:2 * D] = W_e.T
     W_wear[..., 2 * D:3 * D] = W_a.T
     W_wear[..., 3 * D:4 * D] = W_r.T
-    U_h_T2[...] = U_h.T
-    product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
+    U_h_turned[...] = U_h.T
+    product(x.reshape(-1, I), W_h_and_dot, W_h_x_and_dot.reshape(-1, 2 * H))
     # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        product(r_rows[t], dot_U_h2, parts2)
+        product(r_rows[t], U_h_and_dot, U_h_r_and_dot)
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
+        product(dot_r_rows[t], U_h_turned, dot_U_h_r_r_prev)
         jvp_step_rows(t)
-        product(dot_h2[:, :H], W_wear, k_w_W_e_h_a_k_r)
+        product(h_and_dot[:, :H], W_wear, k_w_W_e_h_a_k_r)
         # k_w = W_w @ h
-        product(dot_h2, dot_W_w2, dot_k_w)
+        product(h_and_dot, dot_and_W_w, dot_k_w)
         # e = sigmoid(W_e @ h)
-        product(dot_h2, dot_W_e2, dot_W_e_h)
+        product(h_and_dot, dot_and_W_e, dot_W_e_h)
         # a = W_a @ h
-        product(dot_h2, dot_W_a2, dot_a)
+        product(h_and_dot, dot_and_W_a, dot_a)
         # k_r = W_r @ h
-        product(dot_h2, dot_W_r2, dot_k_r)
+        product(h_and_dot, dot_and_W_r, dot_k_r)
         jvp_step_rows2(t)
         jvp_step_rows3(t)
         jvp_step_rows4(t)
@@ -1263,20 +1266,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     M_rows = scratch("M_rows", (T + 1, B, N, D), dtype)
     dot_r_rows = scratch("dot_r_rows", (T + 1, B, D), dtype)
     dot_M_rows = scratch("dot_M_rows", (T + 1, B, N, D), dtype)
-    dot_W_h2 = scratch("dot_W_h2", (I, 2 * H), dtype)
-    dot_U_h2 = scratch("dot_U_h2", (D, 2 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * D), dtype)
+    W_h_and_dot = scratch("W_h_and_dot", (I, 2 * H), dtype)
+    U_h_and_dot = scratch("U_h_and_dot", (D, 2 * H), dtype)
+    W_wear_and_dot = scratch("W_wear_and_dot", (H, 8 * D), dtype)
     W_wear = scratch("W_wear", (H, 4 * D), dtype)
-    U_h_T2 = scratch("U_h_T2", (D, H), dtype)
-    parts = scratch("parts", (T, B, 2 * H), dtype)
+    U_h_turned = scratch("U_h_turned", (D, H), dtype)
+    W_h_x_and_dot = scratch("W_h_x_and_dot", (T, B, 2 * H), dtype)
     dot_W_h_x_x = scratch("dot_W_h_x_x", (T, B, H), dtype)
     dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    U_h_r_and_dot = scratch("U_h_r_and_dot", (B, 2 * H), dtype)
     dot_U_h_r_r_prev = scratch("dot_U_h_r_r_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h = scratch("h", (T, B, H), dtype)
     dot_h = scratch("dot_h", (B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * D), dtype)
+    k_w_W_e_h_a_k_r_and_dot = scratch("k_w_W_e_h_a_k_r_and_dot", (B, 8 * D), dtype)
     k_w = scratch("k_w", (T, B, D), dtype)
     dot_k_w_W_e_h_a_k_r_h = scratch("dot_k_w_W_e_h_a_k_r_h", (B, 4 * D), dtype)
     dot_k_w = scratch("dot_k_w", (T, B, D), dtype)
@@ -1336,16 +1339,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_r_rows[0] = dot_state["r"]
     dot_M_rows[0] = dot_state["M"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts, dot_W_h_x_x, dot_W_h_x,
+        "hvp_forward_before", W_h_x_and_dot, dot_W_h_x_x, dot_W_h_x,
     )
     hvp_forward_step_rows = kernel(
-        "hvp_forward_step_rows", parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w,
-        v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, dot_h_pre, h, dot_h, dot_beta_w_pre, beta_w, dot_beta_w,
-        dot_beta_r_pre, beta_r, dot_beta_r,
+        "hvp_forward_step_rows", U_h_r_and_dot, dot_U_h_r_r_prev, W_h_x_and_dot, b_h, dot_W_h_x, dot_b_h,
+        v_w, dot_v_w, v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, dot_h_pre, h, dot_h, dot_beta_w_pre, beta_w,
+        dot_beta_w, dot_beta_r_pre, beta_r, dot_beta_r,
     )
     hvp_forward_step_rows2 = kernel(
-        "hvp_forward_step_rows2", parts4, dot_k_w_W_e_h_a_k_r_h, k_w, dot_k_w, dot_W_e_h, e, dot_e, a,
-        dot_a, k_r, dot_k_r, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
+        "hvp_forward_step_rows2", k_w_W_e_h_a_k_r_and_dot, dot_k_w_W_e_h_a_k_r_h, k_w, dot_k_w, dot_W_e_h,
+        e, dot_e, a, dot_a, k_r, dot_k_r, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_l_r_pre2, l_r_sqrt2,
+        dot_l_r_sqrt2,
     )
     hvp_forward_step_rows3 = kernel(
         "hvp_forward_step_rows3", M_rows, dot_M_rows, k_w, dot_k_w, l_w_sum, dot_l_w_sum_M_prev,
@@ -1378,34 +1382,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step", dot_r_a_r, dot_r_M, dot_r_rows,
     )
 
-    dot_W_h2[..., :H] = W_h.T
-    dot_W_h2[..., H:2 * H] = dot_W_h.T
-    dot_U_h2[..., :H] = U_h.T
-    dot_U_h2[..., H:2 * H] = dot_U_h.T
-    parts3[..., :D] = W_w.T
-    parts3[..., D:2 * D] = dot_W_w.T
-    parts3[..., 2 * D:3 * D] = W_e.T
-    parts3[..., 3 * D:4 * D] = dot_W_e.T
-    parts3[..., 4 * D:5 * D] = W_a.T
-    parts3[..., 5 * D:6 * D] = dot_W_a.T
-    parts3[..., 6 * D:7 * D] = W_r.T
-    parts3[..., 7 * D:8 * D] = dot_W_r.T
-    W_wear[..., :D] = parts3[..., :D]
-    W_wear[..., D:2 * D] = parts3[..., 2 * D:3 * D]
-    W_wear[..., 2 * D:3 * D] = parts3[..., 4 * D:5 * D]
-    W_wear[..., 3 * D:4 * D] = parts3[..., 6 * D:7 * D]
-    U_h_T2[...] = U_h.T
-    product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
+    W_h_and_dot[..., :H] = W_h.T
+    W_h_and_dot[..., H:2 * H] = dot_W_h.T
+    U_h_and_dot[..., :H] = U_h.T
+    U_h_and_dot[..., H:2 * H] = dot_U_h.T
+    W_wear_and_dot[..., :D] = W_w.T
+    W_wear_and_dot[..., D:2 * D] = dot_W_w.T
+    W_wear_and_dot[..., 2 * D:3 * D] = W_e.T
+    W_wear_and_dot[..., 3 * D:4 * D] = dot_W_e.T
+    W_wear_and_dot[..., 4 * D:5 * D] = W_a.T
+    W_wear_and_dot[..., 5 * D:6 * D] = dot_W_a.T
+    W_wear_and_dot[..., 6 * D:7 * D] = W_r.T
+    W_wear_and_dot[..., 7 * D:8 * D] = dot_W_r.T
+    W_wear[..., :D] = W_wear_and_dot[..., :D]
+    W_wear[..., D:2 * D] = W_wear_and_dot[..., 2 * D:3 * D]
+    W_wear[..., 2 * D:3 * D] = W_wear_and_dot[..., 4 * D:5 * D]
+    W_wear[..., 3 * D:4 * D] = W_wear_and_dot[..., 6 * D:7 * D]
+    U_h_turned[...] = U_h.T
+    product(x.reshape(-1, I), W_h_and_dot, W_h_x_and_dot.reshape(-1, 2 * H))
     # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        product(r_rows[t], dot_U_h2, parts2)
+        product(r_rows[t], U_h_and_dot, U_h_r_and_dot)
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
+        product(dot_r_rows[t], U_h_turned, dot_U_h_r_r_prev)
         hvp_forward_step_rows(t)
-        product(h[t], parts3, parts4)
+        product(h[t], W_wear_and_dot, k_w_W_e_h_a_k_r_and_dot)
         product(dot_h, W_wear, dot_k_w_W_e_h_a_k_r_h)
         hvp_forward_step_rows2(t)
         hvp_forward_step_rows3(t)
@@ -1424,27 +1428,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
     d_dot_r_prev_rows = scratch("d_dot_r_prev_rows", (2, B, D), dtype)
     d_dot_M_prev_rows = scratch("d_dot_M_prev_rows", (2, B, N, D), dtype)
-    dot_W_h22 = scratch("dot_W_h22", (2 * H, I), dtype)
-    parts32 = scratch("parts32", (8 * D, H), dtype)
-    dot_U_h22 = scratch("dot_U_h22", (2 * H, D), dtype)
-    dot_h2 = scratch("dot_h2", (T, B, H), dtype)
-    dot_beta_w2 = scratch("dot_beta_w2", (T, B), dtype)
-    dot_l_w_sqrt3 = scratch("dot_l_w_sqrt3", (T, B, N), dtype)
-    dot_l_w_sqrt22 = scratch("dot_l_w_sqrt22", (T, B), dtype)
-    l_w2 = scratch("l_w2", (T, B, N), dtype)
-    dot_l_w2 = scratch("dot_l_w2", (T, B, N), dtype)
-    dot_a_w_arg2 = scratch("dot_a_w_arg2", (T, B, N), dtype)
-    dot_a_w2 = scratch("dot_a_w2", (T, B, N), dtype)
-    dot_e2 = scratch("dot_e2", (T, B, D), dtype)
-    dot_beta_r2 = scratch("dot_beta_r2", (T, B), dtype)
-    dot_l_r_sqrt3 = scratch("dot_l_r_sqrt3", (T, B, N), dtype)
-    dot_l_r_sqrt22 = scratch("dot_l_r_sqrt22", (T, B), dtype)
-    l_r2 = scratch("l_r2", (T, B, N), dtype)
-    dot_l_r2 = scratch("dot_l_r2", (T, B, N), dtype)
-    dot_a_r_arg2 = scratch("dot_a_r_arg2", (T, B, N), dtype)
-    dot_a_r2 = scratch("dot_a_r2", (T, B, N), dtype)
-    a_w_e2 = scratch("a_w_e2", (B, N, D), dtype)
-    dot_a_w_e2 = scratch("dot_a_w_e2", (B, N, D), dtype)
+    W_h_and_dot_T = scratch("W_h_and_dot_T", (2 * H, I), dtype)
+    W_wear_and_dot_T = scratch("W_wear_and_dot_T", (8 * D, H), dtype)
+    U_h_and_dot_T = scratch("U_h_and_dot_T", (2 * H, D), dtype)
+    dot_h_steps = scratch("dot_h_steps", (T, B, H), dtype)
+    dot_beta_w_steps = scratch("dot_beta_w_steps", (T, B), dtype)
+    dot_l_w_sqrt = scratch("dot_l_w_sqrt", (T, B, N), dtype)
+    dot_l_w_sqrt2_steps = scratch("dot_l_w_sqrt2_steps", (T, B), dtype)
+    l_w = scratch("l_w", (T, B, N), dtype)
+    dot_l_w = scratch("dot_l_w", (T, B, N), dtype)
+    dot_a_w_arg_steps = scratch("dot_a_w_arg_steps", (T, B, N), dtype)
+    dot_a_w_steps = scratch("dot_a_w_steps", (T, B, N), dtype)
+    dot_e_steps = scratch("dot_e_steps", (T, B, D), dtype)
+    dot_beta_r_steps = scratch("dot_beta_r_steps", (T, B), dtype)
+    dot_l_r_sqrt = scratch("dot_l_r_sqrt", (T, B, N), dtype)
+    dot_l_r_sqrt2_steps = scratch("dot_l_r_sqrt2_steps", (T, B), dtype)
+    l_r = scratch("l_r", (T, B, N), dtype)
+    dot_l_r = scratch("dot_l_r", (T, B, N), dtype)
+    dot_a_r_arg_steps = scratch("dot_a_r_arg_steps", (T, B, N), dtype)
+    dot_a_r_steps = scratch("dot_a_r_steps", (T, B, N), dtype)
+    a_w_e = scratch("a_w_e", (B, N, D), dtype)
+    dot_a_w_e = scratch("dot_a_w_e", (B, N, D), dtype)
     d_dot_r = scratch("d_dot_r", (B, D), dtype)
     d_dot_a_r = scratch("d_dot_a_r", (B, N), dtype)
     d_a_r_r = scratch("d_a_r_r", (B, N), dtype)
@@ -1463,7 +1467,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_beta_r_pre = scratch("d_dot_beta_r_pre", (T, B), dtype)
     d_beta_r_pre = scratch("d_beta_r_pre", (T, B), dtype)
     d_dot_k_r_dot_M_k_r_k_r = scratch("d_dot_k_r_dot_M_k_r_k_r", (B, D), dtype)
-    d_parts = scratch("d_parts", (T, B, 8 * D), dtype)
+    d_k_w_W_e_h_a_k_r_and_dot = scratch("d_k_w_W_e_h_a_k_r_and_dot", (T, B, 8 * D), dtype)
     d_k_r_M_k_r = scratch("d_k_r_M_k_r", (B, D), dtype)
     d_k_r_dot_M_k_r_M = scratch("d_k_r_dot_M_k_r_M", (B, D), dtype)
     d_dot_M = scratch("d_dot_M", (B, N, D), dtype)
@@ -1502,8 +1506,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_dot_W_e_h_h = scratch("d_dot_h_dot_W_e_h_h", (B, H), dtype)
     d_dot_h_dot_a_h = scratch("d_dot_h_dot_a_h", (B, H), dtype)
     d_dot_h_dot_k_r_h = scratch("d_dot_h_dot_k_r_h", (B, H), dtype)
-    d_h_parts = scratch("d_h_parts", (B, H), dtype)
-    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
+    d_h_k_w_W_e_h_a_k_r_and_dot = scratch("d_h_k_w_W_e_h_a_k_r_and_dot", (B, H), dtype)
+    d_h_pre_and_dot = scratch("d_h_pre_and_dot", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_h_W_h_x = scratch("d_W_h_W_h_x", (H, I), dtype)
     d_W_h_dot_W_h_x_x = scratch("d_W_h_dot_W_h_x_x", (H, I), dtype)
@@ -1539,24 +1543,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_r_prev_rows[T % 2] = dstate["r"]
     d_dot_M_prev_rows[T % 2] = dstate["M"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_h_pre, h, dot_h2,
+        "hvp_backward_before", dot_h_pre, h, dot_h_steps,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", dot_beta_w_pre, beta_w, dot_l_w_pre2, l_w_sqrt2, dot_beta_r_pre, beta_r,
-        dot_l_r_pre2, l_r_sqrt2, dot_beta_w2, dot_l_w_sqrt22, dot_beta_r2, dot_l_r_sqrt22,
+        dot_l_r_pre2, l_r_sqrt2, dot_beta_w_steps, dot_l_w_sqrt2_steps, dot_beta_r_steps,
+        dot_l_r_sqrt2_steps,
     )
     hvp_backward_before3 = kernel(
-        "hvp_backward_before3", dot_l_w_pre, l_w_sqrt, l_w_sqrt2, dot_l_w_sqrt22, dot_beta_w2, dot_M_k_w,
-        dot_s_w, beta_w, M_k_w, a_w, dot_a_w_arg_dot, dot_l_r_pre, l_r_sqrt, l_r_sqrt2, dot_l_r_sqrt22,
-        dot_beta_r2, dot_M_k_r, dot_s_r, beta_r, M_k_r, a_r, dot_a_r_arg_dot, dot_l_w_sqrt3, l_w2, dot_l_w2,
-        dot_a_w_arg2, dot_a_w2, dot_l_r_sqrt3, l_r2, dot_l_r2, dot_a_r_arg2, dot_a_r2,
+        "hvp_backward_before3", dot_l_w_pre, l_w_sqrt, l_w_sqrt2, dot_l_w_sqrt2_steps, dot_beta_w_steps,
+        dot_M_k_w, dot_s_w, beta_w, M_k_w, a_w, dot_a_w_arg_dot, dot_l_r_pre, l_r_sqrt, l_r_sqrt2,
+        dot_l_r_sqrt2_steps, dot_beta_r_steps, dot_M_k_r, dot_s_r, beta_r, M_k_r, a_r, dot_a_r_arg_dot,
+        dot_l_w_sqrt, l_w, dot_l_w, dot_a_w_arg_steps, dot_a_w_steps, dot_l_r_sqrt, l_r, dot_l_r,
+        dot_a_r_arg_steps, dot_a_r_steps,
     )
     hvp_backward_before4 = kernel(
-        "hvp_backward_before4", dot_W_e_h, e, dot_e2,
+        "hvp_backward_before4", dot_W_e_h, e, dot_e_steps,
     )
     hvp_backward_step_rows = kernel(
-        "hvp_backward_step_rows", d_r_prev_rows, M_rows, a_w, e, dot_a_w2, dot_e2, d_a_r_r, a_w_e2,
-        dot_a_w_e2,
+        "hvp_backward_step_rows", d_r_prev_rows, M_rows, a_w, e, dot_a_w_steps, dot_e_steps, d_a_r_r, a_w_e,
+        dot_a_w_e,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_r_prev_rows, d_dot_r,
@@ -1565,11 +1571,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_rows2", d_dot_r, M_rows, dot_M_rows, d_dot_a_r, d_a_r_dot_r_M,
     )
     hvp_backward_step_rows3 = kernel(
-        "hvp_backward_step_rows3", d_dot_a_r, a_r, dot_a_r_arg2, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M,
-        beta_r, l_r2, M_k_r, l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r2, dot_l_r_sqrt3, dot_beta_r2,
-        dot_l_r_pre, dot_l_r_sqrt22, dot_l_r_pre2, dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r,
-        d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre, d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2,
-        d_dot_beta_r_pre, d_beta_r_pre,
+        "hvp_backward_step_rows3", d_dot_a_r, a_r, dot_a_r_arg_steps, dot_a_r_arg_dot, d_a_r_r,
+        d_a_r_dot_r_M, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r, dot_l_r_sqrt,
+        dot_beta_r_steps, dot_l_r_pre, dot_l_r_sqrt2_steps, dot_l_r_pre2, dot_beta_r_pre, d_a_r,
+        d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre, d_a_r_arg, d_M_k_r, d_l_r_pre,
+        d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre, d_beta_r_pre,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", d_dot_M_k_r, M_rows, d_dot_k_r_dot_M_k_r_k_r,
@@ -1582,18 +1588,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_step_rows4 = kernel(
         "hvp_backward_step_rows4", d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_r, d_dot_r, a_r,
-        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r2, e, a, dot_e2,
-        dot_a, d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e,
-        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a,
+        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r_steps, e, a,
+        dot_e_steps, dot_a, d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a,
+        d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a,
     )
     hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", d_dot_M, a_w, d_parts,
+        "hvp_backward_step_sum4", d_dot_M, a_w, d_k_w_W_e_h_a_k_r_and_dot,
     )
     hvp_backward_step_sum5 = kernel(
         "hvp_backward_step_sum5", d_M, a_w, d_a_a_w_a,
     )
     hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", d_dot_M, dot_a_w2, d_a_dot_a_w_a,
+        "hvp_backward_step_sum6", d_dot_M, dot_a_w_steps, d_a_dot_a_w_a,
     )
     hvp_backward_step_sum7 = kernel(
         "hvp_backward_step_sum7", d_dot_a_w_e, a_w, d_dot_e,
@@ -1602,14 +1608,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum8", d_a_w_e, a_w, d_e_a_w_e,
     )
     hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", d_dot_a_w_e, dot_a_w2, d_e_dot_a_w_e,
+        "hvp_backward_step_sum9", d_dot_a_w_e, dot_a_w_steps, d_e_dot_a_w_e,
     )
     hvp_backward_step_rows5 = kernel(
-        "hvp_backward_step_rows5", d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg2,
-        dot_a_w_arg_dot, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w2, M_k_w,
-        l_w_sqrt2, l_w_sqrt, dot_M_k_w, dot_l_w2, dot_l_w_sqrt3, dot_beta_w2, dot_l_w_pre, dot_l_w_sqrt22,
-        dot_l_w_pre2, dot_beta_w_pre, d_dot_a_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w,
-        d_dot_l_w_sqrt, d_dot_l_w_pre, d_a_w_arg, d_M_k_w, d_l_w_pre, d_dot_l_w_pre2, d_l_w_pre2,
+        "hvp_backward_step_rows5", d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg_steps,
+        dot_a_w_arg_dot, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w, M_k_w,
+        l_w_sqrt2, l_w_sqrt, dot_M_k_w, dot_l_w, dot_l_w_sqrt, dot_beta_w_steps, dot_l_w_pre,
+        dot_l_w_sqrt2_steps, dot_l_w_pre2, dot_beta_w_pre, d_dot_a_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w,
+        d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre, d_a_w_arg, d_M_k_w, d_l_w_pre, d_dot_l_w_pre2, d_l_w_pre2,
         d_dot_beta_w_pre, d_beta_w_pre,
     )
     hvp_backward_step_sum10 = kernel(
@@ -1625,22 +1631,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step2", d_dot_l_r_pre2, k_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r,
         d_k_r_M_k_r, d_k_r_dot_M_k_r_M, d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e,
         d_e_dot_a_w_e, d_dot_l_w_pre2, k_w, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w,
-        d_k_w_dot_M_k_w_M_prev, d_parts,
+        d_k_w_dot_M_k_w_M_prev, d_k_w_W_e_h_a_k_r_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", d_dot_h_dot_k_w_h, d_dot_beta_w_pre, v_w, d_dot_h_dot_W_e_h_h,
-        d_dot_h_dot_a_h, d_dot_h_dot_k_r_h, d_dot_beta_r_pre, v_r, d_h_parts, dot_h_pre, h, d_beta_w_pre,
-        dot_v_w, d_beta_r_pre, dot_v_r, d_dot_h_pre2,
+        d_dot_h_dot_a_h, d_dot_h_dot_k_r_h, d_dot_beta_r_pre, v_r, d_h_k_w_W_e_h_a_k_r_and_dot, dot_h_pre,
+        h, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r, d_h_pre_and_dot,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w,
-        dot_k_w, d_M, a_w_e2, d_dot_M, dot_a_w_e2, d_M_prev_rows, d_dot_M_prev_rows,
+        dot_k_w, d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_beta_w_pre, h, d_v_w_v_w_h,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_beta_w_pre, dot_h2, d_v_w_dot_v_w_h_h,
+        "hvp_backward_after_sum2", d_dot_beta_w_pre, dot_h_steps, d_v_w_dot_v_w_h_h,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", d_beta_w_pre, d_b_w,
@@ -1649,7 +1655,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum4", d_beta_r_pre, h, d_v_r_v_r_h,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_dot_beta_r_pre, dot_h2, d_v_r_dot_v_r_h_h,
+        "hvp_backward_after_sum5", d_dot_beta_r_pre, dot_h_steps, d_v_r_dot_v_r_h_h,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", d_beta_r_pre, d_b_r,
@@ -1668,18 +1674,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_v_w_v_w_h, d_v_w_dot_v_w_h_h, d_v_r_v_r_h, d_v_r_dot_v_r_h_h, d_v_w, d_v_r,
     )
 
-    dot_W_h22[:H] = W_h
-    dot_W_h22[H:2 * H] = dot_W_h
-    parts32[:D] = W_w
-    parts32[D:2 * D] = dot_W_w
-    parts32[2 * D:3 * D] = W_e
-    parts32[3 * D:4 * D] = dot_W_e
-    parts32[4 * D:5 * D] = W_a
-    parts32[5 * D:6 * D] = dot_W_a
-    parts32[6 * D:7 * D] = W_r
-    parts32[7 * D:8 * D] = dot_W_r
-    dot_U_h22[:H] = U_h
-    dot_U_h22[H:2 * H] = dot_U_h
+    W_h_and_dot_T[:H] = W_h
+    W_h_and_dot_T[H:2 * H] = dot_W_h
+    W_wear_and_dot_T[:D] = W_w
+    W_wear_and_dot_T[D:2 * D] = dot_W_w
+    W_wear_and_dot_T[2 * D:3 * D] = W_e
+    W_wear_and_dot_T[3 * D:4 * D] = dot_W_e
+    W_wear_and_dot_T[4 * D:5 * D] = W_a
+    W_wear_and_dot_T[5 * D:6 * D] = dot_W_a
+    W_wear_and_dot_T[6 * D:7 * D] = W_r
+    W_wear_and_dot_T[7 * D:8 * D] = dot_W_r
+    U_h_and_dot_T[:H] = U_h
+    U_h_and_dot_T[H:2 * H] = dot_U_h
     hvp_backward_before()
     hvp_backward_before2()
     hvp_backward_before3()
@@ -1710,7 +1716,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         hvp_backward_step_sum9(t)
         # through a = W_a @ h
-        product(d_parts[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
+        product(d_k_w_W_e_h_a_k_r_and_dot[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
         hvp_backward_step_rows5(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         hvp_backward_step_sum10(t)
@@ -1720,38 +1726,42 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_backward_step_sum12(t)
         hvp_backward_step2(t)
         # through k_r = W_r @ h
-        product(d_parts[t][:, 7 * D:8 * D], W_r, d_dot_h_dot_k_r_h)
+        product(d_k_w_W_e_h_a_k_r_and_dot[t][:, 7 * D:8 * D], W_r, d_dot_h_dot_k_r_h)
         # through e = sigmoid(W_e @ h)
-        product(d_parts[t][:, 3 * D:4 * D], W_e, d_dot_h_dot_W_e_h_h)
+        product(d_k_w_W_e_h_a_k_r_and_dot[t][:, 3 * D:4 * D], W_e, d_dot_h_dot_W_e_h_h)
         # through k_w = W_w @ h
-        product(d_parts[t][:, D:2 * D], W_w, d_dot_h_dot_k_w_h)
+        product(d_k_w_W_e_h_a_k_r_and_dot[t][:, D:2 * D], W_w, d_dot_h_dot_k_w_h)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_parts[t], parts32, d_h_parts)
+        product(d_k_w_W_e_h_a_k_r_and_dot[t], W_wear_and_dot_T, d_h_k_w_W_e_h_a_k_r_and_dot)
         hvp_backward_step3(t)
-        product(d_dot_h_pre2[t], dot_U_h22, d_r_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t], U_h_and_dot_T, d_r_prev_rows[t % 2])
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_dot_h_pre2[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
         hvp_backward_step4(t)
 
-    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_W_h22, d_x.reshape(-1, I))
+    product(d_h_pre_and_dot.reshape(-1, 2 * H), W_h_and_dot_T, d_x.reshape(-1, I))
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(
-        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_r_rows[:-1].reshape(-1, D),
         d_U_h_dot_U_h_r_r_prev,
     )
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+    np.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
     # through k_w = W_w @ h
-    product(d_parts.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
+    product(d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
     # through k_w = W_w @ h
-    product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h2.reshape(-1, H), d_W_w_dot_k_w_h)
+    product(
+        d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, D:2 * D].T,
+        dot_h_steps.reshape(-1, H),
+        d_W_w_dot_k_w_h,
+    )
     # through beta_w = softplus(dot(v_w, h) + b_w)
     hvp_backward_after_sum()
     # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -1761,17 +1771,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     np.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
     # through e = sigmoid(W_e @ h)
-    product(d_parts.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
+    product(d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
     # through e = sigmoid(W_e @ h)
-    product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h2.reshape(-1, H), d_W_e_dot_W_e_h_h)
+    product(
+        d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 3 * D:4 * D].T,
+        dot_h_steps.reshape(-1, H),
+        d_W_e_dot_W_e_h_h,
+    )
     # through a = W_a @ h
-    product(d_parts.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
+    product(d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
     # through a = W_a @ h
-    product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h2.reshape(-1, H), d_W_a_dot_a_h)
+    product(
+        d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 5 * D:6 * D].T,
+        dot_h_steps.reshape(-1, H),
+        d_W_a_dot_a_h,
+    )
     # through k_r = W_r @ h
-    product(d_parts.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
+    product(d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
     # through k_r = W_r @ h
-    product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h2.reshape(-1, H), d_W_r_dot_k_r_h)
+    product(
+        d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 7 * D:8 * D].T,
+        dot_h_steps.reshape(-1, H),
+        d_W_r_dot_k_r_h,
+    )
     # through beta_r = softplus(dot(v_r, h) + b_r)
     hvp_backward_after_sum4()
     # through beta_r = softplus(dot(v_r, h) + b_r)

@@ -911,11 +911,11 @@ extern "C" void states_forward_after(int64, const int64* sizes, void* const* at)
 extern "C" void states_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_W_k_x_v2_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ q_q2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ k_k2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -924,15 +924,15 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         double k_k_total = 0;
         #pragma omp simd reduction(+:q_q_total, k_k_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
             // through q = (W_q @ x) / D ** 0.25
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
             const compute_t q = W_q_x * s1;
             // through k = (W_k @ x) / D ** 0.25
             const compute_t k_ = W_k_x * s1;
-            q2_at[(iT * B + iB) * D + iD] = storage_t(q);
-            k2_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             q_q_total += q * q;
             // through phi_k = exp(Omega @ k - dot(k, k) / 2)
@@ -940,72 +940,72 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         }
         const compute_t q_q = compute_t(q_q_total);
         const compute_t k_k = compute_t(k_k_total);
-        q_q2_at[iT * B + iB] = storage_t(q_q);
-        k_k2_at[iT * B + iB] = storage_t(k_k);
+        q_q_at[iT * B + iB] = storage_t(q_q);
+        k_k_at[iT * B + iB] = storage_t(k_k);
     }
 }
 
 extern "C" void states_backward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_q2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ Omega_k2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ k_k2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ a_argmax2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ phi_k2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ z_phi_q2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t k_k = compute_t(k_k2_at[iT * B + iB]);
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t Omega_k = compute_t(Omega_k2_at[(iT * B + iB) * M + iM]);
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
             // through phi_k = exp(Omega @ k - dot(k, k) / 2)
             const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
             const compute_t phi_k = exp(phi_k_pre);
-            phi_k2_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
         }
         compute_t a_argmax = 0;
         int64 a_argmax_found = -1;
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
             if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
                 a_argmax = value;
                 a_argmax_found = iM;
             }
         }
         for (int64 iM = 0; iM < M; ++iM)
-            a_argmax2_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
 
         double max_a_total = 0;
         #pragma omp simd reduction(+:max_a_total)
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a = compute_t(a2_at[(iT * B + iB) * M + iM]);
-            const compute_t a_argmax = compute_t(a_argmax2_at[(iT * B + iB) * M + iM]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             max_a_total += a * a_argmax;
         }
         const compute_t max_a = compute_t(max_a_total);
 
-        const compute_t q_q = compute_t(q_q2_at[iT * B + iB]);
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
         double z_phi_q_total = 0;
         #pragma omp simd reduction(+:z_phi_q_total)
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
             const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
             const compute_t phi_q = exp(phi_q_pre);
-            phi_q2_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
             // through y = (S @ phi_q) / dot(z, phi_q)
             z_phi_q_total += z * phi_q;
         }
         const compute_t z_phi_q = compute_t(z_phi_q_total);
-        z_phi_q2_at[iT * B + iB] = storage_t(z_phi_q);
+        z_phi_q_at[iT * B + iB] = storage_t(z_phi_q);
     }
 }
 
@@ -1014,8 +1014,8 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_phi_q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -1024,8 +1024,8 @@ extern "C" void states_backward_before_sum(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q2_at[(iT * B + iB) * M + iM]);
-        S_phi_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
@@ -1033,19 +1033,19 @@ extern "C" void states_backward_before_rows3(int64, const int64* sizes, void* co
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_phi_q2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z_phi_q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        const compute_t z_phi_q = compute_t(z_phi_q2_at[iT * B + iB]);
+        const compute_t z_phi_q = compute_t(z_phi_q_at[iT * B + iB]);
         double d_z_phi_q_y_total = 0;
         #pragma omp simd reduction(+:d_z_phi_q_y_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
-            const compute_t S_phi_q = compute_t(S_phi_q2_at[(iT * B + iB) * H + iH]);
+            const compute_t S_phi_q = compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
             // through y = (S @ phi_q) / dot(z, phi_q)
             const compute_t d_S_phi_q = dy / z_phi_q;
             d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
@@ -1085,8 +1085,8 @@ extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* co
     const storage_t* __restrict__ d_phi_q_S_phi_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_argmax2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[7]);
@@ -1100,7 +1100,7 @@ extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* co
         for (int64 iM = 0; iM < M; ++iM) {
             const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
             const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
-            const compute_t phi_q = compute_t(phi_q2_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t d_phi_q = d_phi_q_S_phi_q + d_z_phi_q * z;
             const compute_t d_phi_q_pre = phi_q * d_phi_q;
@@ -1117,7 +1117,7 @@ extern "C" void states_backward_before_rows4(int64, const int64* sizes, void* co
         d_q_q_at[iT * B + iB] = storage_t(d_q_q);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a_argmax = compute_t(a_argmax2_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             const compute_t d_phi_q_pre = compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
             // through a = Omega @ q
             const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
@@ -1139,7 +1139,7 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
     const storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1150,7 +1150,7 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
         states_backward_before_point(
             compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
-            compute_t(q2_at[(iT * B + iB) * D + iD]),
+            compute_t(q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_q_x);
@@ -1171,7 +1171,7 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1183,7 +1183,7 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         states_backward_sequence_point(
             d_z_next,
             compute_t(d_z_phi_q_at[t * B + iB]),
-            compute_t(phi_q2_at[(t * B + iB) * M + iM]),
+            compute_t(phi_q_at[(t * B + iB) * M + iM]),
             d_z, d_z_prev);
         d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
         d_z_prev_rows_at[((t % 2) * B + iB) * M + iM] = storage_t(d_z_prev);
@@ -1204,7 +1204,7 @@ extern "C" void states_backward_sequence2(int64, const int64* sizes, void* const
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ phi_q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[3]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1217,7 +1217,7 @@ extern "C" void states_backward_sequence2(int64, const int64* sizes, void* const
         states_backward_sequence2_point(
             d_S_next,
             compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
-            compute_t(phi_q2_at[(t * B + iB) * M + iM]),
+            compute_t(phi_q_at[(t * B + iB) * M + iM]),
             d_S, d_S_prev);
         d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
         d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * M + iM] = storage_t(d_S_prev);
@@ -1229,7 +1229,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_W_k_x_v2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1239,7 +1239,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
+                * compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
         d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -1249,7 +1249,7 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ phi_k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_phi_k_pre_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1260,7 +1260,7 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
         for (int64 iM = 0; iM < M; ++iM) {
             const compute_t d_phi_k_v_phi_k = compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]);
             const compute_t d_z = compute_t(d_z_at[(iT * B + iB) * M + iM]);
-            const compute_t phi_k = compute_t(phi_k2_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
             // through phi_k = exp(Omega @ k - dot(k, k) / 2)
             const compute_t d_phi_k = d_phi_k_v_phi_k + d_z;
             const compute_t d_phi_k_pre = phi_k * d_phi_k;
@@ -1289,7 +1289,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1300,7 +1300,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         states_backward_after_point(
             compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
-            compute_t(k2_at[(iT * B + iB) * D + iD]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_k_x);
         d_W_k_x_v_at[(iT * B + iB) * (D + H) + iD] = storage_t(d_W_k_x);
@@ -1312,7 +1312,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1322,7 +1322,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_k2_at[(iT * B + iB) * M + iM]);
+                * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
         d_W_k_x_v_at[(iT * B + iB) * (D + H) + D + iH] = storage_t(total);
     }
 }
@@ -1835,7 +1835,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1845,7 +1845,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -1855,10 +1855,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_q2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_and_dot_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_and_dot_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[6]);
@@ -1876,12 +1876,14 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:q_q_total, dot_q_q_q_total, dot_q_q_q2_total, k_k_total, dot_k_k_k_total, \
             dot_k_k_k2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + D +
+                iD]);
             const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
-            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + 3 *
+                D + iD]);
             const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
-            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
@@ -1891,10 +1893,10 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
             const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
             const compute_t k_ = W_k_x * s1;
             const compute_t dot_k = dot_W_k_x * s1;
-            dot_q2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-            dot_q2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-            dot_k2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-            dot_k2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            q_and_dot_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+            q_and_dot_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+            k_and_dot_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+            k_and_dot_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             q_q_total += q * q;
             dot_q_q_q_total += dot_q * q;
@@ -2012,7 +2014,7 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
@@ -2028,7 +2030,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * M + iM]);
         jvp_sequence_point(
-            compute_t(parts2_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(t * B + iB) * M + iM]),
             compute_t(dot_v_at[(t * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
@@ -2202,7 +2204,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_to_dot_W_v_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2212,7 +2214,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 4 * D + iH]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + 4 * D + iH]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -2222,7 +2224,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_to_dot_W_v_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
@@ -2245,12 +2247,12 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:q_q_total, dot_q_q_q_total, dot_q_q_q2_total, k_k_total, dot_k_k_k_total, \
             dot_k_k_k2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + D + iD]);
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + D + iD]);
             const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + iD]);
-            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 3 * D + iD]);
+            const compute_t W_q_x = compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + 3 * D + iD]);
             const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
-            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 2 * D + iD]);
+            const compute_t W_k_x = compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + 2 * D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
@@ -2294,10 +2296,10 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
 extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ Omega_k_and_dot_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_Omega_k_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[6]);
@@ -2317,11 +2319,11 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
         const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t dot_a_Omega = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + M + iM]);
+            const compute_t dot_a_Omega = compute_t(a_and_dot_at[(iT * B + iB) * (2 * M) + M + iM]);
             const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * M + iM]);
-            const compute_t dot_Omega_k_Omega = compute_t(parts3_at[(iT * B + iB) * (2 * M) + M + iM]);
+            const compute_t dot_Omega_k_Omega = compute_t(Omega_k_and_dot_at[(iT * B + iB) * (2 * M) + M + iM]);
             const compute_t dot_Omega_k_k = compute_t(dot_Omega_k_k_at[(iT * B + iB) * M + iM]);
-            const compute_t Omega_k = compute_t(parts3_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t Omega_k = compute_t(Omega_k_and_dot_at[(iT * B + iB) * (2 * M) + iM]);
             // a = Omega @ q
             const compute_t dot_a = dot_a_Omega + dot_a_q;
             // phi_k = exp(Omega @ k - dot(k, k) / 2)
@@ -2338,7 +2340,7 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
         compute_t a_argmax = 0;
         int64 a_argmax_found = -1;
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_and_dot_at[(iT * B + iB) * (2 * M) + iM]);
             if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
                 a_argmax = value;
                 a_argmax_found = iM;
@@ -2351,7 +2353,7 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
         double dot_max_a_total = 0;
         #pragma omp simd reduction(+:max_a_total, dot_max_a_total)
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_and_dot_at[(iT * B + iB) * (2 * M) + iM]);
             const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -2365,7 +2367,7 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
         const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_and_dot_at[(iT * B + iB) * (2 * M) + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
@@ -2677,13 +2679,13 @@ extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const
     const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_phi_q2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_phi_k2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_phi_q_again_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_phi_k_again_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_a_and_dot_at = static_cast<storage_t*>(at[18]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2716,8 +2718,8 @@ extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const
                 d_phi_q_S_phi_q + d_phi_q_dot_S_phi_q_S;
             const compute_t d_dot_phi_q_pre = phi_q * d_dot_phi_q;
             const compute_t d_phi_q_pre = phi_q * d_phi_q;
-            dot_phi_q2_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
-            dot_phi_k2_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+            dot_phi_q_again_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+            dot_phi_k_again_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
             d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
             d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
             d_dot_max_a_dot_phi_q_pre_total += d_dot_phi_q_pre;
@@ -2745,21 +2747,21 @@ extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const
             // through a = Omega @ q
             const compute_t d_dot_a = a_argmax * d_dot_max_a + d_dot_phi_q_pre;
             const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
-            d_dot_a2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
-            d_dot_a2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
+            d_a_and_dot_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+            d_a_and_dot_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
         }
     }
 }
 
 inline_point void hvp_backward_before_point(
     const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q,
-    const compute_t d_q_a_dot_a_Omega, const compute_t d_q_q, const compute_t dot_q, const compute_t D_,
+    const compute_t d_q_a_and_dot, const compute_t d_q_q, const compute_t dot_q, const compute_t D_,
     compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_q_q;
     const compute_t d_dot_q = d_dot_q_dot_a_q + q * s1;
-    const compute_t d_q = 2 * q * d_q_q + d_q_a_dot_a_Omega + dot_q * s1;
+    const compute_t d_q = 2 * q * d_q_q + d_q_a_and_dot + dot_q * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_q_x = d_dot_q * s2;
     d_W_q_x = d_q * s2;
@@ -2771,7 +2773,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_q_dot_a_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_q_a_dot_a_Omega_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_q_a_and_dot_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[6]);
@@ -2786,7 +2788,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_q_dot_a_q_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_q_q_at[iT * B + iB]),
             compute_t(q_at[(iT * B + iB) * D + iD]),
-            compute_t(d_q_a_dot_a_Omega_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_a_and_dot_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
             compute_t(dot_q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
@@ -2816,7 +2818,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_phi_q2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_phi_q_again_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_z_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[7]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -2833,7 +2835,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             compute_t(phi_q_at[(t * B + iB) * M + iM]),
             d_z_next,
             compute_t(d_z_phi_q_at[t * B + iB]),
-            compute_t(dot_phi_q2_at[(t * B + iB) * M + iM]),
+            compute_t(dot_phi_q_again_at[(t * B + iB) * M + iM]),
             d_dot_z, d_z, d_z_prev, d_dot_z_prev);
         d_dot_z_at[(t * B + iB) * M + iM] = storage_t(d_dot_z);
         d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
@@ -2862,7 +2864,7 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_phi_q2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_phi_q_again_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[7]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -2880,7 +2882,7 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
             compute_t(phi_q_at[(t * B + iB) * M + iM]),
             d_S_next,
             compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
-            compute_t(dot_phi_q2_at[(t * B + iB) * M + iM]),
+            compute_t(dot_phi_q_again_at[(t * B + iB) * M + iM]),
             d_dot_S, d_S, d_S_prev, d_dot_S_prev);
         d_dot_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_dot_S);
         d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
@@ -2959,7 +2961,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_phi_k_dot_v_phi_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dot_phi_k_pre2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_phi_k_pre_and_dot_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_k_k_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2981,8 +2983,8 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
             const compute_t d_dot_phi_k_pre = phi_k * d_dot_phi_k;
             const compute_t d_phi_k_pre = phi_k * d_phi_k;
-            d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
-            d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+            d_phi_k_pre_and_dot_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+            d_phi_k_pre_and_dot_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
             d_dot_k_k_dot_phi_k_pre_total += d_dot_phi_k_pre;
             d_k_k_phi_k_pre_total += d_phi_k_pre;
         }
@@ -2999,13 +3001,13 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
 
 inline_point void hvp_backward_after_point(
     const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
-    const compute_t d_k_parts, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
+    const compute_t d_k_Omega_k_and_dot, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_k_k;
     const compute_t d_dot_k = d_dot_k_dot_Omega_k_k + k_ * s1;
-    const compute_t d_k = 2 * k_ * d_k_k + d_k_parts + dot_k * s1;
+    const compute_t d_k = 2 * k_ * d_k_k + d_k_Omega_k_and_dot + dot_k * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_k_x = d_dot_k * s2;
     d_W_k_x = d_k * s2;
@@ -3017,10 +3019,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_k_dot_Omega_k_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_k_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_k_parts_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_k_Omega_k_and_dot_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3031,13 +3033,13 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_k_dot_Omega_k_k_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_k_k_at[iT * B + iB]),
             compute_t(k_at[(iT * B + iB) * D + iD]),
-            compute_t(d_k_parts_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_Omega_k_and_dot_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
             compute_t(dot_k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_k_x, d_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + D + iD] = storage_t(d_dot_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + iD] = storage_t(d_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * D + 2 * H) + D + iD] = storage_t(d_dot_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * D + 2 * H) + iD] = storage_t(d_W_k_x);
     }
 }
 
@@ -3047,8 +3049,8 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_phi_k2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_phi_k_again_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -3063,7 +3065,7 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
             const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM]);
             const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
             const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM]);
-            const compute_t dot_phi_k = compute_t(dot_phi_k2_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_phi_k = compute_t(dot_phi_k_again_at[(iT * B + iB) * M + iM]);
             // through S = S[t-1] + outer(v, phi_k)
             d_dot_v_total += d_dot_S * phi_k;
             d_v_v_phi_k_total += d_S * phi_k;
@@ -3072,7 +3074,7 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
         const compute_t d_dot_v = compute_t(d_dot_v_total);
         const compute_t d_v_v_phi_k = compute_t(d_v_v_phi_k_total);
         const compute_t d_v_dot_v_phi_k = compute_t(d_v_dot_v_phi_k_total);
-        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + H + iH] = storage_t(d_dot_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + H + iH] = storage_t(d_dot_v);
         d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_phi_k);
         d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_phi_k);
     }
@@ -3090,7 +3092,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3101,20 +3103,21 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + iH] = storage_t(d_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + iH] = storage_t(d_v);
     }
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
+    const compute_t d_x_W_k_x_v_and_dot, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
+    d_x = d_x_W_k_x_v_and_dot + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_k_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -3125,7 +3128,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_k_x_v_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             d_x);

@@ -447,20 +447,20 @@ def backward_states(params, tape, cotangents, dstate):
     Omega = np.ascontiguousarray(params["Omega"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
-    W_qkv2 = scratch("W_qkv2", (I, 2 * D + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
     W_kv = scratch("W_kv", (D + H, I), dtype)
-    W_q_x_W_k_x_v2 = scratch("W_q_x_W_k_x_v2", (T, B, 2 * D + H), dtype)
-    q2 = scratch("q2", (T, B, D), dtype)
-    k2 = scratch("k2", (T, B, D), dtype)
-    a2 = scratch("a2", (T, B, M), dtype)
-    q_q2 = scratch("q_q2", (T, B), dtype)
-    a_argmax2 = scratch("a_argmax2", (T, B, M), dtype)
-    phi_q2 = scratch("phi_q2", (T, B, M), dtype)
-    Omega_k2 = scratch("Omega_k2", (T, B, M), dtype)
-    k_k2 = scratch("k_k2", (T, B), dtype)
-    phi_k2 = scratch("phi_k2", (T, B, M), dtype)
-    S_phi_q2 = scratch("S_phi_q2", (T, B, H), dtype)
-    z_phi_q2 = scratch("z_phi_q2", (T, B), dtype)
+    W_q_x_W_k_x_v = scratch("W_q_x_W_k_x_v", (T, B, 2 * D + H), dtype)
+    q = scratch("q", (T, B, D), dtype)
+    k = scratch("k", (T, B, D), dtype)
+    a = scratch("a", (T, B, M), dtype)
+    q_q = scratch("q_q", (T, B), dtype)
+    a_argmax = scratch("a_argmax", (T, B, M), dtype)
+    phi_q = scratch("phi_q", (T, B, M), dtype)
+    Omega_k = scratch("Omega_k", (T, B, M), dtype)
+    k_k = scratch("k_k", (T, B), dtype)
+    phi_k = scratch("phi_k", (T, B, M), dtype)
+    S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
+    z_phi_q = scratch("z_phi_q", (T, B), dtype)
     d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
     d_S_phi_q = scratch("d_S_phi_q", (T, B, H), dtype)
     d_phi_q_S_phi_q = scratch("d_phi_q_S_phi_q", (T, B, M), dtype)
@@ -487,45 +487,44 @@ def backward_states(params, tape, cotangents, dstate):
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
     states_backward_before_rows = kernel(
-        "states_backward_before_rows", W_q_x_W_k_x_v2, q2, k2, q_q2, k_k2,
+        "states_backward_before_rows", W_q_x_W_k_x_v, q, k, q_q, k_k,
     )
     states_backward_before_rows2 = kernel(
-        "states_backward_before_rows2", a2, q_q2, Omega_k2, k_k2, z_rows, a_argmax2, phi_q2, phi_k2,
-        z_phi_q2,
+        "states_backward_before_rows2", a, q_q, Omega_k, k_k, z_rows, a_argmax, phi_q, phi_k, z_phi_q,
     )
     states_backward_before_sum = kernel(
-        "states_backward_before_sum", S_rows, phi_q2, S_phi_q2,
+        "states_backward_before_sum", S_rows, phi_q, S_phi_q,
     )
     states_backward_before_rows3 = kernel(
-        "states_backward_before_rows3", dy, S_phi_q2, z_phi_q2, d_z_phi_q, d_S_phi_q,
+        "states_backward_before_rows3", dy, S_phi_q, z_phi_q, d_z_phi_q, d_S_phi_q,
     )
     states_backward_before_sum2 = kernel(
         "states_backward_before_sum2", d_S_phi_q, S_rows, d_phi_q_S_phi_q,
     )
     states_backward_before_rows4 = kernel(
-        "states_backward_before_rows4", d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q2, a_argmax2, d_phi_q_pre,
+        "states_backward_before_rows4", d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, a_argmax, d_phi_q_pre,
         d_q_q, d_a,
     )
     states_backward_before = kernel(
-        "states_backward_before", d_q_a, d_q_q, q2, d_W_q_x,
+        "states_backward_before", d_q_a, d_q_q, q, d_W_q_x,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", d_z_prev_rows, d_z_phi_q, phi_q2, d_z,
+        "states_backward_sequence", d_z_prev_rows, d_z_phi_q, phi_q, d_z,
     )
     states_backward_sequence2 = kernel(
-        "states_backward_sequence2", d_S_prev_rows, d_S_phi_q, phi_q2, d_S,
+        "states_backward_sequence2", d_S_prev_rows, d_S_phi_q, phi_q, d_S,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_S, W_q_x_W_k_x_v2, d_phi_k_v_phi_k,
+        "states_backward_after_sum", d_S, W_q_x_W_k_x_v, d_phi_k_v_phi_k,
     )
     states_backward_after_rows = kernel(
-        "states_backward_after_rows", d_phi_k_v_phi_k, d_z, phi_k2, d_phi_k_pre, d_k_k,
+        "states_backward_after_rows", d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre, d_k_k,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_k_Omega_k, d_k_k, k2, d_W_k_x_v,
+        "states_backward_after", d_k_Omega_k, d_k_k, k, d_W_k_x_v,
     )
     states_backward_after_sum2 = kernel(
-        "states_backward_after_sum2", d_S, phi_k2, d_W_k_x_v,
+        "states_backward_after_sum2", d_S, phi_k, d_W_k_x_v,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", d_x_W_k_x_v, d_x_W_q_x, d_x,
@@ -534,17 +533,17 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_finish", d_Omega_a, d_Omega_Omega_k, d_Omega,
     )
 
-    W_qkv2[..., :D] = W_q.T
-    W_qkv2[..., D:2 * D] = W_k.T
-    W_qkv2[..., 2 * D:2 * D + H] = W_v.T
-    W_kv[:D] = W_qkv2[:, D:2 * D].T
-    W_kv[D:D + H] = W_qkv2[:, 2 * D:2 * D + H].T
-    product(x.reshape(-1, I), W_qkv2, W_q_x_W_k_x_v2.reshape(-1, 2 * D + H))
+    W_qkv[..., :D] = W_q.T
+    W_qkv[..., D:2 * D] = W_k.T
+    W_qkv[..., 2 * D:2 * D + H] = W_v.T
+    W_kv[:D] = W_qkv[:, D:2 * D].T
+    W_kv[D:D + H] = W_qkv[:, 2 * D:2 * D + H].T
+    product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * D + H))
     states_backward_before_rows()
     # through a = Omega @ q
-    product(q2.reshape(-1, D), Omega.T, a2.reshape(-1, M))
+    product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(k2.reshape(-1, D), Omega.T, Omega_k2.reshape(-1, M))
+    product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
     states_backward_before_rows2()
     # through y = (S @ phi_q) / dot(z, phi_q)
     states_backward_before_sum()
@@ -566,12 +565,12 @@ def backward_states(params, tape, cotangents, dstate):
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
     # through a = Omega @ q
-    product(d_a.reshape(-1, M).T, q2.reshape(-1, D), d_Omega_a)
+    product(d_a.reshape(-1, M).T, q.reshape(-1, D), d_Omega_a)
     states_backward_after_rows()
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(d_phi_k_pre.reshape(-1, M), Omega, d_k_Omega_k.reshape(-1, D))
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(d_phi_k_pre.reshape(-1, M).T, k2.reshape(-1, D), d_Omega_Omega_k)
+    product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
     states_backward_after()
     # through S = S[t-1] + outer(v, phi_k)
     states_backward_after_sum2()
@@ -798,13 +797,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     z_rows = scratch("z_rows", (T + 1, B, M), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, M), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, M), dtype)
-    dot_Omega2 = scratch("dot_Omega2", (2 * D, M), dtype)
-    parts = scratch("parts", (I, 4 * D + 2 * H), dtype)
+    dot_and_Omega = scratch("dot_and_Omega", (2 * D, M), dtype)
+    W_qkv_and_dot = scratch("W_qkv_and_dot", (I, 4 * D + 2 * H), dtype)
     W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * D + 2 * H), dtype)
+    W_q_x_W_k_x_v_and_dot = scratch("W_q_x_W_k_x_v_and_dot", (T, B, 4 * D + 2 * H), dtype)
     dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * D + H), dtype)
-    dot_q2 = scratch("dot_q2", (T, B, 2 * D), dtype)
-    dot_k2 = scratch("dot_k2", (T, B, 2 * D), dtype)
+    q_and_dot = scratch("q_and_dot", (T, B, 2 * D), dtype)
+    k_and_dot = scratch("k_and_dot", (T, B, 2 * D), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
     a = scratch("a", (T, B, M), dtype)
     dot_a = scratch("dot_a", (T, B, M), dtype)
@@ -831,17 +830,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
+        "jvp_before", W_q_x_W_k_x_v_and_dot, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_before_rows = kernel(
-        "jvp_before_rows", parts2, dot_W_q_x_W_k_x_v_x, dot_q2, dot_k2, q_q, k_k, dot_q_q, dot_k_k,
+        "jvp_before_rows", W_q_x_W_k_x_v_and_dot, dot_W_q_x_W_k_x_v_x, q_and_dot, k_and_dot, q_q, k_k,
+        dot_q_q, dot_k_k,
     )
     jvp_before_rows2 = kernel(
         "jvp_before_rows2", a, dot_a, q_q, dot_q_q, Omega_k, k_k, dot_Omega_k, dot_k_k, a_argmax, phi_q,
         dot_phi_q, phi_k, dot_phi_k,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", parts2, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
+        "jvp_sequence", W_q_x_W_k_x_v_and_dot, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
@@ -856,29 +856,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, S_phi_q, z_phi_q, dot_z_phi_q, y, dot_y,
     )
 
-    dot_Omega2[:D] = dot_Omega.T
-    dot_Omega2[D:2 * D] = Omega.T
-    parts[..., :D] = W_q.T
-    parts[..., D:2 * D] = dot_W_q.T
-    parts[..., 2 * D:3 * D] = W_k.T
-    parts[..., 3 * D:4 * D] = dot_W_k.T
-    parts[..., 4 * D:4 * D + H] = W_v.T
-    parts[..., 4 * D + H:4 * D + 2 * H] = dot_W_v.T
-    W_qkv[..., :D] = parts[..., :D]
-    W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
-    W_qkv[..., 2 * D:2 * D + H] = parts[..., 4 * D:4 * D + H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + 2 * H))
+    dot_and_Omega[:D] = dot_Omega.T
+    dot_and_Omega[D:2 * D] = Omega.T
+    W_qkv_and_dot[..., :D] = W_q.T
+    W_qkv_and_dot[..., D:2 * D] = dot_W_q.T
+    W_qkv_and_dot[..., 2 * D:3 * D] = W_k.T
+    W_qkv_and_dot[..., 3 * D:4 * D] = dot_W_k.T
+    W_qkv_and_dot[..., 4 * D:4 * D + H] = W_v.T
+    W_qkv_and_dot[..., 4 * D + H:4 * D + 2 * H] = dot_W_v.T
+    W_qkv[..., :D] = W_qkv_and_dot[..., :D]
+    W_qkv[..., D:2 * D] = W_qkv_and_dot[..., 2 * D:3 * D]
+    W_qkv[..., 2 * D:2 * D + H] = W_qkv_and_dot[..., 4 * D:4 * D + H]
+    product(x.reshape(-1, I), W_qkv_and_dot, W_q_x_W_k_x_v_and_dot.reshape(-1, 4 * D + 2 * H))
     product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
     jvp_before()
     jvp_before_rows()
     # a = Omega @ q
-    product(dot_q2.reshape(-1, 2 * D)[:, :D], Omega.T, a.reshape(-1, M))
+    product(q_and_dot.reshape(-1, 2 * D)[:, :D], Omega.T, a.reshape(-1, M))
     # a = Omega @ q
-    product(dot_q2.reshape(-1, 2 * D), dot_Omega2, dot_a.reshape(-1, M))
+    product(q_and_dot.reshape(-1, 2 * D), dot_and_Omega, dot_a.reshape(-1, M))
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(dot_k2.reshape(-1, 2 * D)[:, :D], Omega.T, Omega_k.reshape(-1, M))
+    product(k_and_dot.reshape(-1, 2 * D)[:, :D], Omega.T, Omega_k.reshape(-1, M))
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(dot_k2.reshape(-1, 2 * D), dot_Omega2, dot_Omega_k.reshape(-1, M))
+    product(k_and_dot.reshape(-1, 2 * D), dot_and_Omega, dot_Omega_k.reshape(-1, M))
     jvp_before_rows2()
 
     jvp_sequence()
@@ -921,10 +921,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     z_rows = scratch("z_rows", (T + 1, B, M), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, M), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, M), dtype)
-    parts = scratch("parts", (I, 4 * D + H), dtype)
+    W_q_to_dot_W_v = scratch("W_q_to_dot_W_v", (I, 4 * D + H), dtype)
     W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
-    dot_Omega2 = scratch("dot_Omega2", (D, 2 * M), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * D + H), dtype)
+    Omega_and_dot = scratch("Omega_and_dot", (D, 2 * M), dtype)
+    W_q_to_dot_W_v_x = scratch("W_q_to_dot_W_v_x", (T, B, 4 * D + H), dtype)
     dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * D + H), dtype)
     q = scratch("q", (T, B, D), dtype)
     dot_q = scratch("dot_q", (T, B, D), dtype)
@@ -932,7 +932,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_k = scratch("dot_k", (T, B, D), dtype)
     v = scratch("v", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    a_dot_a_Omega = scratch("a_dot_a_Omega", (T, B, 2 * M), dtype)
+    a_and_dot = scratch("a_and_dot", (T, B, 2 * M), dtype)
     dot_a_q = scratch("dot_a_q", (T, B, M), dtype)
     dot_a = scratch("dot_a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
@@ -941,7 +941,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_phi_q_pre = scratch("dot_phi_q_pre", (T, B, M), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
-    parts3 = scratch("parts3", (T, B, 2 * M), dtype)
+    Omega_k_and_dot = scratch("Omega_k_and_dot", (T, B, 2 * M), dtype)
     dot_Omega_k_k = scratch("dot_Omega_k_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     dot_k_k = scratch("dot_k_k", (T, B), dtype)
@@ -959,14 +959,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
+        "hvp_forward_before", W_q_to_dot_W_v_x, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_before_rows = kernel(
-        "hvp_forward_before_rows", parts2, dot_W_q_x_W_k_x_v_x, q, dot_q, k, dot_k, q_q, k_k, dot_q_q,
-        dot_k_k,
+        "hvp_forward_before_rows", W_q_to_dot_W_v_x, dot_W_q_x_W_k_x_v_x, q, dot_q, k, dot_k, q_q, k_k,
+        dot_q_q, dot_k_k,
     )
     hvp_forward_before_rows2 = kernel(
-        "hvp_forward_before_rows2", a_dot_a_Omega, dot_a_q, q_q, parts3, dot_Omega_k_k, k_k, dot_q_q,
+        "hvp_forward_before_rows2", a_and_dot, dot_a_q, q_q, Omega_k_and_dot, dot_Omega_k_k, k_k, dot_q_q,
         dot_k_k, a_argmax, dot_a, phi_q, phi_k, dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k,
     )
     hvp_forward_sequence = kernel(
@@ -986,26 +986,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, dot_S_phi_q,
     )
 
-    parts[..., :D] = W_q.T
-    parts[..., D:2 * D] = dot_W_q.T
-    parts[..., 2 * D:3 * D] = W_k.T
-    parts[..., 3 * D:4 * D] = dot_W_k.T
-    parts[..., 4 * D:4 * D + H] = dot_W_v.T
+    W_q_to_dot_W_v[..., :D] = W_q.T
+    W_q_to_dot_W_v[..., D:2 * D] = dot_W_q.T
+    W_q_to_dot_W_v[..., 2 * D:3 * D] = W_k.T
+    W_q_to_dot_W_v[..., 3 * D:4 * D] = dot_W_k.T
+    W_q_to_dot_W_v[..., 4 * D:4 * D + H] = dot_W_v.T
     W_qkv[..., 2 * D:2 * D + H] = W_v.T
-    W_qkv[..., :D] = parts[..., :D]
-    W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
-    dot_Omega2[..., :M] = Omega.T
-    dot_Omega2[..., M:2 * M] = dot_Omega.T
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + H))
+    W_qkv[..., :D] = W_q_to_dot_W_v[..., :D]
+    W_qkv[..., D:2 * D] = W_q_to_dot_W_v[..., 2 * D:3 * D]
+    Omega_and_dot[..., :M] = Omega.T
+    Omega_and_dot[..., M:2 * M] = dot_Omega.T
+    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_to_dot_W_v_x.reshape(-1, 4 * D + H))
     product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
     # v = W_v @ x
     product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     hvp_forward_before()
     hvp_forward_before_rows()
-    product(q.reshape(-1, D), dot_Omega2, a_dot_a_Omega.reshape(-1, 2 * M))
+    product(q.reshape(-1, D), Omega_and_dot, a_and_dot.reshape(-1, 2 * M))
     # a = Omega @ q
     product(dot_q.reshape(-1, D), Omega.T, dot_a_q.reshape(-1, M))
-    product(k.reshape(-1, D), dot_Omega2, parts3.reshape(-1, 2 * M))
+    product(k.reshape(-1, D), Omega_and_dot, Omega_k_and_dot.reshape(-1, 2 * M))
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(dot_k.reshape(-1, D), Omega.T, dot_Omega_k_k.reshape(-1, M))
     hvp_forward_before_rows2()
@@ -1021,10 +1021,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, M), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, M), dtype)
-    dot_Omega22 = scratch("dot_Omega22", (2 * M, D), dtype)
-    parts4 = scratch("parts4", (2 * D + 2 * H, I), dtype)
-    dot_phi_q2 = scratch("dot_phi_q2", (T, B, M), dtype)
-    dot_phi_k2 = scratch("dot_phi_k2", (T, B, M), dtype)
+    Omega_and_dot_T = scratch("Omega_and_dot_T", (2 * M, D), dtype)
+    W_kv_and_dot = scratch("W_kv_and_dot", (2 * D + 2 * H, I), dtype)
+    dot_phi_q_again = scratch("dot_phi_q_again", (T, B, M), dtype)
+    dot_phi_k_again = scratch("dot_phi_k_again", (T, B, M), dtype)
     d_dot_z_phi_q = scratch("d_dot_z_phi_q", (T, B), dtype)
     d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
     d_dot_S_phi_q = scratch("d_dot_S_phi_q", (T, B, H), dtype)
@@ -1036,9 +1036,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_phi_q_pre = scratch("d_phi_q_pre", (T, B, M), dtype)
     d_dot_q_q = scratch("d_dot_q_q", (T, B), dtype)
     d_q_q = scratch("d_q_q", (T, B), dtype)
-    d_dot_a2 = scratch("d_dot_a2", (T, B, 2 * M), dtype)
+    d_a_and_dot = scratch("d_a_and_dot", (T, B, 2 * M), dtype)
     d_dot_q_dot_a_q = scratch("d_dot_q_dot_a_q", (T, B, D), dtype)
-    d_q_a_dot_a_Omega = scratch("d_q_a_dot_a_Omega", (T, B, D), dtype)
+    d_q_a_and_dot = scratch("d_q_a_and_dot", (T, B, D), dtype)
     d_dot_W_q_x = scratch("d_dot_W_q_x", (T, B, D), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, D), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -1050,15 +1050,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_phi_k_dot_v_phi_k = scratch("d_dot_phi_k_dot_v_phi_k", (T, B, M), dtype)
     d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
     d_phi_k_dot_v_phi_k = scratch("d_phi_k_dot_v_phi_k", (T, B, M), dtype)
-    d_dot_phi_k_pre2 = scratch("d_dot_phi_k_pre2", (T, B, 2 * M), dtype)
+    d_phi_k_pre_and_dot = scratch("d_phi_k_pre_and_dot", (T, B, 2 * M), dtype)
     d_dot_k_k = scratch("d_dot_k_k", (T, B), dtype)
     d_k_k = scratch("d_k_k", (T, B), dtype)
-    d_parts = scratch("d_parts", (T, B, 2 * D + 2 * H), dtype)
+    d_W_k_x_v_and_dot = scratch("d_W_k_x_v_and_dot", (T, B, 2 * D + 2 * H), dtype)
     d_v_v_phi_k = scratch("d_v_v_phi_k", (T, B, H), dtype)
     d_v_dot_v_phi_k = scratch("d_v_dot_v_phi_k", (T, B, H), dtype)
     d_dot_k_dot_Omega_k_k = scratch("d_dot_k_dot_Omega_k_k", (T, B, D), dtype)
-    d_k_parts = scratch("d_k_parts", (T, B, D), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_k_Omega_k_and_dot = scratch("d_k_Omega_k_and_dot", (T, B, D), dtype)
+    d_x_W_k_x_v_and_dot = scratch("d_x_W_k_x_v_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (D, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (D, I), dtype)
@@ -1094,20 +1094,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_rows2 = kernel(
         "hvp_backward_before_rows2", dot_phi_q_pre, phi_q, dot_phi_k_pre, phi_k,
         d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S,
-        d_z_phi_q, dot_z_rows, a_argmax, dot_phi_q2, dot_phi_k2, d_dot_phi_q_pre, d_phi_q_pre, d_dot_q_q,
-        d_q_q, d_dot_a2,
+        d_z_phi_q, dot_z_rows, a_argmax, dot_phi_q_again, dot_phi_k_again, d_dot_phi_q_pre, d_phi_q_pre,
+        d_dot_q_q, d_q_q, d_a_and_dot,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_dot_a_Omega, d_q_q, dot_q, d_dot_W_q_x,
+        "hvp_backward_before", d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_and_dot, d_q_q, dot_q, d_dot_W_q_x,
         d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q,
-        dot_phi_q2, d_dot_z, d_z,
+        dot_phi_q_again, d_dot_z, d_z,
     )
     hvp_backward_sequence2 = kernel(
         "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_phi_q, phi_q, d_S_prev_rows, d_S_phi_q,
-        dot_phi_q2, d_dot_S, d_S,
+        dot_phi_q_again, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_S, v, d_dot_phi_k_dot_v_phi_k,
@@ -1120,19 +1120,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k,
-        d_phi_k_dot_v_phi_k, d_z, phi_k, d_dot_phi_k_pre2, d_dot_k_k, d_k_k,
+        d_phi_k_dot_v_phi_k, d_z, phi_k, d_phi_k_pre_and_dot, d_dot_k_k, d_k_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_parts, d_k_k, dot_k, d_parts,
+        "hvp_backward_after", d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_Omega_k_and_dot, d_k_k, dot_k,
+        d_W_k_x_v_and_dot,
     )
     hvp_backward_after_rows2 = kernel(
-        "hvp_backward_after_rows2", d_dot_S, phi_k, d_S, dot_phi_k2, d_parts, d_v_v_phi_k, d_v_dot_v_phi_k,
+        "hvp_backward_after_rows2", d_dot_S, phi_k, d_S, dot_phi_k_again, d_W_k_x_v_and_dot, d_v_v_phi_k,
+        d_v_dot_v_phi_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_v_v_phi_k, d_v_dot_v_phi_k, d_parts,
+        "hvp_backward_after2", d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
+        "hvp_backward_after3", d_x_W_k_x_v_and_dot, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -1144,12 +1146,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_Omega_a, d_Omega_dot_a_q, d_Omega_Omega_k, d_Omega_dot_Omega_k_k, d_Omega,
     )
 
-    dot_Omega22[:M] = Omega
-    dot_Omega22[M:2 * M] = dot_Omega
-    parts4[:D] = W_k
-    parts4[D:2 * D] = dot_W_k
-    parts4[2 * D:2 * D + H] = W_v
-    parts4[2 * D + H:2 * D + 2 * H] = dot_W_v
+    Omega_and_dot_T[:M] = Omega
+    Omega_and_dot_T[M:2 * M] = dot_Omega
+    W_kv_and_dot[:D] = W_k
+    W_kv_and_dot[D:2 * D] = dot_W_k
+    W_kv_and_dot[2 * D:2 * D + H] = W_v
+    W_kv_and_dot[2 * D + H:2 * D + 2 * H] = dot_W_v
     hvp_backward_before_rows()
     # through y = (S @ phi_q) / dot(z, phi_q)
     hvp_backward_before_sum()
@@ -1159,9 +1161,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum3()
     hvp_backward_before_rows2()
     # through a = Omega @ q
-    product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_q_dot_a_q.reshape(-1, D))
+    product(d_a_and_dot.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_q_dot_a_q.reshape(-1, D))
     # through q = (W_q @ x) / D ** 0.25
-    product(d_dot_a2.reshape(-1, 2 * M), dot_Omega22, d_q_a_dot_a_Omega.reshape(-1, D))
+    product(d_a_and_dot.reshape(-1, 2 * M), Omega_and_dot_T, d_q_a_and_dot.reshape(-1, D))
     hvp_backward_before()
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
@@ -1182,34 +1184,42 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through q = (W_q @ x) / D ** 0.25
     product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
     # through a = Omega @ q
-    product(d_dot_a2.reshape(-1, 2 * M)[:, :M].T, q.reshape(-1, D), d_Omega_a)
+    product(d_a_and_dot.reshape(-1, 2 * M)[:, :M].T, q.reshape(-1, D), d_Omega_a)
     # through a = Omega @ q
-    product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_q.reshape(-1, D), d_Omega_dot_a_q)
+    product(d_a_and_dot.reshape(-1, 2 * M)[:, M:2 * M].T, dot_q.reshape(-1, D), d_Omega_dot_a_q)
     hvp_backward_after_rows()
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_k_dot_Omega_k_k.reshape(-1, D))
+    product(d_phi_k_pre_and_dot.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_k_dot_Omega_k_k.reshape(-1, D))
     # through k = (W_k @ x) / D ** 0.25
-    product(d_dot_phi_k_pre2.reshape(-1, 2 * M), dot_Omega22, d_k_parts.reshape(-1, D))
+    product(d_phi_k_pre_and_dot.reshape(-1, 2 * M), Omega_and_dot_T, d_k_Omega_k_and_dot.reshape(-1, D))
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, :M].T, k.reshape(-1, D), d_Omega_Omega_k)
+    product(d_phi_k_pre_and_dot.reshape(-1, 2 * M)[:, :M].T, k.reshape(-1, D), d_Omega_Omega_k)
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_k.reshape(-1, D), d_Omega_dot_Omega_k_k)
+    product(
+        d_phi_k_pre_and_dot.reshape(-1, 2 * M)[:, M:2 * M].T,
+        dot_k.reshape(-1, D),
+        d_Omega_dot_Omega_k_k,
+    )
     hvp_backward_after()
     # through k = (W_k @ x) / D ** 0.25
-    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = (W_k @ x) / D ** 0.25
-    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, D:2 * D].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
+    product(
+        d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H)[:, D:2 * D].T,
+        dot_x.reshape(-1, I),
+        d_W_k_dot_W_k_x_x,
+    )
     hvp_backward_after_rows2()
     # through v = W_v @ x
     product(
-        d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D + H:2 * D + 2 * H].T,
+        d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H)[:, 2 * D + H:2 * D + 2 * H].T,
         dot_x.reshape(-1, I),
         d_W_v_dot_v_x,
     )
     hvp_backward_after2()
     # through v = W_v @ x
-    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
-    product(d_parts.reshape(-1, 2 * D + 2 * H), parts4, d_x_parts.reshape(-1, I))
+    product(d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+    product(d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H), W_kv_and_dot, d_x_W_k_x_v_and_dot.reshape(-1, I))
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

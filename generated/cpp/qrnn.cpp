@@ -545,13 +545,13 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_zfo_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_zfo_x2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_zfo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -560,18 +560,18 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t z, f, o, d_o_pre;
         states_backward_before_point(
-            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             z, f, o, d_o_pre);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
         d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
     }
 }
@@ -590,8 +590,8 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[4]);
     for (int64 t = T - 1; t >= 0; --t)
     for (int64 iB = 0; iB < B; ++iB)
@@ -603,8 +603,8 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         states_backward_sequence_point(
             d_c_next,
             compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_c, d_c_prev);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
@@ -629,8 +629,8 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_zf_pre_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -641,8 +641,8 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         states_backward_after_point(
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(z2_at[(iT * B + iB) * H + iH]),
-            compute_t(f2_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
             d_f_pre, d_z_pre);
         d_zf_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
         d_zf_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
@@ -981,7 +981,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zfo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -993,11 +993,11 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1069,8 +1069,8 @@ inline_point void jvp_before3_point(
 extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_zfo_x_and_dot_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x_and_dot_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_V_zfo_x_x_prev_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -1088,19 +1088,19 @@ extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t z, f, o, dot_z, dot_f, dot_o;
         jvp_before3_point(
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
             z, f, o, dot_z, dot_f, dot_o);
@@ -1208,7 +1208,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zfo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
@@ -1220,11 +1220,11 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1297,8 +1297,8 @@ inline_point void hvp_forward_before3_point(
 extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_zfo_x_and_dot_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x_and_dot_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_V_zfo_x_x_prev_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -1319,19 +1319,19 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o;
         hvp_forward_before3_point(
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
             z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o);
@@ -1413,7 +1413,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_z_again_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1431,7 +1431,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_z, d_dot_o_pre, d_o_pre);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_z_again_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
         d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
         d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
     }
@@ -1517,10 +1517,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_z_again_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_z_dot_z_f_dot_f_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_zf_pre_and_dot_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1535,32 +1535,33 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_again_at[(iT * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_f_at[(iT * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre);
-        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_zf_pre_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_zf_pre_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zf_pre_and_dot_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_zf_pre_and_dot_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_prev_parts, const compute_t d_x_prev_V_o_x, const compute_t d_x_prev_dot_V_o_x_V_o,
-    const compute_t d_dot_x_prev_dot_V_z_x_x_prev, const compute_t d_dot_x_prev_dot_V_f_x_x_prev,
-    const compute_t d_dot_x_prev_dot_V_o_x_x_prev, compute_t& d_x_prev, compute_t& d_dot_x_prev)
+    const compute_t d_x_prev_V_zf_x_and_dot, const compute_t d_x_prev_V_o_x,
+    const compute_t d_x_prev_dot_V_o_x_V_o, const compute_t d_dot_x_prev_dot_V_z_x_x_prev,
+    const compute_t d_dot_x_prev_dot_V_f_x_x_prev, const compute_t d_dot_x_prev_dot_V_o_x_x_prev,
+    compute_t& d_x_prev, compute_t& d_dot_x_prev)
 {
-    d_x_prev = d_x_prev_parts + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
+    d_x_prev = d_x_prev_V_zf_x_and_dot + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
     d_dot_x_prev = d_dot_x_prev_dot_V_z_x_x_prev + d_dot_x_prev_dot_V_f_x_x_prev + d_dot_x_prev_dot_V_o_x_x_prev;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_prev_V_zf_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_dot_V_V_o_d_dot_o_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_x_prev_dot_V_z_x_x_prev_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_dot_x_prev_dot_V_f_x_x_prev_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[5]);
@@ -1572,12 +1573,12 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x_prev, d_dot_x_prev;
         hvp_backward_after2_point(
-            compute_t(d_x_prev_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_prev_V_zf_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
-            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + I + iI]),
+            compute_t(dot_W_dot_V_V_o_d_dot_o_pre_at[(iT * B + iB) * (3 * I) + I + iI]),
             compute_t(d_dot_x_prev_dot_V_z_x_x_prev_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_x_prev_dot_V_f_x_x_prev_at[(iT * B + iB) * I + iI]),
-            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
+            compute_t(dot_W_dot_V_V_o_d_dot_o_pre_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
             d_x_prev, d_dot_x_prev);
         d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
         d_dot_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_dot_x_prev);
@@ -1585,18 +1586,18 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_parts, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
+    const compute_t d_x_W_zf_x_and_dot, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
     const compute_t d_x_next, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
+    d_x = d_x_W_zf_x_and_dot + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_zf_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_dot_V_V_o_d_dot_o_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1606,9 +1607,9 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_zf_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + iI]),
+            compute_t(dot_W_dot_V_V_o_d_dot_o_pre_at[(iT * B + iB) * (3 * I) + iI]),
             compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);

@@ -361,16 +361,16 @@ def backward_states(params, tape, cotangents, dstate):
     W_o = np.ascontiguousarray(params["W_o"])
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
-    W_zfo2 = scratch("W_zfo2", (I, 3 * H), dtype)
-    V_zfo2 = scratch("V_zfo2", (I, 3 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    V_zfo = scratch("V_zfo", (I, 3 * H), dtype)
     WV_o = scratch("WV_o", (H, 2 * I), dtype)
     V_zf = scratch("V_zf", (2 * H, I), dtype)
     W_zf = scratch("W_zf", (2 * H, I), dtype)
-    W_zfo_x2 = scratch("W_zfo_x2", (T, B, 3 * H), dtype)
-    V_zfo_x2 = scratch("V_zfo_x2", (T, B, 3 * H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    o2 = scratch("o2", (T, B, H), dtype)
+    W_zfo_x = scratch("W_zfo_x", (T, B, 3 * H), dtype)
+    V_zfo_x = scratch("V_zfo_x", (T, B, 3 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
     d_x_W_prev_V_o_x = scratch("d_x_W_prev_V_o_x", (T, B, 2 * I), dtype)
     d_c = scratch("d_c", (T, B, H), dtype)
@@ -385,13 +385,13 @@ def backward_states(params, tape, cotangents, dstate):
     d_c_prev_rows[T % 2] = dstate["c"]
     d_x_prev_rows[T] = dstate["x"]
     states_backward_before = kernel(
-        "states_backward_before", V_zfo_x2, W_zfo_x2, dy, c_rows, z2, f2, o2, d_o_pre,
+        "states_backward_before", V_zfo_x, W_zfo_x, dy, c_rows, z, f, o, d_o_pre,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", d_c_prev_rows, dy, o2, f2, d_c,
+        "states_backward_sequence", d_c_prev_rows, dy, o, f, d_c,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_c, c_rows, z2, f2, d_zf_pre,
+        "states_backward_after", d_c, c_rows, z, f, d_zf_pre,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", d_x_prev_V_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows,
@@ -400,20 +400,20 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after3", d_x_W_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows, d_x,
     )
 
-    W_zfo2[..., :H] = W_z.T
-    W_zfo2[..., H:2 * H] = W_f.T
-    W_zfo2[..., 2 * H:3 * H] = W_o.T
-    V_zfo2[..., :H] = V_z.T
-    V_zfo2[..., H:2 * H] = V_f.T
-    V_zfo2[..., 2 * H:3 * H] = V_o.T
+    W_zfo[..., :H] = W_z.T
+    W_zfo[..., H:2 * H] = W_f.T
+    W_zfo[..., 2 * H:3 * H] = W_o.T
+    V_zfo[..., :H] = V_z.T
+    V_zfo[..., H:2 * H] = V_f.T
+    V_zfo[..., 2 * H:3 * H] = V_o.T
     WV_o[..., :I] = W_o
     WV_o[..., I:2 * I] = V_o
-    V_zf[:H] = V_zfo2[:, :H].T
-    V_zf[H:2 * H] = V_zfo2[:, H:2 * H].T
-    W_zf[:H] = W_zfo2[:, :H].T
-    W_zf[H:2 * H] = W_zfo2[:, H:2 * H].T
-    product(x.reshape(-1, I), W_zfo2, W_zfo_x2.reshape(-1, 3 * H))
-    product(x_now_rows[:-1].reshape(-1, I), V_zfo2, V_zfo_x2.reshape(-1, 3 * H))
+    V_zf[:H] = V_zfo[:, :H].T
+    V_zf[H:2 * H] = V_zfo[:, H:2 * H].T
+    W_zf[:H] = W_zfo[:, :H].T
+    W_zf[H:2 * H] = W_zfo[:, H:2 * H].T
+    product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
+    product(x_now_rows[:-1].reshape(-1, I), V_zfo, V_zfo_x.reshape(-1, 3 * H))
     states_backward_before()
     product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
 
@@ -622,16 +622,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zfo_and_dot = scratch("W_zfo_and_dot", (I, 6 * H), dtype)
     W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
-    parts3 = scratch("parts3", (I, 6 * H), dtype)
+    V_zfo_and_dot = scratch("V_zfo_and_dot", (I, 6 * H), dtype)
     V_zfo = scratch("V_zfo", (I, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_zfo_x_and_dot = scratch("W_zfo_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_zfo_x_x = scratch("dot_W_zfo_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (T, B, 6 * H), dtype)
+    V_zfo_x_and_dot = scratch("V_zfo_x_and_dot", (T, B, 6 * H), dtype)
     z = scratch("z", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
@@ -646,14 +646,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_c_rows[0] = dot_state["c"]
     dot_x_now_rows[0] = dot_state["x"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        "jvp_before", W_zfo_x_and_dot, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", x, dot_x, x_now_rows, dot_x_now_rows,
     )
     jvp_before3 = kernel(
-        "jvp_before3", parts4, parts2, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o, dot_z,
-        dot_f, dot_o,
+        "jvp_before3", V_zfo_x_and_dot, W_zfo_x_and_dot, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x,
+        dot_W_o_x, z, f, o, dot_z, dot_f, dot_o,
     )
     jvp_sequence = kernel(
         "jvp_sequence", f, c_rows, z, dot_f, dot_c_rows, dot_z,
@@ -662,29 +662,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", o, c_rows, dot_o, dot_c_rows, h, dot_h,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_o.T
-    parts[..., 5 * H:6 * H] = dot_W_o.T
-    W_zfo[..., :H] = parts[..., :H]
-    W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    parts3[..., :H] = V_z.T
-    parts3[..., H:2 * H] = dot_V_z.T
-    parts3[..., 2 * H:3 * H] = V_f.T
-    parts3[..., 3 * H:4 * H] = dot_V_f.T
-    parts3[..., 4 * H:5 * H] = V_o.T
-    parts3[..., 5 * H:6 * H] = dot_V_o.T
-    V_zfo[..., :H] = parts3[..., :H]
-    V_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    V_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    W_zfo_and_dot[..., :H] = W_z.T
+    W_zfo_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zfo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_zfo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_zfo_and_dot[..., 4 * H:5 * H] = W_o.T
+    W_zfo_and_dot[..., 5 * H:6 * H] = dot_W_o.T
+    W_zfo[..., :H] = W_zfo_and_dot[..., :H]
+    W_zfo[..., H:2 * H] = W_zfo_and_dot[..., 2 * H:3 * H]
+    W_zfo[..., 2 * H:3 * H] = W_zfo_and_dot[..., 4 * H:5 * H]
+    V_zfo_and_dot[..., :H] = V_z.T
+    V_zfo_and_dot[..., H:2 * H] = dot_V_z.T
+    V_zfo_and_dot[..., 2 * H:3 * H] = V_f.T
+    V_zfo_and_dot[..., 3 * H:4 * H] = dot_V_f.T
+    V_zfo_and_dot[..., 4 * H:5 * H] = V_o.T
+    V_zfo_and_dot[..., 5 * H:6 * H] = dot_V_o.T
+    V_zfo[..., :H] = V_zfo_and_dot[..., :H]
+    V_zfo[..., H:2 * H] = V_zfo_and_dot[..., 2 * H:3 * H]
+    V_zfo[..., 2 * H:3 * H] = V_zfo_and_dot[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), W_zfo_and_dot, W_zfo_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
     jvp_before()
     jvp_before2()
-    product(x_now_rows[:-1].reshape(-1, I), parts3, parts4.reshape(-1, 6 * H))
+    product(x_now_rows[:-1].reshape(-1, I), V_zfo_and_dot, V_zfo_x_and_dot.reshape(-1, 6 * H))
     product(dot_x_now_rows[:-1].reshape(-1, I), V_zfo, dot_V_zfo_x_x_prev.reshape(-1, 3 * H))
     jvp_before3()
 
@@ -729,16 +729,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
-    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zfo_and_dot = scratch("W_zfo_and_dot", (I, 6 * H), dtype)
     W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
-    parts3 = scratch("parts3", (I, 6 * H), dtype)
+    V_zfo_and_dot = scratch("V_zfo_and_dot", (I, 6 * H), dtype)
     V_zfo = scratch("V_zfo", (I, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_zfo_x_and_dot = scratch("W_zfo_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_zfo_x_x = scratch("dot_W_zfo_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (T, B, 6 * H), dtype)
+    V_zfo_x_and_dot = scratch("V_zfo_x_and_dot", (T, B, 6 * H), dtype)
     z = scratch("z", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
@@ -754,42 +754,42 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows[0] = dot_state["c"]
     dot_x_now_rows[0] = dot_state["x"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        "hvp_forward_before", W_zfo_x_and_dot, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", x, dot_x, x_now_rows, dot_x_now_rows,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", parts4, parts2, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o,
-        dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o,
+        "hvp_forward_before3", V_zfo_x_and_dot, W_zfo_x_and_dot, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x,
+        dot_W_o_x, z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", f, c_rows, z, dot_f, dot_c_rows, dot_z,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_f.T
-    parts[..., 3 * H:4 * H] = dot_W_f.T
-    parts[..., 4 * H:5 * H] = W_o.T
-    parts[..., 5 * H:6 * H] = dot_W_o.T
-    W_zfo[..., :H] = parts[..., :H]
-    W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    parts3[..., :H] = V_z.T
-    parts3[..., H:2 * H] = dot_V_z.T
-    parts3[..., 2 * H:3 * H] = V_f.T
-    parts3[..., 3 * H:4 * H] = dot_V_f.T
-    parts3[..., 4 * H:5 * H] = V_o.T
-    parts3[..., 5 * H:6 * H] = dot_V_o.T
-    V_zfo[..., :H] = parts3[..., :H]
-    V_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    V_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    W_zfo_and_dot[..., :H] = W_z.T
+    W_zfo_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zfo_and_dot[..., 2 * H:3 * H] = W_f.T
+    W_zfo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+    W_zfo_and_dot[..., 4 * H:5 * H] = W_o.T
+    W_zfo_and_dot[..., 5 * H:6 * H] = dot_W_o.T
+    W_zfo[..., :H] = W_zfo_and_dot[..., :H]
+    W_zfo[..., H:2 * H] = W_zfo_and_dot[..., 2 * H:3 * H]
+    W_zfo[..., 2 * H:3 * H] = W_zfo_and_dot[..., 4 * H:5 * H]
+    V_zfo_and_dot[..., :H] = V_z.T
+    V_zfo_and_dot[..., H:2 * H] = dot_V_z.T
+    V_zfo_and_dot[..., 2 * H:3 * H] = V_f.T
+    V_zfo_and_dot[..., 3 * H:4 * H] = dot_V_f.T
+    V_zfo_and_dot[..., 4 * H:5 * H] = V_o.T
+    V_zfo_and_dot[..., 5 * H:6 * H] = dot_V_o.T
+    V_zfo[..., :H] = V_zfo_and_dot[..., :H]
+    V_zfo[..., H:2 * H] = V_zfo_and_dot[..., 2 * H:3 * H]
+    V_zfo[..., 2 * H:3 * H] = V_zfo_and_dot[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), W_zfo_and_dot, W_zfo_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
     hvp_forward_before2()
-    product(x_now_rows[:-1].reshape(-1, I), parts3, parts4.reshape(-1, 6 * H))
+    product(x_now_rows[:-1].reshape(-1, I), V_zfo_and_dot, V_zfo_x_and_dot.reshape(-1, 6 * H))
     product(dot_x_now_rows[:-1].reshape(-1, I), V_zfo, dot_V_zfo_x_x_prev.reshape(-1, 3 * H))
     hvp_forward_before3()
 
@@ -801,16 +801,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_x_prev_rows = scratch("d_dot_x_prev_rows", (T + 1, B, I), dtype)
     WV_o = scratch("WV_o", (H, 2 * I), dtype)
     dot_W_dot_V_V_o = scratch("dot_W_dot_V_V_o", (H, 3 * I), dtype)
-    parts5 = scratch("parts5", (4 * H, I), dtype)
-    parts6 = scratch("parts6", (4 * H, I), dtype)
-    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
+    V_zf_and_dot = scratch("V_zf_and_dot", (4 * H, I), dtype)
+    W_zf_and_dot = scratch("W_zf_and_dot", (4 * H, I), dtype)
+    dot_z_again = scratch("dot_z_again", (T, B, H), dtype)
     d_dot_o_pre = scratch("d_dot_o_pre", (T, B, H), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
     d_x_W_prev_V_o_x = scratch("d_x_W_prev_V_o_x", (T, B, 2 * I), dtype)
-    d_parts = scratch("d_parts", (T, B, 3 * I), dtype)
+    dot_W_dot_V_V_o_d_dot_o_pre = scratch("dot_W_dot_V_V_o_d_dot_o_pre", (T, B, 3 * I), dtype)
     d_dot_c = scratch("d_dot_c", (T, B, H), dtype)
     d_c = scratch("d_c", (T, B, H), dtype)
-    d_z_dot_z_f_dot_f_pre = scratch("d_z_dot_z_f_dot_f_pre", (T, B, 4 * H), dtype)
+    d_zf_pre_and_dot = scratch("d_zf_pre_and_dot", (T, B, 4 * H), dtype)
     d_V_z_V_z_x = scratch("d_V_z_V_z_x", (H, I), dtype)
     d_V_z_dot_V_z_x_x_prev = scratch("d_V_z_dot_V_z_x_x_prev", (H, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
@@ -823,8 +823,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_V_o_dot_V_o_x_x_prev = scratch("d_V_o_dot_V_o_x_x_prev", (H, I), dtype)
     d_W_o_W_o_x = scratch("d_W_o_W_o_x", (H, I), dtype)
     d_W_o_dot_W_o_x_x = scratch("d_W_o_dot_W_o_x_x", (H, I), dtype)
-    d_x_prev_parts = scratch("d_x_prev_parts", (T, B, I), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_prev_V_zf_x_and_dot = scratch("d_x_prev_V_zf_x_and_dot", (T, B, I), dtype)
+    d_x_W_zf_x_and_dot = scratch("d_x_W_zf_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_dot_x_prev_dot_V_z_x_x_prev = scratch("d_dot_x_prev_dot_V_z_x_x_prev", (T, B, I), dtype)
     d_dot_x_prev_dot_V_f_x_x_prev = scratch("d_dot_x_prev_dot_V_f_x_x_prev", (T, B, I), dtype)
@@ -839,22 +839,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     d_dot_x_prev_rows[T] = dstate["x"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_z_pre, z, dy, c_rows, dot_o_pre, o, dot_c_rows, dot_z2, d_dot_o_pre,
+        "hvp_backward_before", dot_z_pre, z, dy, c_rows, dot_o_pre, o, dot_c_rows, dot_z_again, d_dot_o_pre,
         d_o_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_c_prev_rows, dy, o, d_c_prev_rows, dot_o, f, dot_f, d_dot_c, d_c,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z2, dot_z_pre, dot_f,
-        d_z_dot_z_f_dot_f_pre,
+        "hvp_backward_after", d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z_again, dot_z_pre,
+        dot_f, d_zf_pre_and_dot,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_prev_parts, d_x_W_prev_V_o_x, d_parts, d_dot_x_prev_dot_V_z_x_x_prev,
-        d_dot_x_prev_dot_V_f_x_x_prev, d_x_prev_rows, d_dot_x_prev_rows,
+        "hvp_backward_after2", d_x_prev_V_zf_x_and_dot, d_x_W_prev_V_o_x, dot_W_dot_V_V_o_d_dot_o_pre,
+        d_dot_x_prev_dot_V_z_x_x_prev, d_dot_x_prev_dot_V_f_x_x_prev, d_x_prev_rows, d_dot_x_prev_rows,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_parts, d_x_W_prev_V_o_x, d_parts, d_x_prev_rows, d_x,
+        "hvp_backward_after3", d_x_W_zf_x_and_dot, d_x_W_prev_V_o_x, dot_W_dot_V_V_o_d_dot_o_pre,
+        d_x_prev_rows, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_V_z_V_z_x, d_V_z_dot_V_z_x_x_prev, d_W_z_W_z_x, d_W_z_dot_W_z_x_x,
@@ -867,17 +868,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_dot_V_V_o[..., :I] = dot_W_o
     dot_W_dot_V_V_o[..., I:2 * I] = dot_V_o
     dot_W_dot_V_V_o[..., 2 * I:3 * I] = V_o
-    parts5[:H] = V_z
-    parts5[H:2 * H] = dot_V_z
-    parts5[2 * H:3 * H] = V_f
-    parts5[3 * H:4 * H] = dot_V_f
-    parts6[:H] = W_z
-    parts6[H:2 * H] = dot_W_z
-    parts6[2 * H:3 * H] = W_f
-    parts6[3 * H:4 * H] = dot_W_f
+    V_zf_and_dot[:H] = V_z
+    V_zf_and_dot[H:2 * H] = dot_V_z
+    V_zf_and_dot[2 * H:3 * H] = V_f
+    V_zf_and_dot[3 * H:4 * H] = dot_V_f
+    W_zf_and_dot[:H] = W_z
+    W_zf_and_dot[H:2 * H] = dot_W_z
+    W_zf_and_dot[2 * H:3 * H] = W_f
+    W_zf_and_dot[3 * H:4 * H] = dot_W_f
     hvp_backward_before()
     product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
-    product(d_dot_o_pre.reshape(-1, H), dot_W_dot_V_V_o, d_parts.reshape(-1, 3 * I))
+    product(d_dot_o_pre.reshape(-1, H), dot_W_dot_V_V_o, dot_W_dot_V_V_o_d_dot_o_pre.reshape(-1, 3 * I))
 
     hvp_backward_sequence()
 
@@ -891,48 +892,44 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_dot_o_pre.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
     hvp_backward_after()
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
-    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
+    product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
     product(
-        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_zf_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_x_now_rows[:-1].reshape(-1, I),
         d_V_z_dot_V_z_x_x_prev,
     )
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
-    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
-    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+    product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
     product(
-        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
         x_now_rows[:-1].reshape(-1, I),
         d_V_f_V_f_x,
     )
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
     product(
-        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_x_now_rows[:-1].reshape(-1, I),
         d_V_f_dot_V_f_x_x_prev,
     )
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
-    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
-    product(
-        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
-    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H), parts5, d_x_prev_parts.reshape(-1, I))
-    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
+    product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    product(d_zf_pre_and_dot.reshape(-1, 4 * H), V_zf_and_dot, d_x_prev_V_zf_x_and_dot.reshape(-1, I))
+    product(d_zf_pre_and_dot.reshape(-1, 4 * H), W_zf_and_dot, d_x_W_zf_x_and_dot.reshape(-1, I))
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
     product(
-        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H],
+        d_zf_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H],
         V_z,
         d_dot_x_prev_dot_V_z_x_x_prev.reshape(-1, I),
     )
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
     product(
-        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+        d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H],
         V_f,
         d_dot_x_prev_dot_V_f_x_x_prev.reshape(-1, I),
     )

@@ -339,12 +339,12 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ g_W_i_x_W_f_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_if_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ g_W_i_x_W_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_if_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -352,15 +352,15 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t i, f;
         states_backward_before_point(
-            compute_t(g_W_i_x_W_f_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_if_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_if_h_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(g_W_i_x_W_f_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_if_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_if_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             i, f);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
     }
 }
 
@@ -390,9 +390,9 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ g_W_i_x_W_f_x2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ g_W_i_x_W_f_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_if_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -406,9 +406,9 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(g_W_i_x_W_f_x2_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
             d_c, d_f_pre, d_i_pre, d_c_prev);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
         d_if_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
@@ -428,7 +428,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -438,7 +438,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_g;
         states_backward_after_point(
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
             d_g);
         d_g_at[(iT * B + iB) * H + iH] = storage_t(d_g);
     }
@@ -593,7 +593,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ g_W_i_x_W_f_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -605,11 +605,11 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_g, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_g, dot_W_i_x, dot_W_f_x);
         dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
@@ -649,9 +649,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_if_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_if_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ g_W_i_x_W_f_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -669,21 +669,21 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -715,7 +715,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_c_to_dot_W_f_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
@@ -727,11 +727,11 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_g, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(iT * B + iB) * (5 * H) + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_g, dot_W_i_x, dot_W_f_x);
         dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
@@ -772,9 +772,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_if_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_if_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_c_to_dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -798,17 +798,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (5 * H) + H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(t * B + iB) * (5 * H) + H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -841,7 +841,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -852,7 +852,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             dot_i);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
     }
 }
 
@@ -909,7 +909,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_i_dot_i_f_dot_f_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_if_pre_and_dot_at = static_cast<storage_t*>(at[17]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -935,10 +935,10 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_c_prev, d_dot_c_prev);
         d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
-        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_if_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_if_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_if_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_if_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -985,7 +985,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -998,7 +998,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_at[(iT * B + iB) * H + iH]),
             d_dot_g, d_g);
         d_dot_g_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g);
         d_g_at[(iT * B + iB) * H + iH] = storage_t(d_g);
@@ -1006,15 +1006,15 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t d_x_g, const compute_t d_x_dot_g_W_c, compute_t& d_x)
+    const compute_t d_x_W_if_x_and_dot, const compute_t d_x_g, const compute_t d_x_dot_g_W_c, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_g + d_x_dot_g_W_c;
+    d_x = d_x_W_if_x_and_dot + d_x_g + d_x_dot_g_W_c;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_if_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_g_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_g_W_c_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -1025,7 +1025,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_if_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_g_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_g_W_c_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -1093,17 +1093,17 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_f_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_i, d_U_f;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_U_i_h_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
             d_U_i, d_U_f);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
     }
 }
 

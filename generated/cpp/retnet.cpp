@@ -483,8 +483,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], K = sizes[4];
     const storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ C_again_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ D_again_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
@@ -493,8 +493,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(C_pre_at[iT * K + iK]),
             C, D);
-        C2_at[iT * K + iK] = storage_t(C);
-        D2_at[iT * K + iK] = storage_t(D);
+        C_again_at[iT * K + iK] = storage_t(C);
+        D_again_at[iT * K + iK] = storage_t(D);
     }
 }
 
@@ -520,16 +520,16 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ C_again_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ D_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ y_arg3_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ y_arg22_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ S_a_arg1_again_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_b_arg1_again_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ y_arg_again_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ y_arg2_again_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -540,18 +540,18 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
         compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a;
         backward_before2_point(
             compute_t(k_a_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
+            compute_t(C_again_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_again_at[iT * K + iK]),
             compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
             compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a);
-        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
-        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
-        y_arg3_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
-        y_arg22_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        S_a_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg_again_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_again_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
     }
@@ -575,9 +575,9 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_b_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ y_arg22_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ y_arg2_again_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_a_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ y_arg3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ y_arg_again_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[6]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -592,9 +592,9 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
         backward_sequence_point(
             d_S_b_next,
             compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(y_arg22_at[(t * B + iB) * K + iK]),
+            compute_t(y_arg2_again_at[(t * B + iB) * K + iK]),
             d_S_a_next,
-            compute_t(y_arg3_at[(t * B + iB) * K + iK]),
+            compute_t(y_arg_again_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             d_S_b, d_S_a, d_S_a_prev, d_S_b_prev);
         d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
@@ -799,9 +799,9 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ D_again_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ C_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -812,9 +812,9 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
         compute_t d_W_kb_x, d_W_ka_x;
         backward_after2_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_again_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
+            compute_t(C_again_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
@@ -826,9 +826,9 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_a_arg1_again_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_b_arg1_again_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -840,9 +840,9 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:d_v_v_S_a_arg1_total, d_v_v_S_b_arg1_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_again_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
@@ -947,7 +947,7 @@ inline_point void states_forward_before_point(
 extern "C" void states_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[3]);
@@ -958,9 +958,9 @@ extern "C" void states_forward_before(int64, const int64* sizes, void* const* at
     {
         compute_t k_a, k_b;
         states_forward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -1017,7 +1017,7 @@ extern "C" void states_forward_before3(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[7]);
@@ -1033,8 +1033,8 @@ extern "C" void states_forward_before3(int64, const int64* sizes, void* const* a
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -1058,7 +1058,7 @@ inline_point void states_forward_sequence_point(
 extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
@@ -1073,7 +1073,7 @@ extern "C" void states_forward_sequence(int64, const int64* sizes, void* const* 
         const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         states_forward_sequence_point(
-            compute_t(parts_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
             compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
@@ -1154,13 +1154,13 @@ inline_point void states_backward_once_point(
 extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 K = sizes[4];
-    storage_t* __restrict__ k_a_sqrt2_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[0]);
     {
         compute_t k_a_sqrt;
         states_backward_once_point(
             compute_t(K),
             k_a_sqrt);
-        k_a_sqrt2_at[0] = storage_t(k_a_sqrt);
+        k_a_sqrt_at[0] = storage_t(k_a_sqrt);
     }
 }
 
@@ -1209,7 +1209,7 @@ extern "C" void states_backward_before_sum3(int64, const int64* sizes, void* con
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_D_y_arg_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -1218,7 +1218,7 @@ extern "C" void states_backward_before_sum3(int64, const int64* sizes, void* con
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]);
         d_D_y_arg_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -1228,7 +1228,7 @@ extern "C" void states_backward_before_sum4(int64, const int64* sizes, void* con
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_D_y_arg2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -1237,7 +1237,7 @@ extern "C" void states_backward_before_sum4(int64, const int64* sizes, void* con
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]);
         d_D_y_arg2_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -1247,7 +1247,7 @@ extern "C" void states_backward_before_sum5(int64, const int64* sizes, void* con
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_y_arg_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -1256,7 +1256,7 @@ extern "C" void states_backward_before_sum5(int64, const int64* sizes, void* con
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]);
         d_C_y_arg_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -1266,7 +1266,7 @@ extern "C" void states_backward_before_sum6(int64, const int64* sizes, void* con
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_y_arg2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -1275,7 +1275,7 @@ extern "C" void states_backward_before_sum6(int64, const int64* sizes, void* con
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]);
         d_C_y_arg2_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -1293,10 +1293,10 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_a_sqrt2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ k_a2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ k_b2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1304,12 +1304,12 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t k_a, k_b;
         states_backward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(k_a_sqrt2_at[0]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
-        k_a2_at[(iT * B + iB) * K + iK] = storage_t(k_a);
-        k_b2_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+        k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
     }
 }
 
@@ -1327,9 +1327,9 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], K = sizes[4], first_step = sizes[5];
     const storage_t* __restrict__ theta_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ C_pre2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ C_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
@@ -1339,9 +1339,9 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
             compute_t(first_step + iT),
             compute_t(theta_at[iK]),
             C_pre, C, D);
-        C_pre2_at[iT * K + iK] = storage_t(C_pre);
-        C2_at[iT * K + iK] = storage_t(C);
-        D2_at[iT * K + iK] = storage_t(D);
+        C_pre_at[iT * K + iK] = storage_t(C_pre);
+        C_at[iT * K + iK] = storage_t(C);
+        D_at[iT * K + iK] = storage_t(D);
     }
 }
 
@@ -1366,17 +1366,17 @@ inline_point void states_backward_before3_point(
 extern "C" void states_backward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ k_a2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_b2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ y_arg3_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ y_arg22_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_q_b_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1386,19 +1386,19 @@ extern "C" void states_backward_before3(int64, const int64* sizes, void* const* 
     {
         compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a;
         states_backward_before3_point(
-            compute_t(k_a2_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
-            compute_t(k_b2_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a);
-        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
-        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
-        y_arg3_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
-        y_arg22_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
     }
@@ -1422,9 +1422,9 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_S_b_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ y_arg22_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_S_a_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ y_arg3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[6]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -1439,9 +1439,9 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         states_backward_sequence_point(
             d_S_b_next,
             compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(y_arg22_at[(t * B + iB) * K + iK]),
+            compute_t(y_arg2_at[(t * B + iB) * K + iK]),
             d_S_a_next,
-            compute_t(y_arg3_at[(t * B + iB) * K + iK]),
+            compute_t(y_arg_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             d_S_b, d_S_a, d_S_a_prev, d_S_b_prev);
         d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
@@ -1456,7 +1456,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1466,7 +1466,7 @@ extern "C" void states_backward_after_sum(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -1476,7 +1476,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1486,7 +1486,7 @@ extern "C" void states_backward_after_sum2(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
         d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -1496,7 +1496,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_b2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_D_S_a_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -1505,7 +1505,7 @@ extern "C" void states_backward_after_sum3(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
-                * compute_t(k_b2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_b_at[(iT * B + iB) * K + iK]);
         d_D_S_a_arg1_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -1515,7 +1515,7 @@ extern "C" void states_backward_after_sum4(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_a2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_D_S_b_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -1524,7 +1524,7 @@ extern "C" void states_backward_after_sum4(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
-                * compute_t(k_a2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_a_at[(iT * B + iB) * K + iK]);
         d_D_S_b_arg1_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -1534,7 +1534,7 @@ extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_a2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_S_a_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -1543,7 +1543,7 @@ extern "C" void states_backward_after_sum5(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
-                * compute_t(k_a2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_a_at[(iT * B + iB) * K + iK]);
         d_C_S_a_arg1_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -1553,7 +1553,7 @@ extern "C" void states_backward_after_sum6(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_b2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_S_b_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -1562,7 +1562,7 @@ extern "C" void states_backward_after_sum6(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
-                * compute_t(k_b2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_b_at[(iT * B + iB) * K + iK]);
         d_C_S_b_arg1_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -1590,7 +1590,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ d_C_S_b_arg1_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_C_y_arg_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_C_y_arg2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ C_pre2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_C_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
@@ -1606,7 +1606,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
             compute_t(d_C_S_b_arg1_at[iT * K + iK]),
             compute_t(d_C_y_arg_at[iT * K + iK]),
             compute_t(d_C_y_arg2_at[iT * K + iK]),
-            compute_t(C_pre2_at[iT * K + iK]),
+            compute_t(C_pre_at[iT * K + iK]),
             d_C_pre);
         d_C_pre_at[iT * K + iK] = storage_t(d_C_pre);
     }
@@ -1646,10 +1646,10 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_a_sqrt2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1659,10 +1659,10 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
         compute_t d_W_kb_x, d_W_ka_x;
         states_backward_after2_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
-            compute_t(k_a_sqrt2_at[0]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
         d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
@@ -1673,9 +1673,9 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1687,9 +1687,9 @@ extern "C" void states_backward_after_rows(int64, const int64* sizes, void* cons
         #pragma omp simd reduction(+:d_v_v_S_a_arg1_total, d_v_v_S_b_arg1_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
@@ -1794,7 +1794,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[3]);
@@ -1805,9 +1805,9 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t k_a, k_b;
         infer_before_point(
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -1864,7 +1864,7 @@ extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[7]);
@@ -1880,8 +1880,8 @@ extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -1905,7 +1905,7 @@ inline_point void infer_sequence_point(
 extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
@@ -1920,7 +1920,7 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_a_prev = compute_t(S_a_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         infer_sequence_point(
-            compute_t(parts_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
             compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(0.96875),
             S_a_prev,
@@ -2276,8 +2276,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_parts_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_and_dot_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_dot_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[4]);
@@ -2292,17 +2292,17 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -2323,8 +2323,8 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_parts_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_and_dot_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_dot_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2333,8 +2333,8 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -2413,7 +2413,7 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_and_dot_x_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[11]);
@@ -2439,8 +2439,8 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
@@ -2476,7 +2476,7 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_and_dot_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
@@ -2498,7 +2498,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t S_b_prev = compute_t(S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         const compute_t dot_S_b_prev = compute_t(dot_S_b_rows_at[((t * B + iB) * H + iH) * K + iK]);
         jvp_sequence_point(
-            compute_t(parts2_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
             compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
             compute_t(dot_v_at[(t * B + iB) * H + iH]),
             compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
@@ -2669,8 +2669,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_parts_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_qa_to_dot_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_dot_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[4]);
@@ -2685,17 +2685,17 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 3 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 2 * K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 5 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 4 * K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 5 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 4 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -2716,8 +2716,8 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_parts_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_qa_to_dot_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_dot_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2726,8 +2726,8 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 6 * K + iH]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 6 * K + iH]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -3231,10 +3231,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], K = sizes[4];
     const storage_t* __restrict__ C_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_C_pre_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_C2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_D2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ C_again_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_C_again_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ D_again_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_D_again_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iK = 0; iK < K; ++iK)
@@ -3244,10 +3244,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(C_pre_at[iT * K + iK]),
             compute_t(dot_C_pre_at[iT * K + iK]),
             C, dot_C, D, dot_D);
-        C2_at[iT * K + iK] = storage_t(C);
-        dot_C2_at[iT * K + iK] = storage_t(dot_C);
-        D2_at[iT * K + iK] = storage_t(D);
-        dot_D2_at[iT * K + iK] = storage_t(dot_D);
+        C_again_at[iT * K + iK] = storage_t(C);
+        dot_C_again_at[iT * K + iK] = storage_t(dot_C);
+        D_again_at[iT * K + iK] = storage_t(D);
+        dot_D_again_at[iT * K + iK] = storage_t(dot_D);
     }
 }
 
@@ -3282,13 +3282,13 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ C_again_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ D_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_k_a_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_C2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_C_again_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_D2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_D_again_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[10]);
@@ -3296,10 +3296,10 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_S_a_arg12_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_S_b_arg12_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ S_a_arg1_again_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_S_a_arg1_again_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ S_b_arg1_again_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_S_b_arg1_again_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[19]);
     storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[20]);
     storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[21]);
@@ -3316,13 +3316,13 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             d_dot_q_a, d_q_a;
         hvp_backward_before2_point(
             compute_t(k_a_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
+            compute_t(C_again_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_again_at[iT * K + iK]),
             compute_t(dot_k_a_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_C2_at[iT * K + iK]),
+            compute_t(dot_C_again_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_D2_at[iT * K + iK]),
+            compute_t(dot_D_again_at[iT * K + iK]),
             compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
             compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
@@ -3333,10 +3333,10 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b,
             d_dot_q_a, d_q_a);
-        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
-        dot_S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
-        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
-        dot_S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
+        S_a_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        dot_S_a_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
+        S_b_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        dot_S_b_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
         y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
         y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
         dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg2);
@@ -3723,15 +3723,15 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ D2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ D_again_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ C2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_D2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_C2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ C_again_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_D_again_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_C_again_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_and_dot_at = static_cast<storage_t*>(at[13]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3744,19 +3744,19 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(d_S_a_arg1_dot_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_again_at[iT * K + iK]),
             compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
-            compute_t(dot_D2_at[iT * K + iK]),
-            compute_t(dot_C2_at[iT * K + iK]),
+            compute_t(C_again_at[iT * K + iK]),
+            compute_t(dot_D_again_at[iT * K + iK]),
+            compute_t(dot_C_again_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_b_arg1);
         d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_a_arg1);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
     }
 }
 
@@ -3949,13 +3949,13 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg12_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ S_a_arg1_again_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_b_arg12_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_b_arg1_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_S_a_arg12_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_S_a_arg1_again_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_S_b_arg12_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_S_b_arg1_again_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[10]);
@@ -3977,13 +3977,13 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             d_v_dot_v_S_b_arg1_total)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_dot_S_a = compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_S_b = compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg1_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg1_again_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_dot_v_dot_v_S_a_arg1_total += d_dot_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
@@ -4027,7 +4027,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -4042,22 +4042,22 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
     }
 }
 
 inline_point void hvp_backward_after4_point(
-    const compute_t d_x_parts, const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa,
+    const compute_t d_x_W_ka_x_W_kb_x_v_and_dot, const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa,
     const compute_t d_x_q_b, const compute_t d_x_dot_q_b_W_qb, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb;
+    d_x = d_x_W_ka_x_W_kb_x_v_and_dot + d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb;
 }
 
 extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_q_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_q_a_W_qa_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_x_q_b_at = static_cast<storage_t*>(at[3]);
@@ -4070,7 +4070,7 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after4_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_q_a_W_qa_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),

@@ -257,12 +257,12 @@ def backward(params, tape, dy, dstate=None):
     d_S_a_prev_rows = scratch("d_S_a_prev_rows", (2, B, H, K), dtype)
     d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
     W_ka_kb_v = scratch("W_ka_kb_v", (2 * K + H, I), dtype)
-    C2 = scratch("C2", (T, K), dtype)
-    D2 = scratch("D2", (T, K), dtype)
-    S_a_arg12 = scratch("S_a_arg12", (T, B, K), dtype)
-    S_b_arg12 = scratch("S_b_arg12", (T, B, K), dtype)
-    y_arg3 = scratch("y_arg3", (T, B, K), dtype)
-    y_arg22 = scratch("y_arg22", (T, B, K), dtype)
+    C_again = scratch("C_again", (T, K), dtype)
+    D_again = scratch("D_again", (T, K), dtype)
+    S_a_arg1_again = scratch("S_a_arg1_again", (T, B, K), dtype)
+    S_b_arg1_again = scratch("S_b_arg1_again", (T, B, K), dtype)
+    y_arg_again = scratch("y_arg_again", (T, B, K), dtype)
+    y_arg2_again = scratch("y_arg2_again", (T, B, K), dtype)
     d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
     d_y_arg = scratch("d_y_arg", (T, B, K), dtype)
     d_D_y_arg = scratch("d_D_y_arg", (T, K), dtype)
@@ -312,14 +312,14 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum6", d_y_arg2, q_a_q_b_v, d_C_y_arg2,
     )
     backward_before = kernel(
-        "backward_before", C_pre, C2, D2,
+        "backward_before", C_pre, C_again, D_again,
     )
     backward_before2 = kernel(
-        "backward_before2", k_a, C2, k_b, D2, q_a_q_b_v, d_y_arg, d_y_arg2, S_a_arg12, S_b_arg12, y_arg3,
-        y_arg22, d_q_b, d_q_a,
+        "backward_before2", k_a, C_again, k_b, D_again, q_a_q_b_v, d_y_arg, d_y_arg2, S_a_arg1_again,
+        S_b_arg1_again, y_arg_again, y_arg2_again, d_q_b, d_q_a,
     )
     backward_sequence = kernel(
-        "backward_sequence", d_S_b_prev_rows, dy, y_arg22, d_S_a_prev_rows, y_arg3, d_S_b, d_S_a,
+        "backward_sequence", d_S_b_prev_rows, dy, y_arg2_again, d_S_a_prev_rows, y_arg_again, d_S_b, d_S_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_S_b, q_a_q_b_v, d_S_b_arg1,
@@ -347,10 +347,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum7", d_C_pre, d_theta,
     )
     backward_after2 = kernel(
-        "backward_after2", d_S_a_arg1, D2, d_S_b_arg1, C2, k_a_sqrt, d_W_ka_x_W_kb_x_v,
+        "backward_after2", d_S_a_arg1, D_again, d_S_b_arg1, C_again, k_a_sqrt, d_W_ka_x_W_kb_x_v,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_S_a, S_a_arg12, d_S_b, S_b_arg12, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
+        "backward_after_rows", d_S_a, S_a_arg1_again, d_S_b, S_b_arg1_again, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     backward_after3 = kernel(
         "backward_after3", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_W_kb_x_v,
@@ -437,7 +437,7 @@ def forward_states(params, inputs, state, size, dtype, t):
     S_b_rows = np.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = scratch("k_a_sqrt", (), dtype)
     W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
-    parts = scratch("parts", (T, B, 4 * K + H), dtype)
+    W_qa_qb_ka_kb_v_x = scratch("W_qa_qb_ka_kb_v_x", (T, B, 4 * K + H), dtype)
     k_a = scratch("k_a", (T, B, K), dtype)
     k_b = scratch("k_b", (T, B, K), dtype)
     C = scratch("C", (T, K), dtype)
@@ -455,16 +455,16 @@ def forward_states(params, inputs, state, size, dtype, t):
         "states_forward_once", k_a_sqrt,
     )
     states_forward_before = kernel(
-        "states_forward_before", parts, k_a_sqrt, k_a, k_b,
+        "states_forward_before", W_qa_qb_ka_kb_v_x, k_a_sqrt, k_a, k_b,
     )
     states_forward_before2 = kernel(
         "states_forward_before2", theta, C, D,
     )
     states_forward_before3 = kernel(
-        "states_forward_before3", k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+        "states_forward_before3", k_a, C, k_b, D, W_qa_qb_ka_kb_v_x, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
     states_forward_sequence = kernel(
-        "states_forward_sequence", parts, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
+        "states_forward_sequence", W_qa_qb_ka_kb_v_x, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     states_forward_after_rows = kernel(
         "states_forward_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
@@ -479,7 +479,7 @@ def forward_states(params, inputs, state, size, dtype, t):
     W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
     W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
     states_forward_once()
-    product(x.reshape(-1, I), W_qa_qb_ka_kb_v, parts.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_x.reshape(-1, 4 * K + H))
     states_forward_before()
     states_forward_before2()
     states_forward_before3()
@@ -511,19 +511,19 @@ def backward_states(params, tape, cotangents, dstate):
     theta = np.ascontiguousarray(params["theta"])
     d_S_a_prev_rows = scratch("d_S_a_prev_rows", (2, B, H, K), dtype)
     d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
-    k_a_sqrt2 = scratch("k_a_sqrt2", (), dtype)
-    W_qa_qb_ka_kb_v2 = scratch("W_qa_qb_ka_kb_v2", (I, 4 * K + H), dtype)
+    k_a_sqrt = scratch("k_a_sqrt", (), dtype)
+    W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
     W_ka_kb_v = scratch("W_ka_kb_v", (2 * K + H, I), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * K + H), dtype)
-    k_a2 = scratch("k_a2", (T, B, K), dtype)
-    k_b2 = scratch("k_b2", (T, B, K), dtype)
-    C_pre2 = scratch("C_pre2", (T, K), dtype)
-    C2 = scratch("C2", (T, K), dtype)
-    D2 = scratch("D2", (T, K), dtype)
-    S_a_arg12 = scratch("S_a_arg12", (T, B, K), dtype)
-    S_b_arg12 = scratch("S_b_arg12", (T, B, K), dtype)
-    y_arg3 = scratch("y_arg3", (T, B, K), dtype)
-    y_arg22 = scratch("y_arg22", (T, B, K), dtype)
+    W_qa_qb_ka_kb_v_x = scratch("W_qa_qb_ka_kb_v_x", (T, B, 4 * K + H), dtype)
+    k_a = scratch("k_a", (T, B, K), dtype)
+    k_b = scratch("k_b", (T, B, K), dtype)
+    C_pre = scratch("C_pre", (T, K), dtype)
+    C = scratch("C", (T, K), dtype)
+    D = scratch("D", (T, K), dtype)
+    S_a_arg1 = scratch("S_a_arg1", (T, B, K), dtype)
+    S_b_arg1 = scratch("S_b_arg1", (T, B, K), dtype)
+    y_arg = scratch("y_arg", (T, B, K), dtype)
+    y_arg2 = scratch("y_arg2", (T, B, K), dtype)
     d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
     d_y_arg = scratch("d_y_arg", (T, B, K), dtype)
     d_D_y_arg = scratch("d_D_y_arg", (T, K), dtype)
@@ -555,7 +555,7 @@ def backward_states(params, tape, cotangents, dstate):
     d_S_a_prev_rows[T % 2] = dstate["S_a"]
     d_S_b_prev_rows[T % 2] = dstate["S_b"]
     states_backward_once = kernel(
-        "states_backward_once", k_a_sqrt2,
+        "states_backward_once", k_a_sqrt,
     )
     states_backward_before_sum = kernel(
         "states_backward_before_sum", dy, S_b_rows, d_y_arg2,
@@ -564,60 +564,60 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_before_sum2", dy, S_a_rows, d_y_arg,
     )
     states_backward_before_sum3 = kernel(
-        "states_backward_before_sum3", d_y_arg, parts2, d_D_y_arg,
+        "states_backward_before_sum3", d_y_arg, W_qa_qb_ka_kb_v_x, d_D_y_arg,
     )
     states_backward_before_sum4 = kernel(
-        "states_backward_before_sum4", d_y_arg2, parts2, d_D_y_arg2,
+        "states_backward_before_sum4", d_y_arg2, W_qa_qb_ka_kb_v_x, d_D_y_arg2,
     )
     states_backward_before_sum5 = kernel(
-        "states_backward_before_sum5", d_y_arg, parts2, d_C_y_arg,
+        "states_backward_before_sum5", d_y_arg, W_qa_qb_ka_kb_v_x, d_C_y_arg,
     )
     states_backward_before_sum6 = kernel(
-        "states_backward_before_sum6", d_y_arg2, parts2, d_C_y_arg2,
+        "states_backward_before_sum6", d_y_arg2, W_qa_qb_ka_kb_v_x, d_C_y_arg2,
     )
     states_backward_before = kernel(
-        "states_backward_before", parts2, k_a_sqrt2, k_a2, k_b2,
+        "states_backward_before", W_qa_qb_ka_kb_v_x, k_a_sqrt, k_a, k_b,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", theta, C_pre2, C2, D2,
+        "states_backward_before2", theta, C_pre, C, D,
     )
     states_backward_before3 = kernel(
-        "states_backward_before3", k_a2, C2, k_b2, D2, parts2, d_y_arg, d_y_arg2, S_a_arg12, S_b_arg12,
-        y_arg3, y_arg22, d_q_b, d_q_a,
+        "states_backward_before3", k_a, C, k_b, D, W_qa_qb_ka_kb_v_x, d_y_arg, d_y_arg2, S_a_arg1, S_b_arg1,
+        y_arg, y_arg2, d_q_b, d_q_a,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", d_S_b_prev_rows, dy, y_arg22, d_S_a_prev_rows, y_arg3, d_S_b, d_S_a,
+        "states_backward_sequence", d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
     )
     states_backward_after_sum = kernel(
-        "states_backward_after_sum", d_S_b, parts2, d_S_b_arg1,
+        "states_backward_after_sum", d_S_b, W_qa_qb_ka_kb_v_x, d_S_b_arg1,
     )
     states_backward_after_sum2 = kernel(
-        "states_backward_after_sum2", d_S_a, parts2, d_S_a_arg1,
+        "states_backward_after_sum2", d_S_a, W_qa_qb_ka_kb_v_x, d_S_a_arg1,
     )
     states_backward_after_sum3 = kernel(
-        "states_backward_after_sum3", d_S_a_arg1, k_b2, d_D_S_a_arg1,
+        "states_backward_after_sum3", d_S_a_arg1, k_b, d_D_S_a_arg1,
     )
     states_backward_after_sum4 = kernel(
-        "states_backward_after_sum4", d_S_b_arg1, k_a2, d_D_S_b_arg1,
+        "states_backward_after_sum4", d_S_b_arg1, k_a, d_D_S_b_arg1,
     )
     states_backward_after_sum5 = kernel(
-        "states_backward_after_sum5", d_S_a_arg1, k_a2, d_C_S_a_arg1,
+        "states_backward_after_sum5", d_S_a_arg1, k_a, d_C_S_a_arg1,
     )
     states_backward_after_sum6 = kernel(
-        "states_backward_after_sum6", d_S_b_arg1, k_b2, d_C_S_b_arg1,
+        "states_backward_after_sum6", d_S_b_arg1, k_b, d_C_S_b_arg1,
     )
     states_backward_after = kernel(
         "states_backward_after", d_D_S_a_arg1, d_D_S_b_arg1, d_D_y_arg, d_D_y_arg2, d_C_S_a_arg1,
-        d_C_S_b_arg1, d_C_y_arg, d_C_y_arg2, C_pre2, d_C_pre,
+        d_C_S_b_arg1, d_C_y_arg, d_C_y_arg2, C_pre, d_C_pre,
     )
     states_backward_after_sum7 = kernel(
         "states_backward_after_sum7", d_C_pre, d_theta,
     )
     states_backward_after2 = kernel(
-        "states_backward_after2", d_S_a_arg1, D2, d_S_b_arg1, C2, k_a_sqrt2, d_W_ka_x_W_kb_x_v,
+        "states_backward_after2", d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_W_kb_x_v,
     )
     states_backward_after_rows = kernel(
-        "states_backward_after_rows", d_S_a, S_a_arg12, d_S_b, S_b_arg12, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
+        "states_backward_after_rows", d_S_a, S_a_arg1, d_S_b, S_b_arg1, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     states_backward_after3 = kernel(
         "states_backward_after3", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_W_kb_x_v,
@@ -626,16 +626,16 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after4", d_x_W_ka_x_W_kb_x_v, d_x_q_a, d_x_q_b, d_x,
     )
 
-    W_qa_qb_ka_kb_v2[..., :K] = W_qa.T
-    W_qa_qb_ka_kb_v2[..., K:2 * K] = W_qb.T
-    W_qa_qb_ka_kb_v2[..., 2 * K:3 * K] = W_ka.T
-    W_qa_qb_ka_kb_v2[..., 3 * K:4 * K] = W_kb.T
-    W_qa_qb_ka_kb_v2[..., 4 * K:4 * K + H] = W_v.T
-    W_ka_kb_v[:K] = W_qa_qb_ka_kb_v2[:, 2 * K:3 * K].T
-    W_ka_kb_v[K:2 * K] = W_qa_qb_ka_kb_v2[:, 3 * K:4 * K].T
-    W_ka_kb_v[2 * K:2 * K + H] = W_qa_qb_ka_kb_v2[:, 4 * K:4 * K + H].T
+    W_qa_qb_ka_kb_v[..., :K] = W_qa.T
+    W_qa_qb_ka_kb_v[..., K:2 * K] = W_qb.T
+    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = W_ka.T
+    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
+    W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
+    W_ka_kb_v[:K] = W_qa_qb_ka_kb_v[:, 2 * K:3 * K].T
+    W_ka_kb_v[K:2 * K] = W_qa_qb_ka_kb_v[:, 3 * K:4 * K].T
+    W_ka_kb_v[2 * K:2 * K + H] = W_qa_qb_ka_kb_v[:, 4 * K:4 * K + H].T
     states_backward_once()
-    product(x.reshape(-1, I), W_qa_qb_ka_kb_v2, parts2.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_x.reshape(-1, 4 * K + H))
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
     states_backward_before_sum()
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -738,7 +738,7 @@ def infer(params, x, state=None, t=0):
     S_b_rows = scratch("S_b_rows", (T + 1, B, H, K), dtype)
     k_a_sqrt = scratch("k_a_sqrt", (), dtype)
     W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
-    parts = scratch("parts", (T, B, 4 * K + H), dtype)
+    W_qa_qb_ka_kb_v_x = scratch("W_qa_qb_ka_kb_v_x", (T, B, 4 * K + H), dtype)
     k_a = scratch("k_a", (T, B, K), dtype)
     k_b = scratch("k_b", (T, B, K), dtype)
     C = scratch("C", (T, K), dtype)
@@ -756,16 +756,16 @@ def infer(params, x, state=None, t=0):
         "infer_once", k_a_sqrt,
     )
     infer_before = kernel(
-        "infer_before", parts, k_a_sqrt, k_a, k_b,
+        "infer_before", W_qa_qb_ka_kb_v_x, k_a_sqrt, k_a, k_b,
     )
     infer_before2 = kernel(
         "infer_before2", theta, C, D,
     )
     infer_before3 = kernel(
-        "infer_before3", k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+        "infer_before3", k_a, C, k_b, D, W_qa_qb_ka_kb_v_x, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
     infer_sequence = kernel(
-        "infer_sequence", parts, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
+        "infer_sequence", W_qa_qb_ka_kb_v_x, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     infer_after_rows = kernel(
         "infer_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
@@ -780,7 +780,7 @@ def infer(params, x, state=None, t=0):
     W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
     W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
     infer_once()
-    product(x.reshape(-1, I), W_qa_qb_ka_kb_v, parts.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_x.reshape(-1, 4 * K + H))
     infer_before()
     infer_before2()
     infer_before3()
@@ -909,10 +909,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_S_a_rows = scratch("dot_S_a_rows", (T + 1, B, H, K), dtype)
     dot_S_b_rows = scratch("dot_S_b_rows", (T + 1, B, H, K), dtype)
     k_a_sqrt = scratch("k_a_sqrt", (), dtype)
-    parts = scratch("parts", (I, 8 * K + 2 * H), dtype)
+    W_qa_qb_ka_kb_v_and_dot = scratch("W_qa_qb_ka_kb_v_and_dot", (I, 8 * K + 2 * H), dtype)
     W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * K + 2 * H), dtype)
-    dot_parts_x = scratch("dot_parts_x", (T, B, 4 * K + H), dtype)
+    W_qa_qb_ka_kb_v_and_dot_x = scratch("W_qa_qb_ka_kb_v_and_dot_x", (T, B, 8 * K + 2 * H), dtype)
+    W_qa_qb_ka_kb_v_dot_x = scratch("W_qa_qb_ka_kb_v_dot_x", (T, B, 4 * K + H), dtype)
     dot_q_a = scratch("dot_q_a", (T, B, K), dtype)
     dot_q_b = scratch("dot_q_b", (T, B, K), dtype)
     k_a = scratch("k_a", (T, B, K), dtype)
@@ -948,21 +948,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", k_a_sqrt,
     )
     jvp_before = kernel(
-        "jvp_before", parts2, dot_parts_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
+        "jvp_before", W_qa_qb_ka_kb_v_and_dot_x, W_qa_qb_ka_kb_v_dot_x, k_a_sqrt, dot_q_a, dot_q_b, k_a,
+        dot_k_a, k_b, dot_k_b,
     )
     jvp_before2 = kernel(
-        "jvp_before2", parts2, dot_parts_x, dot_v,
+        "jvp_before2", W_qa_qb_ka_kb_v_and_dot_x, W_qa_qb_ka_kb_v_dot_x, dot_v,
     )
     jvp_before3 = kernel(
         "jvp_before3", theta, dot_theta, C, dot_C, D, dot_D,
     )
     jvp_before4 = kernel(
-        "jvp_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, parts2, dot_q_a, dot_q_b, S_a_arg1,
-        dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+        "jvp_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, W_qa_qb_ka_kb_v_and_dot_x, dot_q_a,
+        dot_q_b, S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", parts2, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1,
-        dot_S_b_arg1, S_b_rows, dot_S_b_rows,
+        "jvp_sequence", W_qa_qb_ka_kb_v_and_dot_x, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows,
+        S_b_arg1, dot_S_b_arg1, S_b_rows, dot_S_b_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", S_a_rows, y_arg, dot_S_a_rows, dot_y_arg, S_b_rows, y_arg2, dot_S_b_rows,
@@ -974,24 +975,24 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         S_a_y_arg, S_b_y_arg2, y, dot_y,
     )
 
-    parts[..., :K] = W_qa.T
-    parts[..., K:2 * K] = dot_W_qa.T
-    parts[..., 2 * K:3 * K] = W_qb.T
-    parts[..., 3 * K:4 * K] = dot_W_qb.T
-    parts[..., 4 * K:5 * K] = W_ka.T
-    parts[..., 5 * K:6 * K] = dot_W_ka.T
-    parts[..., 6 * K:7 * K] = W_kb.T
-    parts[..., 7 * K:8 * K] = dot_W_kb.T
-    parts[..., 8 * K:8 * K + H] = W_v.T
-    parts[..., 8 * K + H:8 * K + 2 * H] = dot_W_v.T
-    W_qa_qb_ka_kb_v[..., :K] = parts[..., :K]
-    W_qa_qb_ka_kb_v[..., K:2 * K] = parts[..., 2 * K:3 * K]
-    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = parts[..., 4 * K:5 * K]
-    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = parts[..., 6 * K:7 * K]
-    W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = parts[..., 8 * K:8 * K + H]
+    W_qa_qb_ka_kb_v_and_dot[..., :K] = W_qa.T
+    W_qa_qb_ka_kb_v_and_dot[..., K:2 * K] = dot_W_qa.T
+    W_qa_qb_ka_kb_v_and_dot[..., 2 * K:3 * K] = W_qb.T
+    W_qa_qb_ka_kb_v_and_dot[..., 3 * K:4 * K] = dot_W_qb.T
+    W_qa_qb_ka_kb_v_and_dot[..., 4 * K:5 * K] = W_ka.T
+    W_qa_qb_ka_kb_v_and_dot[..., 5 * K:6 * K] = dot_W_ka.T
+    W_qa_qb_ka_kb_v_and_dot[..., 6 * K:7 * K] = W_kb.T
+    W_qa_qb_ka_kb_v_and_dot[..., 7 * K:8 * K] = dot_W_kb.T
+    W_qa_qb_ka_kb_v_and_dot[..., 8 * K:8 * K + H] = W_v.T
+    W_qa_qb_ka_kb_v_and_dot[..., 8 * K + H:8 * K + 2 * H] = dot_W_v.T
+    W_qa_qb_ka_kb_v[..., :K] = W_qa_qb_ka_kb_v_and_dot[..., :K]
+    W_qa_qb_ka_kb_v[..., K:2 * K] = W_qa_qb_ka_kb_v_and_dot[..., 2 * K:3 * K]
+    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = W_qa_qb_ka_kb_v_and_dot[..., 4 * K:5 * K]
+    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_qa_qb_ka_kb_v_and_dot[..., 6 * K:7 * K]
+    W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_qa_qb_ka_kb_v_and_dot[..., 8 * K:8 * K + H]
     jvp_once()
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * K + 2 * H))
-    product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, dot_parts_x.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), W_qa_qb_ka_kb_v_and_dot, W_qa_qb_ka_kb_v_and_dot_x.reshape(-1, 8 * K + 2 * H))
+    product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_dot_x.reshape(-1, 4 * K + H))
     jvp_before()
     jvp_before2()
     jvp_before3()
@@ -1041,11 +1042,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_b_rows = scratch("dot_S_b_rows", (T + 1, B, H, K), dtype)
     k_a_sqrt = scratch("k_a_sqrt", (), dtype)
     W_qa_qb_v = scratch("W_qa_qb_v", (I, 2 * K + H), dtype)
-    parts = scratch("parts", (I, 6 * K + H), dtype)
+    dot_W_qa_to_dot_W_v = scratch("dot_W_qa_to_dot_W_v", (I, 6 * K + H), dtype)
     W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
     q_a_q_b_v = scratch("q_a_q_b_v", (T, B, 2 * K + H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * K + H), dtype)
-    dot_parts_x = scratch("dot_parts_x", (T, B, 4 * K + H), dtype)
+    dot_W_qa_to_dot_W_v_x = scratch("dot_W_qa_to_dot_W_v_x", (T, B, 6 * K + H), dtype)
+    W_qa_qb_ka_kb_v_dot_x = scratch("W_qa_qb_ka_kb_v_dot_x", (T, B, 4 * K + H), dtype)
     dot_q_a = scratch("dot_q_a", (T, B, K), dtype)
     dot_q_b = scratch("dot_q_b", (T, B, K), dtype)
     k_a = scratch("k_a", (T, B, K), dtype)
@@ -1072,10 +1073,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", k_a_sqrt,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_parts_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
+        "hvp_forward_before", dot_W_qa_to_dot_W_v_x, W_qa_qb_ka_kb_v_dot_x, k_a_sqrt, dot_q_a, dot_q_b, k_a,
+        dot_k_a, k_b, dot_k_b,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", parts2, dot_parts_x, dot_v,
+        "hvp_forward_before2", dot_W_qa_to_dot_W_v_x, W_qa_qb_ka_kb_v_dot_x, dot_v,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", theta, dot_theta, C_pre, dot_C_pre, C, dot_C, D, dot_D,
@@ -1092,22 +1094,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_qa_qb_v[..., :K] = W_qa.T
     W_qa_qb_v[..., K:2 * K] = W_qb.T
     W_qa_qb_v[..., 2 * K:2 * K + H] = W_v.T
-    parts[..., :K] = dot_W_qa.T
-    parts[..., K:2 * K] = dot_W_qb.T
-    parts[..., 2 * K:3 * K] = W_ka.T
-    parts[..., 3 * K:4 * K] = dot_W_ka.T
-    parts[..., 4 * K:5 * K] = W_kb.T
-    parts[..., 5 * K:6 * K] = dot_W_kb.T
-    parts[..., 6 * K:6 * K + H] = dot_W_v.T
+    dot_W_qa_to_dot_W_v[..., :K] = dot_W_qa.T
+    dot_W_qa_to_dot_W_v[..., K:2 * K] = dot_W_qb.T
+    dot_W_qa_to_dot_W_v[..., 2 * K:3 * K] = W_ka.T
+    dot_W_qa_to_dot_W_v[..., 3 * K:4 * K] = dot_W_ka.T
+    dot_W_qa_to_dot_W_v[..., 4 * K:5 * K] = W_kb.T
+    dot_W_qa_to_dot_W_v[..., 5 * K:6 * K] = dot_W_kb.T
+    dot_W_qa_to_dot_W_v[..., 6 * K:6 * K + H] = dot_W_v.T
     W_qa_qb_ka_kb_v[..., :K] = W_qa_qb_v[..., :K]
     W_qa_qb_ka_kb_v[..., K:2 * K] = W_qa_qb_v[..., K:2 * K]
-    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = parts[..., 2 * K:3 * K]
-    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = parts[..., 4 * K:5 * K]
+    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = dot_W_qa_to_dot_W_v[..., 2 * K:3 * K]
+    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = dot_W_qa_to_dot_W_v[..., 4 * K:5 * K]
     W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_qa_qb_v[..., 2 * K:2 * K + H]
     hvp_forward_once()
     product(x.reshape(-1, I), W_qa_qb_v, q_a_q_b_v.reshape(-1, 2 * K + H))
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * K + H))
-    product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, dot_parts_x.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), dot_W_qa_to_dot_W_v, dot_W_qa_to_dot_W_v_x.reshape(-1, 6 * K + H))
+    product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_dot_x.reshape(-1, 4 * K + H))
     hvp_forward_before()
     hvp_forward_before2()
     hvp_forward_before3()
@@ -1119,15 +1121,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
     d_dot_S_a_prev_rows = scratch("d_dot_S_a_prev_rows", (2, B, H, K), dtype)
     d_dot_S_b_prev_rows = scratch("d_dot_S_b_prev_rows", (2, B, H, K), dtype)
-    parts3 = scratch("parts3", (4 * K + 2 * H, I), dtype)
-    C2 = scratch("C2", (T, K), dtype)
-    dot_C2 = scratch("dot_C2", (T, K), dtype)
-    D2 = scratch("D2", (T, K), dtype)
-    dot_D2 = scratch("dot_D2", (T, K), dtype)
-    S_a_arg12 = scratch("S_a_arg12", (T, B, K), dtype)
-    dot_S_a_arg12 = scratch("dot_S_a_arg12", (T, B, K), dtype)
-    S_b_arg12 = scratch("S_b_arg12", (T, B, K), dtype)
-    dot_S_b_arg12 = scratch("dot_S_b_arg12", (T, B, K), dtype)
+    W_ka_kb_v_and_dot = scratch("W_ka_kb_v_and_dot", (4 * K + 2 * H, I), dtype)
+    C_again = scratch("C_again", (T, K), dtype)
+    dot_C_again = scratch("dot_C_again", (T, K), dtype)
+    D_again = scratch("D_again", (T, K), dtype)
+    dot_D_again = scratch("dot_D_again", (T, K), dtype)
+    S_a_arg1_again = scratch("S_a_arg1_again", (T, B, K), dtype)
+    dot_S_a_arg1_again = scratch("dot_S_a_arg1_again", (T, B, K), dtype)
+    S_b_arg1_again = scratch("S_b_arg1_again", (T, B, K), dtype)
+    dot_S_b_arg1_again = scratch("dot_S_b_arg1_again", (T, B, K), dtype)
     y_arg = scratch("y_arg", (T, B, K), dtype)
     y_arg2 = scratch("y_arg2", (T, B, K), dtype)
     dot_y_arg2 = scratch("dot_y_arg2", (T, B, K), dtype)
@@ -1182,12 +1184,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_C_pre = scratch("d_C_pre", (T, K), dtype)
     d_dot_v_dot_v_S_a_arg1 = scratch("d_dot_v_dot_v_S_a_arg1", (T, B, H), dtype)
     d_dot_v_dot_v_S_b_arg1 = scratch("d_dot_v_dot_v_S_b_arg1", (T, B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 4 * K + 2 * H), dtype)
+    d_W_ka_x_W_kb_x_v_and_dot = scratch("d_W_ka_x_W_kb_x_v_and_dot", (T, B, 4 * K + 2 * H), dtype)
     d_v_v_S_a_arg1 = scratch("d_v_v_S_a_arg1", (T, B, H), dtype)
     d_v_dot_v_S_a_arg1 = scratch("d_v_dot_v_S_a_arg1", (T, B, H), dtype)
     d_v_v_S_b_arg1 = scratch("d_v_v_S_b_arg1", (T, B, H), dtype)
     d_v_dot_v_S_b_arg1 = scratch("d_v_dot_v_S_b_arg1", (T, B, H), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_W_ka_x_W_kb_x_v_and_dot = scratch("d_x_W_ka_x_W_kb_x_v_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_qa_q_a = scratch("d_W_qa_q_a", (K, I), dtype)
     d_W_qa_dot_q_a_x = scratch("d_W_qa_dot_q_a_x", (K, I), dtype)
@@ -1258,12 +1260,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum16", d_dot_y_arg2, dot_q_b, d_C_dot_y_arg2,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", C_pre, dot_C_pre, C2, dot_C2, D2, dot_D2,
+        "hvp_backward_before", C_pre, dot_C_pre, C_again, dot_C_again, D_again, dot_D_again,
     )
     hvp_backward_before2 = kernel(
-        "hvp_backward_before2", k_a, C2, k_b, D2, dot_k_a, dot_C2, dot_k_b, dot_D2, q_a_q_b_v, dot_q_a,
-        dot_q_b, d_dot_y_arg, d_dot_y_arg2, d_y_arg, d_y_arg2, S_a_arg12, dot_S_a_arg12, S_b_arg12,
-        dot_S_b_arg12, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b, d_dot_q_a, d_q_a,
+        "hvp_backward_before2", k_a, C_again, k_b, D_again, dot_k_a, dot_C_again, dot_k_b, dot_D_again,
+        q_a_q_b_v, dot_q_a, dot_q_b, d_dot_y_arg, d_dot_y_arg2, d_y_arg, d_y_arg2, S_a_arg1_again,
+        dot_S_a_arg1_again, S_b_arg1_again, dot_S_b_arg1_again, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b,
+        d_dot_q_a, d_q_a,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_S_b_prev_rows, dy, y_arg2, d_S_b_prev_rows, dot_y_arg2,
@@ -1313,8 +1316,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1,
-        d_S_a_arg1_dot_v_S_a_arg1, d_dot_S_a_arg1, D2, d_dot_S_b_arg1, C2, dot_D2, dot_C2, k_a_sqrt,
-        d_S_b_arg1, d_S_a_arg1, d_parts,
+        d_S_a_arg1_dot_v_S_a_arg1, d_dot_S_a_arg1, D_again, d_dot_S_b_arg1, C_again, dot_D_again,
+        dot_C_again, k_a_sqrt, d_S_b_arg1, d_S_a_arg1, d_W_ka_x_W_kb_x_v_and_dot,
     )
     hvp_backward_after_sum15 = kernel(
         "hvp_backward_after_sum15", d_S_a_arg1, k_b, d_D_S_a_arg1,
@@ -1339,16 +1342,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum19", d_C_pre, d_theta,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_S_a, S_a_arg12, d_dot_S_b, S_b_arg12, d_S_a, dot_S_a_arg12, d_S_b,
-        dot_S_b_arg12, d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1,
-        d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1,
+        "hvp_backward_after_rows", d_dot_S_a, S_a_arg1_again, d_dot_S_b, S_b_arg1_again, d_S_a,
+        dot_S_a_arg1_again, d_S_b, dot_S_b_arg1_again, d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1,
+        d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1,
-        d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1, d_parts,
+        d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1, d_W_ka_x_W_kb_x_v_and_dot,
     )
     hvp_backward_after4 = kernel(
-        "hvp_backward_after4", d_x_parts, d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x,
+        "hvp_backward_after4", d_x_W_ka_x_W_kb_x_v_and_dot, d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b,
+        d_x_dot_q_b_W_qb, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_qa_q_a, d_W_qa_dot_q_a_x, d_W_qb_q_b, d_W_qb_dot_q_b_x, d_W_ka_W_ka_x,
@@ -1358,12 +1362,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_W_v_v, d_W_v_dot_v_x, d_W_v,
     )
 
-    parts3[:K] = W_ka
-    parts3[K:2 * K] = dot_W_ka
-    parts3[2 * K:3 * K] = W_kb
-    parts3[3 * K:4 * K] = dot_W_kb
-    parts3[4 * K:4 * K + H] = W_v
-    parts3[4 * K + H:4 * K + 2 * H] = dot_W_v
+    W_ka_kb_v_and_dot[:K] = W_ka
+    W_ka_kb_v_and_dot[K:2 * K] = dot_W_ka
+    W_ka_kb_v_and_dot[2 * K:3 * K] = W_kb
+    W_ka_kb_v_and_dot[3 * K:4 * K] = dot_W_kb
+    W_ka_kb_v_and_dot[4 * K:4 * K + H] = W_v
+    W_ka_kb_v_and_dot[4 * K + H:4 * K + 2 * H] = dot_W_v
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
     hvp_backward_before_sum()
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -1455,24 +1459,44 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
     hvp_backward_after_sum18()
     # through k_a = (W_ka @ x) / sqrt(2 * K)
-    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
+    product(d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
     # through k_a = (W_ka @ x) / sqrt(2 * K)
-    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_ka_dot_W_ka_x_x)
+    product(
+        d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_ka_dot_W_ka_x_x,
+    )
     # through k_b = (W_kb @ x) / sqrt(2 * K)
-    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T, x.reshape(-1, I), d_W_kb_W_kb_x)
+    product(
+        d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T,
+        x.reshape(-1, I),
+        d_W_kb_W_kb_x,
+    )
     # through k_b = (W_kb @ x) / sqrt(2 * K)
-    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T, dot_x.reshape(-1, I), d_W_kb_dot_W_kb_x_x)
+    product(
+        d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T,
+        dot_x.reshape(-1, I),
+        d_W_kb_dot_W_kb_x_x,
+    )
     hvp_backward_after2()
     # through C = cos(t * theta)
     hvp_backward_after_sum19()
     hvp_backward_after_rows()
     hvp_backward_after3()
-    product(d_parts.reshape(-1, 4 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
-    # through v = W_v @ x
-    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T, x.reshape(-1, I), d_W_v_v)
+    product(
+        d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H),
+        W_ka_kb_v_and_dot,
+        d_x_W_ka_x_W_kb_x_v_and_dot.reshape(-1, I),
+    )
     # through v = W_v @ x
     product(
-        d_parts.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
+        d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T,
+        x.reshape(-1, I),
+        d_W_v_v,
+    )
+    # through v = W_v @ x
+    product(
+        d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
         dot_x.reshape(-1, I),
         d_W_v_dot_v_x,
     )

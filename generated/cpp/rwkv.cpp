@@ -404,8 +404,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ q_pre_again_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[17]);
@@ -434,8 +434,8 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(n_exp_at[(iT * B + iB) * H + iH]),
             q_pre, m_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg);
-        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
-        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        q_pre_again_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_n_at[(iT * B + iB) * H + iH] = storage_t(d_n);
         d_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre2);
@@ -508,13 +508,13 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ q_pre_again_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[18]);
@@ -539,13 +539,13 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
             compute_t(a_exp_at[(t * B + iB) * H + iH]),
             d_m_next,
             compute_t(k_at[(t * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre_at[(t * B + iB) * H + iH]),
             compute_t(d_n_at[(t * B + iB) * H + iH]),
             compute_t(n_exp_at[(t * B + iB) * H + iH]),
             compute_t(d_d_at[(t * B + iB) * H + iH]),
             compute_t(d_q_at[(t * B + iB) * H + iH]),
             compute_t(m_rows_at[(t * B + iB) * H + iH]),
-            compute_t(q_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(q_pre_again_at[(t * B + iB) * H + iH]),
             compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
             d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev);
         d_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_a_pre2);
@@ -580,7 +580,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[11]);
@@ -599,7 +599,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_v, d_k);
         d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
@@ -967,7 +967,7 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ omega_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -975,7 +975,7 @@ extern "C" void states_backward_once(int64, const int64* sizes, void* const* at)
         states_backward_once_point(
             compute_t(omega_at[iH]),
             w);
-        w2_at[iH] = storage_t(w);
+        w_at[iH] = storage_t(w);
     }
 }
 
@@ -999,9 +999,9 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ r_arg2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ k_arg2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ v_arg2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ r_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ v_arg_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1015,9 +1015,9 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
             compute_t(mu_k_at[iI]),
             compute_t(mu_v_at[iI]),
             r_arg, k_arg, v_arg);
-        r_arg2_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
-        k_arg2_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
-        v_arg2_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
+        r_arg_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
+        k_arg_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
+        v_arg_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
     }
 }
 
@@ -1075,22 +1075,22 @@ inline_point void states_backward_before2_point(
 extern "C" void states_backward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_r_arg2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_r_r_arg_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_o_arg_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ a_exp3_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ a_exp22_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ n_exp3_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ n_exp22_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ o_arg2_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ o_arg_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[18]);
@@ -1106,25 +1106,25 @@ extern "C" void states_backward_before2(int64, const int64* sizes, void* const* 
         compute_t q_pre, m_pre, a_exp, a_exp2, n_exp, n_exp2, o_arg, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre,
             d_W_r_r_arg;
         states_backward_before2_point(
-            compute_t(W_r_r_arg2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_r_r_arg_at[(iT * B + iB) * H + iH]),
             compute_t(u_at[iH]),
-            compute_t(k2_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(m_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(w2_at[iH]),
+            compute_t(w_at[iH]),
             compute_t(m_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_o_arg_at[(iT * B + iB) * H + iH]),
             q_pre, m_pre, a_exp, a_exp2, n_exp, n_exp2, o_arg, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre,
             d_W_r_r_arg);
-        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
-        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
-        a_exp3_at[(iT * B + iB) * H + iH] = storage_t(a_exp);
-        a_exp22_at[(iT * B + iB) * H + iH] = storage_t(a_exp2);
-        n_exp3_at[(iT * B + iB) * H + iH] = storage_t(n_exp);
-        n_exp22_at[(iT * B + iB) * H + iH] = storage_t(n_exp2);
-        o_arg2_at[(iT * B + iB) * H + iH] = storage_t(o_arg);
+        q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        a_exp_at[(iT * B + iB) * H + iH] = storage_t(a_exp);
+        a_exp2_at[(iT * B + iB) * H + iH] = storage_t(a_exp2);
+        n_exp_at[(iT * B + iB) * H + iH] = storage_t(n_exp);
+        n_exp2_at[(iT * B + iB) * H + iH] = storage_t(n_exp2);
+        o_arg_at[(iT * B + iB) * H + iH] = storage_t(o_arg);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_n_at[(iT * B + iB) * H + iH] = storage_t(d_n);
         d_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre2);
@@ -1189,21 +1189,21 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_prev_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a_exp22_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_exp3_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ n_exp3_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[18]);
@@ -1220,21 +1220,21 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         const compute_t d_m_next = compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
         states_backward_sequence_point(
             d_a_next,
-            compute_t(v2_at[(t * B + iB) * H + iH]),
+            compute_t(v_at[(t * B + iB) * H + iH]),
             d_b_next,
-            compute_t(a_exp22_at[(t * B + iB) * H + iH]),
+            compute_t(a_exp2_at[(t * B + iB) * H + iH]),
             compute_t(a_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_rows_at[(t * B + iB) * H + iH]),
-            compute_t(a_exp3_at[(t * B + iB) * H + iH]),
+            compute_t(a_exp_at[(t * B + iB) * H + iH]),
             d_m_next,
-            compute_t(k2_at[(t * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre_at[(t * B + iB) * H + iH]),
             compute_t(d_n_at[(t * B + iB) * H + iH]),
-            compute_t(n_exp3_at[(t * B + iB) * H + iH]),
+            compute_t(n_exp_at[(t * B + iB) * H + iH]),
             compute_t(d_d_at[(t * B + iB) * H + iH]),
             compute_t(d_q_at[(t * B + iB) * H + iH]),
             compute_t(m_rows_at[(t * B + iB) * H + iH]),
-            compute_t(q_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(q_pre_at[(t * B + iB) * H + iH]),
             compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
             d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev);
         d_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_a_pre2);
@@ -1262,14 +1262,14 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_exp22_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a_exp22_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ k2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[11]);
@@ -1281,14 +1281,14 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_v, d_k;
         states_backward_after_point(
             compute_t(d_n_at[(iT * B + iB) * H + iH]),
-            compute_t(n_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(a_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
-            compute_t(k2_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_v, d_k);
         d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
@@ -1399,7 +1399,7 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_w_a_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_u_q_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_u_n_pre2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ w2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_omega_at = static_cast<storage_t*>(at[6]);
     #pragma GCC ivdep
@@ -1411,7 +1411,7 @@ extern "C" void states_backward_finish(int64, const int64* sizes, void* const* a
             compute_t(d_w_a_pre_at[iH]),
             compute_t(d_u_q_pre_at[iH]),
             compute_t(d_u_n_pre2_at[iH]),
-            compute_t(w2_at[iH]),
+            compute_t(w_at[iH]),
             d_u, d_omega);
         d_u_at[iH] = storage_t(d_u);
         d_omega_at[iH] = storage_t(d_omega);
@@ -1970,9 +1970,9 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_mu_v_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_r_arg2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_k_arg2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_v_arg2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ r_arg_and_dot_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ k_arg_and_dot_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ v_arg_and_dot_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1991,12 +1991,12 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
             compute_t(dot_mu_k_at[iI]),
             compute_t(dot_mu_v_at[iI]),
             r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg);
-        dot_r_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
-        dot_k_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
-        dot_v_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
-        dot_r_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
-        dot_k_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
-        dot_v_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
+        r_arg_and_dot_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
+        k_arg_and_dot_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
+        v_arg_and_dot_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
+        r_arg_and_dot_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
+        k_arg_and_dot_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
+        v_arg_and_dot_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
     }
 }
 
@@ -2180,7 +2180,7 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_o_arg2_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ o_arg_and_dot_at = static_cast<storage_t*>(at[16]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2205,8 +2205,8 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             o_arg, dot_o_arg);
-        dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
-        dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
+        o_arg_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
+        o_arg_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
     }
 }
 
@@ -2366,7 +2366,7 @@ inline_point void hvp_forward_before3_point(
 extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_r_r_arg_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_r_r_arg_r_arg_at = static_cast<storage_t*>(at[3]);
@@ -2389,10 +2389,10 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre;
         hvp_forward_before3_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_r_r_arg_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(u_at[iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_r_r_arg_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_r_r_arg_r_arg_at[(iT * B + iB) * H + iH]),
             compute_t(dot_k_W_k_at[(iT * B + iB) * H + iH]),
             compute_t(dot_k_k_arg_at[(iT * B + iB) * H + iH]),
@@ -2670,7 +2670,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_n_pre2_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ d_dot_o_arg2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_and_d_o_arg_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[16]);
@@ -2682,12 +2682,12 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ dot_a_exp3_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ dot_a_exp22_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ dot_n_exp3_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ dot_n_exp22_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ q_pre_again_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ dot_a_exp_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_a_exp2_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_n_exp_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_n_exp2_at = static_cast<storage_t*>(at[30]);
     storage_t* __restrict__ d_dot_d_at = static_cast<storage_t*>(at[31]);
     storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[32]);
     storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[33]);
@@ -2700,7 +2700,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[40]);
     storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[41]);
     storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[42]);
-    storage_t* __restrict__ d_dot_W_r_r_arg2_at = static_cast<storage_t*>(at[43]);
+    storage_t* __restrict__ d_W_r_r_arg_and_dot_at = static_cast<storage_t*>(at[43]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2723,10 +2723,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_and_d_o_arg_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
-            compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_and_d_o_arg_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             compute_t(dot_d_at[(iT * B + iB) * H + iH]),
@@ -2739,12 +2739,12 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             q_pre, m_pre, dot_a_exp, dot_a_exp2, dot_n_exp, dot_n_exp2, d_dot_d, d_d, d_dot_n, d_n,
             d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
             d_dot_W_r_r_arg, d_W_r_r_arg);
-        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
-        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
-        dot_a_exp3_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp);
-        dot_a_exp22_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp2);
-        dot_n_exp3_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
-        dot_n_exp22_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
+        q_pre_again_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        dot_a_exp_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp);
+        dot_a_exp2_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp2);
+        dot_n_exp_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
+        dot_n_exp2_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
         d_dot_d_at[(iT * B + iB) * H + iH] = storage_t(d_dot_d);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_dot_n_at[(iT * B + iB) * H + iH] = storage_t(d_dot_n);
@@ -2757,8 +2757,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
         d_q_at[(iT * B + iB) * H + iH] = storage_t(d_q);
         d_dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_q_pre);
         d_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_q_pre);
-        d_dot_W_r_r_arg2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
-        d_dot_W_r_r_arg2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
+        d_W_r_r_arg_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
+        d_W_r_r_arg_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
     }
 }
 
@@ -2861,17 +2861,17 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ dot_n_exp3_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ dot_a_exp3_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ dot_n_exp_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ dot_a_exp_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ d_d_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ d_dot_d_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ q_pre2_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ q_pre_again_at = static_cast<storage_t*>(at[27]);
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[28]);
     const storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[29]);
     const storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[30]);
@@ -2914,17 +2914,17 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             d_dot_m_next,
             d_m_next,
             compute_t(k_at[(t * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre_at[(t * B + iB) * H + iH]),
             compute_t(d_n_at[(t * B + iB) * H + iH]),
             compute_t(n_exp_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_n_at[(t * B + iB) * H + iH]),
-            compute_t(dot_n_exp3_at[(t * B + iB) * H + iH]),
-            compute_t(dot_a_exp3_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_exp_at[(t * B + iB) * H + iH]),
+            compute_t(dot_a_exp_at[(t * B + iB) * H + iH]),
             compute_t(d_d_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_d_at[(t * B + iB) * H + iH]),
             compute_t(d_q_at[(t * B + iB) * H + iH]),
             compute_t(m_rows_at[(t * B + iB) * H + iH]),
-            compute_t(q_pre2_at[(t * B + iB) * H + iH]),
+            compute_t(q_pre_again_at[(t * B + iB) * H + iH]),
             compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_q_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_n_pre_at[(t * B + iB) * H + iH]),
@@ -2972,21 +2972,21 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_a_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ a_exp2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_n_exp22_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_n_exp2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_a_exp22_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_a_exp2_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_dot_a_pre2_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_dot_v2_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_dot_k2_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_v_and_dot_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_k_and_dot_at = static_cast<storage_t*>(at[19]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2999,24 +2999,24 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_n_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(dot_a_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_a_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v, d_dot_k, d_k);
-        d_dot_v2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
-        d_dot_v2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
-        d_dot_k2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
-        d_dot_k2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
+        d_v_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
+        d_v_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
+        d_k_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
+        d_k_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
     }
 }
 

@@ -304,8 +304,8 @@ def backward(params, tape, dy, dstate=None):
     d_b_prev_rows = scratch("d_b_prev_rows", (2, B, H), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
     d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
-    q_pre2 = scratch("q_pre2", (T, B, H), dtype)
-    m_pre2 = scratch("m_pre2", (T, B, H), dtype)
+    q_pre_again = scratch("q_pre_again", (T, B, H), dtype)
+    m_pre = scratch("m_pre", (T, B, H), dtype)
     d_o_arg = scratch("d_o_arg", (T, B, H), dtype)
     d_d = scratch("d_d", (T, B, H), dtype)
     d_n = scratch("d_n", (T, B, H), dtype)
@@ -345,18 +345,18 @@ def backward(params, tape, dy, dstate=None):
     d_m_prev_rows[T % 2] = dstate["m"]
     d_x_prev_rows[T] = dstate["x"]
     backward_before = kernel(
-        "backward_before", u, k, m_rows, w, d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, q_pre2,
-        m_pre2, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg,
+        "backward_before", u, k, m_rows, w, d_o_arg, r, n, d, v, n_exp2, a_rows, b_rows, n_exp, q_pre_again,
+        m_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg,
     )
     backward_before2 = kernel(
         "backward_before2", d_r_arg, x, x_now_rows, d_r_arg_by_mu_r,
     )
     backward_sequence = kernel(
         "backward_sequence", d_a_prev_rows, v, d_b_prev_rows, a_exp2, a_rows, b_rows, a_exp, d_m_prev_rows,
-        k, m_pre2, d_n, n_exp, d_d, d_q, m_rows, q_pre2, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
+        k, m_pre, d_n, n_exp, d_d, d_q, m_rows, q_pre_again, d_n_pre, d_a_pre2, d_a_pre, d_m, d_m_pre,
     )
     backward_after = kernel(
-        "backward_after", d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre2, d_a_pre2,
+        "backward_after", d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre, d_a_pre2,
         d_v, d_k,
     )
     backward_after2 = kernel(
@@ -533,20 +533,20 @@ def backward_states(params, tape, cotangents, dstate):
     d_b_prev_rows = scratch("d_b_prev_rows", (2, B, H), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
     d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
-    w2 = scratch("w2", (H,), dtype)
-    r_arg2 = scratch("r_arg2", (T, B, I), dtype)
-    W_r_r_arg2 = scratch("W_r_r_arg2", (T, B, H), dtype)
-    k_arg2 = scratch("k_arg2", (T, B, I), dtype)
-    k2 = scratch("k2", (T, B, H), dtype)
-    v_arg2 = scratch("v_arg2", (T, B, I), dtype)
-    v2 = scratch("v2", (T, B, H), dtype)
-    q_pre2 = scratch("q_pre2", (T, B, H), dtype)
-    m_pre2 = scratch("m_pre2", (T, B, H), dtype)
-    a_exp3 = scratch("a_exp3", (T, B, H), dtype)
-    a_exp22 = scratch("a_exp22", (T, B, H), dtype)
-    n_exp3 = scratch("n_exp3", (T, B, H), dtype)
-    n_exp22 = scratch("n_exp22", (T, B, H), dtype)
-    o_arg2 = scratch("o_arg2", (T, B, H), dtype)
+    w = scratch("w", (H,), dtype)
+    r_arg = scratch("r_arg", (T, B, I), dtype)
+    W_r_r_arg = scratch("W_r_r_arg", (T, B, H), dtype)
+    k_arg = scratch("k_arg", (T, B, I), dtype)
+    k = scratch("k", (T, B, H), dtype)
+    v_arg = scratch("v_arg", (T, B, I), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    q_pre = scratch("q_pre", (T, B, H), dtype)
+    m_pre = scratch("m_pre", (T, B, H), dtype)
+    a_exp = scratch("a_exp", (T, B, H), dtype)
+    a_exp2 = scratch("a_exp2", (T, B, H), dtype)
+    n_exp = scratch("n_exp", (T, B, H), dtype)
+    n_exp2 = scratch("n_exp2", (T, B, H), dtype)
+    o_arg = scratch("o_arg", (T, B, H), dtype)
     d_o_arg = scratch("d_o_arg", (T, B, H), dtype)
     d_d = scratch("d_d", (T, B, H), dtype)
     d_n = scratch("d_n", (T, B, H), dtype)
@@ -586,26 +586,25 @@ def backward_states(params, tape, cotangents, dstate):
     d_m_prev_rows[T % 2] = dstate["m"]
     d_x_prev_rows[T] = dstate["x"]
     states_backward_once = kernel(
-        "states_backward_once", omega, w2,
+        "states_backward_once", omega, w,
     )
     states_backward_before = kernel(
-        "states_backward_before", mu_r, x, x_now_rows, mu_k, mu_v, r_arg2, k_arg2, v_arg2,
+        "states_backward_before", mu_r, x, x_now_rows, mu_k, mu_v, r_arg, k_arg, v_arg,
     )
     states_backward_before2 = kernel(
-        "states_backward_before2", W_r_r_arg2, u, k2, m_rows, w2, a_rows, v2, b_rows, d_o_arg, q_pre2,
-        m_pre2, a_exp3, a_exp22, n_exp3, n_exp22, o_arg2, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre,
-        d_W_r_r_arg,
+        "states_backward_before2", W_r_r_arg, u, k, m_rows, w, a_rows, v, b_rows, d_o_arg, q_pre, m_pre,
+        a_exp, a_exp2, n_exp, n_exp2, o_arg, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg,
     )
     states_backward_before3 = kernel(
         "states_backward_before3", d_r_arg, x, x_now_rows, d_r_arg_by_mu_r,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", d_a_prev_rows, v2, d_b_prev_rows, a_exp22, a_rows, b_rows, a_exp3,
-        d_m_prev_rows, k2, m_pre2, d_n, n_exp3, d_d, d_q, m_rows, q_pre2, d_n_pre, d_a_pre2, d_a_pre, d_m,
+        "states_backward_sequence", d_a_prev_rows, v, d_b_prev_rows, a_exp2, a_rows, b_rows, a_exp,
+        d_m_prev_rows, k, m_pre, d_n, n_exp, d_d, d_q, m_rows, q_pre, d_n_pre, d_a_pre2, d_a_pre, d_m,
         d_m_pre,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_n, n_exp22, d_a_prev_rows, a_exp22, d_q_pre, d_n_pre2, d_m, k2, m_pre2,
+        "states_backward_after", d_n, n_exp2, d_a_prev_rows, a_exp2, d_q_pre, d_n_pre2, d_m, k, m_pre,
         d_a_pre2, d_v, d_k,
     )
     states_backward_after2 = kernel(
@@ -616,7 +615,7 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after3", d_r_arg, mu_r, d_k_arg, mu_k, d_v_arg, mu_v, d_x_prev_rows, d_x,
     )
     states_backward_finish = kernel(
-        "states_backward_finish", d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w2, d_u, d_omega,
+        "states_backward_finish", d_w_m_pre, d_w_a_pre, d_u_q_pre, d_u_n_pre2, w, d_u, d_omega,
     )
 
     states_backward_once()
@@ -624,11 +623,11 @@ def backward_states(params, tape, cotangents, dstate):
     product(dy.reshape(-1, I), W_o, d_o_arg.reshape(-1, H))
     states_backward_before()
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(r_arg2.reshape(-1, I), W_r.T, W_r_r_arg2.reshape(-1, H))
+    product(r_arg.reshape(-1, I), W_r.T, W_r_r_arg.reshape(-1, H))
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(k_arg2.reshape(-1, I), W_k.T, k2.reshape(-1, H))
+    product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(v_arg2.reshape(-1, I), W_v.T, v2.reshape(-1, H))
+    product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
     states_backward_before2()
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
     product(d_W_r_r_arg.reshape(-1, H), W_r, d_r_arg.reshape(-1, I))
@@ -641,7 +640,7 @@ def backward_states(params, tape, cotangents, dstate):
     # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
     np.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(d_W_r_r_arg.reshape(-1, H).T, r_arg2.reshape(-1, I), d_W_r)
+    product(d_W_r_r_arg.reshape(-1, H).T, r_arg.reshape(-1, I), d_W_r)
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
     np.sum(d_r_arg_by_mu_r.reshape(-1, I), axis=0, out=d_mu_r)
     # through q = max(m[t-1], u + k)
@@ -649,16 +648,16 @@ def backward_states(params, tape, cotangents, dstate):
     # through n = exp(m[t-1] - q) * a[t-1] + exp(u + k - q) * v
     np.sum(d_n_pre2.reshape(-1, H), axis=0, out=d_u_n_pre2)
     # through o = W_o @ (r * n / d)
-    product(dy.reshape(-1, I).T, o_arg2.reshape(-1, H), d_W_o)
+    product(dy.reshape(-1, I).T, o_arg.reshape(-1, H), d_W_o)
     states_backward_after()
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
     product(d_v.reshape(-1, H), W_v, d_v_arg.reshape(-1, I))
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
     product(d_k.reshape(-1, H), W_k, d_k_arg.reshape(-1, I))
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(d_k.reshape(-1, H).T, k_arg2.reshape(-1, I), d_W_k)
+    product(d_k.reshape(-1, H).T, k_arg.reshape(-1, I), d_W_k)
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(d_v.reshape(-1, H).T, v_arg2.reshape(-1, I), d_W_v)
+    product(d_v.reshape(-1, H).T, v_arg.reshape(-1, I), d_W_v)
     states_backward_after2()
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
     np.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k)
@@ -918,16 +917,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
     w = scratch("w", (H,), dtype)
     dot_w = scratch("dot_w", (H,), dtype)
-    dot_W_r2 = scratch("dot_W_r2", (2 * I, H), dtype)
-    dot_W_k2 = scratch("dot_W_k2", (2 * I, H), dtype)
-    dot_W_v2 = scratch("dot_W_v2", (2 * I, H), dtype)
-    dot_W_o2 = scratch("dot_W_o2", (2 * H, I), dtype)
-    dot_r_arg2 = scratch("dot_r_arg2", (T, B, 2 * I), dtype)
+    dot_and_W_r = scratch("dot_and_W_r", (2 * I, H), dtype)
+    dot_and_W_k = scratch("dot_and_W_k", (2 * I, H), dtype)
+    dot_and_W_v = scratch("dot_and_W_v", (2 * I, H), dtype)
+    dot_and_W_o = scratch("dot_and_W_o", (2 * H, I), dtype)
+    r_arg_and_dot = scratch("r_arg_and_dot", (T, B, 2 * I), dtype)
     W_r_r_arg = scratch("W_r_r_arg", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
-    dot_k_arg2 = scratch("dot_k_arg2", (T, B, 2 * I), dtype)
+    k_arg_and_dot = scratch("k_arg_and_dot", (T, B, 2 * I), dtype)
     k = scratch("k", (T, B, H), dtype)
-    dot_v_arg2 = scratch("dot_v_arg2", (T, B, 2 * I), dtype)
+    v_arg_and_dot = scratch("v_arg_and_dot", (T, B, 2 * I), dtype)
     v = scratch("v", (T, B, H), dtype)
     q_pre = scratch("q_pre", (T, B, H), dtype)
     dot_W_r_r_arg = scratch("dot_W_r_r_arg", (T, B, H), dtype)
@@ -935,7 +934,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_k = scratch("dot_k", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
     dot_q_pre = scratch("dot_q_pre", (T, B, H), dtype)
-    dot_o_arg2 = scratch("dot_o_arg2", (T, B, 2 * H), dtype)
+    o_arg_and_dot = scratch("o_arg_and_dot", (T, B, 2 * H), dtype)
     o = np.empty((T, B, I), dtype)
     dot_o = np.empty((T, B, I), dtype)
     a_rows[0] = state["a"]
@@ -954,7 +953,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     )
     jvp_before2 = kernel(
         "jvp_before2", mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v,
-        dot_r_arg2, dot_k_arg2, dot_v_arg2,
+        r_arg_and_dot, k_arg_and_dot, v_arg_and_dot,
     )
     jvp_before3 = kernel(
         "jvp_before3", W_r_r_arg, u, k, dot_W_r_r_arg, dot_u, dot_k, r, q_pre, dot_r, dot_q_pre,
@@ -965,41 +964,41 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     )
     jvp_after = kernel(
         "jvp_after", m_rows, q_pre, dot_m_rows, dot_q_pre, u, k, dot_u, dot_k, a_rows, v, dot_a_rows, dot_v,
-        b_rows, dot_b_rows, r, dot_r, dot_o_arg2,
+        b_rows, dot_b_rows, r, dot_r, o_arg_and_dot,
     )
 
-    dot_W_r2[:I] = dot_W_r.T
-    dot_W_r2[I:2 * I] = W_r.T
-    dot_W_k2[:I] = dot_W_k.T
-    dot_W_k2[I:2 * I] = W_k.T
-    dot_W_v2[:I] = dot_W_v.T
-    dot_W_v2[I:2 * I] = W_v.T
-    dot_W_o2[:H] = dot_W_o.T
-    dot_W_o2[H:2 * H] = W_o.T
+    dot_and_W_r[:I] = dot_W_r.T
+    dot_and_W_r[I:2 * I] = W_r.T
+    dot_and_W_k[:I] = dot_W_k.T
+    dot_and_W_k[I:2 * I] = W_k.T
+    dot_and_W_v[:I] = dot_W_v.T
+    dot_and_W_v[I:2 * I] = W_v.T
+    dot_and_W_o[:H] = dot_W_o.T
+    dot_and_W_o[H:2 * H] = W_o.T
     jvp_once()
     jvp_before()
     jvp_before2()
     # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(dot_r_arg2.reshape(-1, 2 * I)[:, :I], W_r.T, W_r_r_arg.reshape(-1, H))
+    product(r_arg_and_dot.reshape(-1, 2 * I)[:, :I], W_r.T, W_r_r_arg.reshape(-1, H))
     # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(dot_k_arg2.reshape(-1, 2 * I)[:, :I], W_k.T, k.reshape(-1, H))
+    product(k_arg_and_dot.reshape(-1, 2 * I)[:, :I], W_k.T, k.reshape(-1, H))
     # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(dot_v_arg2.reshape(-1, 2 * I)[:, :I], W_v.T, v.reshape(-1, H))
+    product(v_arg_and_dot.reshape(-1, 2 * I)[:, :I], W_v.T, v.reshape(-1, H))
     # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(dot_r_arg2.reshape(-1, 2 * I), dot_W_r2, dot_W_r_r_arg.reshape(-1, H))
+    product(r_arg_and_dot.reshape(-1, 2 * I), dot_and_W_r, dot_W_r_r_arg.reshape(-1, H))
     # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(dot_k_arg2.reshape(-1, 2 * I), dot_W_k2, dot_k.reshape(-1, H))
+    product(k_arg_and_dot.reshape(-1, 2 * I), dot_and_W_k, dot_k.reshape(-1, H))
     # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(dot_v_arg2.reshape(-1, 2 * I), dot_W_v2, dot_v.reshape(-1, H))
+    product(v_arg_and_dot.reshape(-1, 2 * I), dot_and_W_v, dot_v.reshape(-1, H))
     jvp_before3()
 
     jvp_sequence()
 
     jvp_after()
     # o = W_o @ (r * n / d)
-    product(dot_o_arg2.reshape(-1, 2 * H)[:, :H], W_o.T, o.reshape(-1, I))
+    product(o_arg_and_dot.reshape(-1, 2 * H)[:, :H], W_o.T, o.reshape(-1, I))
     # o = W_o @ (r * n / d)
-    product(dot_o_arg2.reshape(-1, 2 * H), dot_W_o2, dot_o.reshape(-1, I))
+    product(o_arg_and_dot.reshape(-1, 2 * H), dot_and_W_o, dot_o.reshape(-1, I))
 
     last = {
         "a": a_rows[T].copy(),
@@ -1058,9 +1057,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
     w = scratch("w", (H,), dtype)
     dot_w = scratch("dot_w", (H,), dtype)
-    dot_W_r2 = scratch("dot_W_r2", (I, 2 * H), dtype)
+    W_r_and_dot = scratch("W_r_and_dot", (I, 2 * H), dtype)
     r_arg = scratch("r_arg", (T, B, I), dtype)
-    parts = scratch("parts", (T, B, 2 * H), dtype)
+    W_r_r_arg_and_dot = scratch("W_r_r_arg_and_dot", (T, B, 2 * H), dtype)
     r = scratch("r", (T, B, H), dtype)
     k_arg = scratch("k_arg", (T, B, I), dtype)
     k = scratch("k", (T, B, H), dtype)
@@ -1111,8 +1110,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_mu_v, r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", parts, u, k, dot_W_r_r_arg_r_arg, dot_k_W_k, dot_k_k_arg, dot_v_W_v,
-        dot_v_v_arg, dot_u, r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre,
+        "hvp_forward_before3", W_r_r_arg_and_dot, u, k, dot_W_r_r_arg_r_arg, dot_k_W_k, dot_k_k_arg,
+        dot_v_W_v, dot_v_v_arg, dot_u, r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", m_rows, w, dot_m_rows, dot_w, k, dot_k, a_rows, v, dot_a_rows, dot_v,
@@ -1124,12 +1123,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_d, dot_o_arg,
     )
 
-    dot_W_r2[..., :H] = W_r.T
-    dot_W_r2[..., H:2 * H] = dot_W_r.T
+    W_r_and_dot[..., :H] = W_r.T
+    W_r_and_dot[..., H:2 * H] = dot_W_r.T
     hvp_forward_once()
     hvp_forward_before()
     hvp_forward_before2()
-    product(r_arg.reshape(-1, I), dot_W_r2, parts.reshape(-1, 2 * H))
+    product(r_arg.reshape(-1, I), W_r_and_dot, W_r_r_arg_and_dot.reshape(-1, 2 * H))
     # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
     product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
     # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
@@ -1160,17 +1159,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_b_prev_rows = scratch("d_dot_b_prev_rows", (2, B, H), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B, H), dtype)
     d_dot_x_prev_rows = scratch("d_dot_x_prev_rows", (T + 1, B, I), dtype)
-    dot_W_r22 = scratch("dot_W_r22", (2 * H, I), dtype)
-    dot_W_o2 = scratch("dot_W_o2", (I, 2 * H), dtype)
-    dot_W_v2 = scratch("dot_W_v2", (2 * H, I), dtype)
-    dot_W_k2 = scratch("dot_W_k2", (2 * H, I), dtype)
-    q_pre2 = scratch("q_pre2", (T, B, H), dtype)
-    m_pre2 = scratch("m_pre2", (T, B, H), dtype)
-    dot_a_exp3 = scratch("dot_a_exp3", (T, B, H), dtype)
-    dot_a_exp22 = scratch("dot_a_exp22", (T, B, H), dtype)
-    dot_n_exp3 = scratch("dot_n_exp3", (T, B, H), dtype)
-    dot_n_exp22 = scratch("dot_n_exp22", (T, B, H), dtype)
-    d_dot_o_arg2 = scratch("d_dot_o_arg2", (T, B, 2 * H), dtype)
+    W_r_and_dot_T = scratch("W_r_and_dot_T", (2 * H, I), dtype)
+    W_o_and_dot = scratch("W_o_and_dot", (I, 2 * H), dtype)
+    W_v_and_dot = scratch("W_v_and_dot", (2 * H, I), dtype)
+    W_k_and_dot = scratch("W_k_and_dot", (2 * H, I), dtype)
+    q_pre_again = scratch("q_pre_again", (T, B, H), dtype)
+    m_pre = scratch("m_pre", (T, B, H), dtype)
+    dot_a_exp = scratch("dot_a_exp", (T, B, H), dtype)
+    dot_a_exp2 = scratch("dot_a_exp2", (T, B, H), dtype)
+    dot_n_exp = scratch("dot_n_exp", (T, B, H), dtype)
+    dot_n_exp2 = scratch("dot_n_exp2", (T, B, H), dtype)
+    dot_and_d_o_arg = scratch("dot_and_d_o_arg", (T, B, 2 * H), dtype)
     d_dot_d = scratch("d_dot_d", (T, B, H), dtype)
     d_d = scratch("d_d", (T, B, H), dtype)
     d_dot_n = scratch("d_dot_n", (T, B, H), dtype)
@@ -1183,7 +1182,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_q = scratch("d_q", (T, B, H), dtype)
     d_dot_q_pre = scratch("d_dot_q_pre", (T, B, H), dtype)
     d_q_pre = scratch("d_q_pre", (T, B, H), dtype)
-    d_dot_W_r_r_arg2 = scratch("d_dot_W_r_r_arg2", (T, B, 2 * H), dtype)
+    d_W_r_r_arg_and_dot = scratch("d_W_r_r_arg_and_dot", (T, B, 2 * H), dtype)
     d_dot_r_arg = scratch("d_dot_r_arg", (T, B, I), dtype)
     d_r_arg = scratch("d_r_arg", (T, B, I), dtype)
     d_r_arg_by_mu_r = scratch("d_r_arg_by_mu_r", (T, B, I), dtype)
@@ -1200,10 +1199,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_w_dot_a_pre = scratch("d_dot_w_dot_a_pre", (H,), dtype)
     d_w_m_pre = scratch("d_w_m_pre", (H,), dtype)
     d_w_a_pre = scratch("d_w_a_pre", (H,), dtype)
-    d_dot_v2 = scratch("d_dot_v2", (T, B, 2 * H), dtype)
+    d_v_and_dot = scratch("d_v_and_dot", (T, B, 2 * H), dtype)
     d_dot_v_arg = scratch("d_dot_v_arg", (T, B, I), dtype)
     d_v_arg = scratch("d_v_arg", (T, B, I), dtype)
-    d_dot_k2 = scratch("d_dot_k2", (T, B, 2 * H), dtype)
+    d_k_and_dot = scratch("d_k_and_dot", (T, B, 2 * H), dtype)
     d_dot_k_arg = scratch("d_dot_k_arg", (T, B, I), dtype)
     d_k_arg = scratch("d_k_arg", (T, B, I), dtype)
     d_W_r_W_r_r_arg = scratch("d_W_r_W_r_r_arg", (H, I), dtype)
@@ -1244,10 +1243,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_x_prev_rows[T] = dstate["x"]
     hvp_backward_before = kernel(
         "hvp_backward_before", u, k, m_rows, w, dot_a_pre, a_exp, dot_a_pre2, a_exp2, dot_n_pre, n_exp,
-        dot_n_pre2, n_exp2, b_rows, d_dot_o_arg2, r, n, dot_r, dot_n, dot_d, v, dot_v, a_rows, dot_a_rows,
-        dot_b_rows, dot_W_r_r_arg, q_pre2, m_pre2, dot_a_exp3, dot_a_exp22, dot_n_exp3, dot_n_exp22,
-        d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre,
-        d_q_pre, d_dot_W_r_r_arg2,
+        dot_n_pre2, n_exp2, b_rows, dot_and_d_o_arg, r, n, dot_r, dot_n, dot_d, v, dot_v, a_rows,
+        dot_a_rows, dot_b_rows, dot_W_r_r_arg, q_pre_again, m_pre, dot_a_exp, dot_a_exp2, dot_n_exp,
+        dot_n_exp2, d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
+        d_dot_q_pre, d_q_pre, d_W_r_r_arg_and_dot,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", d_r_arg, x, x_now_rows, d_dot_r_arg, dot_x, dot_x_now_rows, d_r_arg_by_mu_r,
@@ -1256,14 +1255,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_a_prev_rows, v, d_dot_b_prev_rows, dot_a_pre2, d_a_prev_rows, dot_v,
         d_b_prev_rows, a_exp2, a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows, a_exp, d_dot_m_prev_rows,
-        d_m_prev_rows, k, m_pre2, d_n, n_exp, d_dot_n, dot_n_exp3, dot_a_exp3, d_d, d_dot_d, d_q, m_rows,
-        q_pre2, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m,
-        d_dot_m_pre, d_m_pre,
+        d_m_prev_rows, k, m_pre, d_n, n_exp, d_dot_n, dot_n_exp, dot_a_exp, d_d, d_dot_d, d_q, m_rows,
+        q_pre_again, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m,
+        d_m, d_dot_m_pre, d_m_pre,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp22, d_a_prev_rows,
-        dot_a_exp22, d_dot_q_pre, d_dot_n_pre2, d_dot_m, k, m_pre2, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m,
-        d_a_pre2, d_dot_v2, d_dot_k2,
+        "hvp_backward_after", d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp2, d_a_prev_rows,
+        dot_a_exp2, d_dot_q_pre, d_dot_n_pre2, d_dot_m, k, m_pre, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m,
+        d_a_pre2, d_v_and_dot, d_k_and_dot,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_k_arg, x, x_now_rows, d_dot_k_arg, dot_x, dot_x_now_rows, d_v_arg,
@@ -1287,20 +1286,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_mu_v_v_arg, d_mu_v_dot_v_arg, d_mu_r, d_mu_k, d_mu_v,
     )
 
-    dot_W_r22[:H] = W_r
-    dot_W_r22[H:2 * H] = dot_W_r
-    dot_W_o2[..., :H] = W_o
-    dot_W_o2[..., H:2 * H] = dot_W_o
-    dot_W_v2[:H] = W_v
-    dot_W_v2[H:2 * H] = dot_W_v
-    dot_W_k2[:H] = W_k
-    dot_W_k2[H:2 * H] = dot_W_k
-    product(dy.reshape(-1, I), dot_W_o2, d_dot_o_arg2.reshape(-1, 2 * H))
+    W_r_and_dot_T[:H] = W_r
+    W_r_and_dot_T[H:2 * H] = dot_W_r
+    W_o_and_dot[..., :H] = W_o
+    W_o_and_dot[..., H:2 * H] = dot_W_o
+    W_v_and_dot[:H] = W_v
+    W_v_and_dot[H:2 * H] = dot_W_v
+    W_k_and_dot[:H] = W_k
+    W_k_and_dot[H:2 * H] = dot_W_k
+    product(dy.reshape(-1, I), W_o_and_dot, dot_and_d_o_arg.reshape(-1, 2 * H))
     hvp_backward_before()
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, H:2 * H], W_r, d_dot_r_arg.reshape(-1, I))
+    product(d_W_r_r_arg_and_dot.reshape(-1, 2 * H)[:, H:2 * H], W_r, d_dot_r_arg.reshape(-1, I))
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(d_dot_W_r_r_arg2.reshape(-1, 2 * H), dot_W_r22, d_r_arg.reshape(-1, I))
+    product(d_W_r_r_arg_and_dot.reshape(-1, 2 * H), W_r_and_dot_T, d_r_arg.reshape(-1, I))
     hvp_backward_before2()
 
     hvp_backward_sequence()
@@ -1314,10 +1313,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
     np.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, :H].T, r_arg.reshape(-1, I), d_W_r_W_r_r_arg)
+    product(d_W_r_r_arg_and_dot.reshape(-1, 2 * H)[:, :H].T, r_arg.reshape(-1, I), d_W_r_W_r_r_arg)
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
     product(
-        d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_W_r_r_arg_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_r_arg.reshape(-1, I),
         d_W_r_dot_W_r_r_arg_r_arg,
     )
@@ -1333,21 +1332,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(dy.reshape(-1, I).T, dot_o_arg.reshape(-1, H), d_W_o)
     hvp_backward_after()
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(d_dot_v2.reshape(-1, 2 * H)[:, H:2 * H], W_v, d_dot_v_arg.reshape(-1, I))
+    product(d_v_and_dot.reshape(-1, 2 * H)[:, H:2 * H], W_v, d_dot_v_arg.reshape(-1, I))
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(d_dot_v2.reshape(-1, 2 * H), dot_W_v2, d_v_arg.reshape(-1, I))
+    product(d_v_and_dot.reshape(-1, 2 * H), W_v_and_dot, d_v_arg.reshape(-1, I))
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(d_dot_k2.reshape(-1, 2 * H)[:, H:2 * H], W_k, d_dot_k_arg.reshape(-1, I))
+    product(d_k_and_dot.reshape(-1, 2 * H)[:, H:2 * H], W_k, d_dot_k_arg.reshape(-1, I))
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(d_dot_k2.reshape(-1, 2 * H), dot_W_k2, d_k_arg.reshape(-1, I))
+    product(d_k_and_dot.reshape(-1, 2 * H), W_k_and_dot, d_k_arg.reshape(-1, I))
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(d_dot_k2.reshape(-1, 2 * H)[:, :H].T, k_arg.reshape(-1, I), d_W_k_k)
+    product(d_k_and_dot.reshape(-1, 2 * H)[:, :H].T, k_arg.reshape(-1, I), d_W_k_k)
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(d_dot_k2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_k_arg.reshape(-1, I), d_W_k_dot_k_k_arg)
+    product(d_k_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_k_arg.reshape(-1, I), d_W_k_dot_k_k_arg)
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(d_dot_v2.reshape(-1, 2 * H)[:, :H].T, v_arg.reshape(-1, I), d_W_v_v)
+    product(d_v_and_dot.reshape(-1, 2 * H)[:, :H].T, v_arg.reshape(-1, I), d_W_v_v)
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(d_dot_v2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_v_arg.reshape(-1, I), d_W_v_dot_v_v_arg)
+    product(d_v_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_v_arg.reshape(-1, I), d_W_v_dot_v_v_arg)
     hvp_backward_after2()
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
     np.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k_k_arg)

@@ -587,7 +587,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], S = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ BA_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_BA_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -597,7 +597,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B_x;
         jvp_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(BA_x_and_dot_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
             compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + iS]),
             dot_B_x);
         dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
@@ -614,7 +614,7 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], S = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ BA_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_BA_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_A_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -624,7 +624,7 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_A_x;
         jvp_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(BA_x_and_dot_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
             compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
             dot_A_x);
         dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
@@ -644,7 +644,7 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], S = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ BA_x_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ s_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_B_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_s_rows_at = static_cast<storage_t*>(at[3]);
@@ -655,7 +655,7 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
         compute_t s, dot_s;
         jvp_step_point(
             compute_t(0.95),
-            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(BA_x_and_dot_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
             compute_t(s_rows_at[(t * B + iB) * S + iS]),
             compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
             compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
@@ -682,11 +682,11 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], S = sizes[4];
-    const storage_t* __restrict__ P_s_dot_P_s_P_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ P_s_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_P_s_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ R_h_dot_R_h_R_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ R_h_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_R_h_h_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ BA_x_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_A_x_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
@@ -696,13 +696,13 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(P_s_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_P_s_s_at[iB * H + iH]),
-            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(R_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_R_h_h_prev_at[iB * H + iH]),
-            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + iH]),
-            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
-            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(P_s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(BA_x_and_dot_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
@@ -724,7 +724,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], S = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ BA_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_BA_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -734,7 +734,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B_x;
         hvp_forward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(BA_x_and_dot_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
             compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + iS]),
             dot_B_x);
         dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
@@ -751,7 +751,7 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], S = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ BA_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_BA_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_A_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -761,7 +761,7 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_A_x;
         hvp_forward_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(BA_x_and_dot_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
             compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
             dot_A_x);
         dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
@@ -781,7 +781,7 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], S = sizes[4];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ BA_x_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ s_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_B_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_s_rows_at = static_cast<storage_t*>(at[3]);
@@ -792,7 +792,7 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t s, dot_s;
         hvp_forward_step_point(
             compute_t(0.95),
-            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(BA_x_and_dot_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
             compute_t(s_rows_at[(t * B + iB) * S + iS]),
             compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
             compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
@@ -819,11 +819,11 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], S = sizes[4];
-    const storage_t* __restrict__ P_s_dot_P_s_P_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ P_s_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_P_s_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ R_h_dot_R_h_R_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ R_h_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_R_h_h_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ BA_x_and_dot_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_A_x_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
@@ -834,13 +834,13 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(P_s_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_P_s_s_at[iB * H + iH]),
-            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(R_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_R_h_h_prev_at[iB * H + iH]),
-            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + iH]),
-            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
-            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(P_s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(BA_x_and_dot_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
             dot_h_pre, h, dot_h);
         dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
@@ -870,7 +870,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_and_dot_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -883,19 +883,19 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
     const compute_t d_dot_s_next, const compute_t d_dot_s_dot_P_s_s, const compute_t d_dot_s_dot_y,
-    const compute_t d_s_P_s_dot_P_s_P, const compute_t d_s_next, const compute_t alpha, compute_t& d_dot_s,
+    const compute_t d_s_P_s_and_dot, const compute_t d_s_next, const compute_t alpha, compute_t& d_dot_s,
     compute_t& d_s, compute_t& d_s_prev, compute_t& d_dot_s_prev)
 {
     // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
     d_dot_s = d_dot_s_next + d_dot_s_dot_P_s_s + d_dot_s_dot_y;
-    d_s = d_s_P_s_dot_P_s_P + d_s_next;
+    d_s = d_s_P_s_and_dot + d_s_next;
     d_s_prev = alpha * d_s;
     d_dot_s_prev = alpha * d_dot_s;
 }
@@ -906,7 +906,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     storage_t* __restrict__ d_dot_s_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_s_dot_P_s_s_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_s_P_s_dot_P_s_P_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_s_P_s_and_dot_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_s_prev_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[6]);
@@ -919,7 +919,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
             compute_t(d_dot_s_dot_P_s_s_at[iB * S + iS]),
             compute_t(dy_at[(t * B + iB) * (H + S) + H + iS]),
-            compute_t(d_s_P_s_dot_P_s_P_at[iB * S + iS]),
+            compute_t(d_s_P_s_and_dot_at[iB * S + iS]),
             compute_t(d_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
             compute_t(0.95),
             d_dot_s, d_s, d_s_prev, d_dot_s_prev);
@@ -964,16 +964,15 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_A_x_dot_A_x_A, const compute_t d_x_B_x, const compute_t d_x_dot_B_x_B,
-    compute_t& d_x)
+    const compute_t d_x_A_x_and_dot, const compute_t d_x_B_x, const compute_t d_x_dot_B_x_B, compute_t& d_x)
 {
-    d_x = d_x_A_x_dot_A_x_A + d_x_B_x + d_x_dot_B_x_B;
+    d_x = d_x_A_x_and_dot + d_x_B_x + d_x_dot_B_x_B;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_A_x_dot_A_x_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_A_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_B_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_B_x_B_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -984,7 +983,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_A_x_dot_A_x_A_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_A_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_B_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_B_x_B_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -1081,14 +1080,14 @@ extern "C" void hvp_backward_finish4(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_R_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_R;
         hvp_backward_finish4_point(
-            compute_t(d_R_R_h_at[iH * H + iH2]),
-            compute_t(d_R_dot_R_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_R_R_h_at[iH * H + jH]),
+            compute_t(d_R_dot_R_h_h_prev_at[iH * H + jH]),
             d_R);
-        d_R_at[iH * H + iH2] = storage_t(d_R);
+        d_R_at[iH * H + jH] = storage_t(d_R);
     }
 }
 

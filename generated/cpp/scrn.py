@@ -532,19 +532,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     s_rows = scratch("s_rows", (T + 1, B, S), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_s_rows = scratch("dot_s_rows", (T + 1, B, S), dtype)
-    B_dot_B_A_dot_A = scratch("B_dot_B_A_dot_A", (I, 2 * S + 2 * H), dtype)
+    BA_and_dot = scratch("BA_and_dot", (I, 2 * S + 2 * H), dtype)
     BA = scratch("BA", (I, S + H), dtype)
-    dot_P2 = scratch("dot_P2", (S, 2 * H), dtype)
-    dot_R2 = scratch("dot_R2", (H, 2 * H), dtype)
-    P_T2 = scratch("P_T2", (S, H), dtype)
-    R_T2 = scratch("R_T2", (H, H), dtype)
-    parts = scratch("parts", (T, B, 2 * S + 2 * H), dtype)
+    P_and_dot = scratch("P_and_dot", (S, 2 * H), dtype)
+    R_and_dot = scratch("R_and_dot", (H, 2 * H), dtype)
+    P_turned = scratch("P_turned", (S, H), dtype)
+    R_turned = scratch("R_turned", (H, H), dtype)
+    BA_x_and_dot = scratch("BA_x_and_dot", (T, B, 2 * S + 2 * H), dtype)
     dot_BA_x_x = scratch("dot_BA_x_x", (T, B, S + H), dtype)
     dot_B_x = scratch("dot_B_x", (T, B, S), dtype)
     dot_A_x = scratch("dot_A_x", (T, B, H), dtype)
-    P_s_dot_P_s_P = scratch("P_s_dot_P_s_P", (B, 2 * H), dtype)
+    P_s_and_dot = scratch("P_s_and_dot", (B, 2 * H), dtype)
     dot_P_s_s = scratch("dot_P_s_s", (B, H), dtype)
-    R_h_dot_R_h_R = scratch("R_h_dot_R_h_R", (B, 2 * H), dtype)
+    R_h_and_dot = scratch("R_h_and_dot", (B, 2 * H), dtype)
     dot_R_h_h_prev = scratch("dot_R_h_h_prev", (B, H), dtype)
     y = np.empty((T, B, H + S), dtype)
     dot_y = np.empty((T, B, H + S), dtype)
@@ -553,44 +553,44 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_s_rows[0] = dot_state["s"]
     jvp_before = kernel(
-        "jvp_before", parts, dot_BA_x_x, dot_B_x,
+        "jvp_before", BA_x_and_dot, dot_BA_x_x, dot_B_x,
     )
     jvp_before2 = kernel(
-        "jvp_before2", parts, dot_BA_x_x, dot_A_x,
+        "jvp_before2", BA_x_and_dot, dot_BA_x_x, dot_A_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts, s_rows, dot_B_x, dot_s_rows,
+        "jvp_step", BA_x_and_dot, s_rows, dot_B_x, dot_s_rows,
     )
     jvp_step2 = kernel(
-        "jvp_step2", P_s_dot_P_s_P, dot_P_s_s, R_h_dot_R_h_R, dot_R_h_h_prev, parts, dot_A_x, h_rows,
+        "jvp_step2", P_s_and_dot, dot_P_s_s, R_h_and_dot, dot_R_h_h_prev, BA_x_and_dot, dot_A_x, h_rows,
         dot_h_rows,
     )
 
-    B_dot_B_A_dot_A[..., :S] = B_.T
-    B_dot_B_A_dot_A[..., S:2 * S] = dot_B.T
-    B_dot_B_A_dot_A[..., 2 * S:2 * S + H] = A.T
-    B_dot_B_A_dot_A[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
-    BA[..., :S] = B_dot_B_A_dot_A[..., :S]
-    BA[..., S:S + H] = B_dot_B_A_dot_A[..., 2 * S:2 * S + H]
-    dot_P2[..., :H] = P.T
-    dot_P2[..., H:2 * H] = dot_P.T
-    dot_R2[..., :H] = R.T
-    dot_R2[..., H:2 * H] = dot_R.T
-    P_T2[...] = P.T
-    R_T2[...] = R.T
-    product(x.reshape(-1, I), B_dot_B_A_dot_A, parts.reshape(-1, 2 * S + 2 * H))
+    BA_and_dot[..., :S] = B_.T
+    BA_and_dot[..., S:2 * S] = dot_B.T
+    BA_and_dot[..., 2 * S:2 * S + H] = A.T
+    BA_and_dot[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
+    BA[..., :S] = BA_and_dot[..., :S]
+    BA[..., S:S + H] = BA_and_dot[..., 2 * S:2 * S + H]
+    P_and_dot[..., :H] = P.T
+    P_and_dot[..., H:2 * H] = dot_P.T
+    R_and_dot[..., :H] = R.T
+    R_and_dot[..., H:2 * H] = dot_R.T
+    P_turned[...] = P.T
+    R_turned[...] = R.T
+    product(x.reshape(-1, I), BA_and_dot, BA_x_and_dot.reshape(-1, 2 * S + 2 * H))
     product(dot_x.reshape(-1, I), BA, dot_BA_x_x.reshape(-1, S + H))
     jvp_before()
     jvp_before2()
 
     for t in range(T):
-        product(h_rows[t], dot_R2, R_h_dot_R_h_R)
+        product(h_rows[t], R_and_dot, R_h_and_dot)
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(dot_h_rows[t], R_T2, dot_R_h_h_prev)
+        product(dot_h_rows[t], R_turned, dot_R_h_h_prev)
         jvp_step(t)
-        product(s_rows[t + 1], dot_P2, P_s_dot_P_s_P)
+        product(s_rows[t + 1], P_and_dot, P_s_and_dot)
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(dot_s_rows[t + 1], P_T2, dot_P_s_s)
+        product(dot_s_rows[t + 1], P_turned, dot_P_s_s)
         jvp_step2(t)
 
     y[..., :H] = h_rows[1:]
@@ -631,19 +631,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     s_rows = scratch("s_rows", (T + 1, B, S), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_s_rows = scratch("dot_s_rows", (T + 1, B, S), dtype)
-    B_dot_B_A_dot_A = scratch("B_dot_B_A_dot_A", (I, 2 * S + 2 * H), dtype)
+    BA_and_dot = scratch("BA_and_dot", (I, 2 * S + 2 * H), dtype)
     BA = scratch("BA", (I, S + H), dtype)
-    dot_P2 = scratch("dot_P2", (S, 2 * H), dtype)
-    dot_R2 = scratch("dot_R2", (H, 2 * H), dtype)
-    P_T2 = scratch("P_T2", (S, H), dtype)
-    R_T2 = scratch("R_T2", (H, H), dtype)
-    parts = scratch("parts", (T, B, 2 * S + 2 * H), dtype)
+    P_and_dot = scratch("P_and_dot", (S, 2 * H), dtype)
+    R_and_dot = scratch("R_and_dot", (H, 2 * H), dtype)
+    P_turned = scratch("P_turned", (S, H), dtype)
+    R_turned = scratch("R_turned", (H, H), dtype)
+    BA_x_and_dot = scratch("BA_x_and_dot", (T, B, 2 * S + 2 * H), dtype)
     dot_BA_x_x = scratch("dot_BA_x_x", (T, B, S + H), dtype)
     dot_B_x = scratch("dot_B_x", (T, B, S), dtype)
     dot_A_x = scratch("dot_A_x", (T, B, H), dtype)
-    P_s_dot_P_s_P = scratch("P_s_dot_P_s_P", (B, 2 * H), dtype)
+    P_s_and_dot = scratch("P_s_and_dot", (B, 2 * H), dtype)
     dot_P_s_s = scratch("dot_P_s_s", (B, H), dtype)
-    R_h_dot_R_h_R = scratch("R_h_dot_R_h_R", (B, 2 * H), dtype)
+    R_h_and_dot = scratch("R_h_and_dot", (B, 2 * H), dtype)
     dot_R_h_h_prev = scratch("dot_R_h_h_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -651,63 +651,63 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_s_rows[0] = dot_state["s"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts, dot_BA_x_x, dot_B_x,
+        "hvp_forward_before", BA_x_and_dot, dot_BA_x_x, dot_B_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", parts, dot_BA_x_x, dot_A_x,
+        "hvp_forward_before2", BA_x_and_dot, dot_BA_x_x, dot_A_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts, s_rows, dot_B_x, dot_s_rows,
+        "hvp_forward_step", BA_x_and_dot, s_rows, dot_B_x, dot_s_rows,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", P_s_dot_P_s_P, dot_P_s_s, R_h_dot_R_h_R, dot_R_h_h_prev, parts, dot_A_x,
+        "hvp_forward_step2", P_s_and_dot, dot_P_s_s, R_h_and_dot, dot_R_h_h_prev, BA_x_and_dot, dot_A_x,
         dot_h_pre, h_rows, dot_h_rows,
     )
 
-    B_dot_B_A_dot_A[..., :S] = B_.T
-    B_dot_B_A_dot_A[..., S:2 * S] = dot_B.T
-    B_dot_B_A_dot_A[..., 2 * S:2 * S + H] = A.T
-    B_dot_B_A_dot_A[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
-    BA[..., :S] = B_dot_B_A_dot_A[..., :S]
-    BA[..., S:S + H] = B_dot_B_A_dot_A[..., 2 * S:2 * S + H]
-    dot_P2[..., :H] = P.T
-    dot_P2[..., H:2 * H] = dot_P.T
-    dot_R2[..., :H] = R.T
-    dot_R2[..., H:2 * H] = dot_R.T
-    P_T2[...] = P.T
-    R_T2[...] = R.T
-    product(x.reshape(-1, I), B_dot_B_A_dot_A, parts.reshape(-1, 2 * S + 2 * H))
+    BA_and_dot[..., :S] = B_.T
+    BA_and_dot[..., S:2 * S] = dot_B.T
+    BA_and_dot[..., 2 * S:2 * S + H] = A.T
+    BA_and_dot[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
+    BA[..., :S] = BA_and_dot[..., :S]
+    BA[..., S:S + H] = BA_and_dot[..., 2 * S:2 * S + H]
+    P_and_dot[..., :H] = P.T
+    P_and_dot[..., H:2 * H] = dot_P.T
+    R_and_dot[..., :H] = R.T
+    R_and_dot[..., H:2 * H] = dot_R.T
+    P_turned[...] = P.T
+    R_turned[...] = R.T
+    product(x.reshape(-1, I), BA_and_dot, BA_x_and_dot.reshape(-1, 2 * S + 2 * H))
     product(dot_x.reshape(-1, I), BA, dot_BA_x_x.reshape(-1, S + H))
     hvp_forward_before()
     hvp_forward_before2()
 
     for t in range(T):
-        product(h_rows[t], dot_R2, R_h_dot_R_h_R)
+        product(h_rows[t], R_and_dot, R_h_and_dot)
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(dot_h_rows[t], R_T2, dot_R_h_h_prev)
+        product(dot_h_rows[t], R_turned, dot_R_h_h_prev)
         hvp_forward_step(t)
-        product(s_rows[t + 1], dot_P2, P_s_dot_P_s_P)
+        product(s_rows[t + 1], P_and_dot, P_s_and_dot)
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(dot_s_rows[t + 1], P_T2, dot_P_s_s)
+        product(dot_s_rows[t + 1], P_turned, dot_P_s_s)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["y"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_s_prev_rows = scratch("d_s_prev_rows", (2, B, S), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_s_prev_rows = scratch("d_dot_s_prev_rows", (2, B, S), dtype)
-    dot_A2 = scratch("dot_A2", (2 * H, I), dtype)
-    dot_P22 = scratch("dot_P22", (2 * H, S), dtype)
-    dot_R22 = scratch("dot_R22", (2 * H, H), dtype)
-    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
+    A_and_dot = scratch("A_and_dot", (2 * H, I), dtype)
+    P_and_dot_T = scratch("P_and_dot_T", (2 * H, S), dtype)
+    R_and_dot_T = scratch("R_and_dot_T", (2 * H, H), dtype)
+    d_h_pre_and_dot = scratch("d_h_pre_and_dot", (T, B, 2 * H), dtype)
     d_dot_s_dot_P_s_s = scratch("d_dot_s_dot_P_s_s", (B, S), dtype)
     d_dot_s = scratch("d_dot_s", (T, B, S), dtype)
-    d_s_P_s_dot_P_s_P = scratch("d_s_P_s_dot_P_s_P", (B, S), dtype)
+    d_s_P_s_and_dot = scratch("d_s_P_s_and_dot", (B, S), dtype)
     d_s = scratch("d_s", (T, B, S), dtype)
     d_dot_B_x = scratch("d_dot_B_x", (T, B, S), dtype)
     d_B_x = scratch("d_B_x", (T, B, S), dtype)
     d_x_B_x = scratch("d_x_B_x", (T, B, I), dtype)
     d_x_dot_B_x_B = scratch("d_x_dot_B_x_B", (T, B, I), dtype)
-    d_x_A_x_dot_A_x_A = scratch("d_x_A_x_dot_A_x_A", (T, B, I), dtype)
+    d_x_A_x_and_dot = scratch("d_x_A_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_B_B_x = scratch("d_B_B_x", (S, I), dtype)
     d_B_dot_B_x_x = scratch("d_B_dot_B_x_x", (S, I), dtype)
@@ -726,17 +726,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_s_prev_rows[T % 2] = dstate["s"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
+        "hvp_backward_step", d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_s_prev_rows, d_dot_s_dot_P_s_s, dy, d_s_P_s_dot_P_s_P, d_s_prev_rows,
+        "hvp_backward_step2", d_dot_s_prev_rows, d_dot_s_dot_P_s_s, dy, d_s_P_s_and_dot, d_s_prev_rows,
         d_dot_s, d_s,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_s, d_s, d_dot_B_x, d_B_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_A_x_dot_A_x_A, d_x_B_x, d_x_dot_B_x_B, d_x,
+        "hvp_backward_after2", d_x_A_x_and_dot, d_x_B_x, d_x_dot_B_x_B, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_B_B_x, d_B_dot_B_x_x, d_B,
@@ -751,38 +751,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_R_R_h, d_R_dot_R_h_h_prev, d_R,
     )
 
-    dot_A2[:H] = A
-    dot_A2[H:2 * H] = dot_A
-    dot_P22[:H] = P
-    dot_P22[H:2 * H] = dot_P
-    dot_R22[:H] = R
-    dot_R22[H:2 * H] = dot_R
+    A_and_dot[:H] = A
+    A_and_dot[H:2 * H] = dot_A
+    P_and_dot_T[:H] = P
+    P_and_dot_T[H:2 * H] = dot_P
+    R_and_dot_T[:H] = R
+    R_and_dot_T[H:2 * H] = dot_R
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_dot_h_pre2[t][:, H:2 * H], P, d_dot_s_dot_P_s_s)
+        product(d_h_pre_and_dot[t][:, H:2 * H], P, d_dot_s_dot_P_s_s)
         # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
-        product(d_dot_h_pre2[t], dot_P22, d_s_P_s_dot_P_s_P)
-        product(d_dot_h_pre2[t], dot_R22, d_h_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t], P_and_dot_T, d_s_P_s_and_dot)
+        product(d_h_pre_and_dot[t], R_and_dot_T, d_h_prev_rows[t % 2])
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_dot_h_pre2[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
+        product(d_h_pre_and_dot[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
         hvp_backward_step2(t)
 
-    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_A2, d_x_A_x_dot_A_x_A.reshape(-1, I))
+    product(d_h_pre_and_dot.reshape(-1, 2 * H), A_and_dot, d_x_A_x_and_dot.reshape(-1, I))
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_s_rows[1:].reshape(-1, S), d_P_dot_P_s_s)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_s_rows[1:].reshape(-1, S), d_P_dot_P_s_s)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
+    product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
     product(
-        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_dot_R_h_h_prev,
     )

@@ -253,7 +253,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
@@ -262,7 +262,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(p_rows_at[iT * B + iB]),
             u);
-        u2_at[iT * B + iB] = storage_t(u);
+        u_steps_at[iT * B + iB] = storage_t(u);
     }
 }
 
@@ -278,7 +278,7 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ r_h2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ r_h_steps_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -289,7 +289,7 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             r_h);
-        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        r_h_steps_at[(iT * B + iB) * H + iH] = storage_t(r_h);
     }
 }
 
@@ -311,7 +311,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
 {
     const int64 B = sizes[1];
     storage_t* __restrict__ d_p_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[4]);
@@ -321,7 +321,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
         compute_t d_q_pre, d_p_prev;
         backward_step_point(
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
             d_q_pre, d_p_prev);
@@ -354,7 +354,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
@@ -371,7 +371,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(w_p_at[iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -428,7 +428,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -442,7 +442,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -609,30 +609,30 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_rzn_x2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ U_rz_h2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ U_rz_h_steps_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ r_h2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ r_h_steps_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t p_prev = compute_t(p_rows_at[iT * B + iB]);
         // through u = where(p[t-1] >= 0.5, 1, 0)
         const compute_t u = choose(compute_t((p_prev) >= (compute_t(0.5))), 1, 0);
-        u2_at[iT * B + iB] = storage_t(u);
+        u_steps_at[iT * B + iB] = storage_t(u);
         double w_p_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_r_x = compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]);
-            const compute_t U_r_h = compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + iH]);
+            const compute_t W_r_x = compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + iH]);
+            const compute_t U_r_h = compute_t(U_rz_h_steps_at[(iT * B + iB) * (2 * H) + iH]);
             const compute_t b_r = compute_t(b_r_at[iH]);
-            const compute_t W_z_x = compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]);
-            const compute_t U_z_h = compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + H + iH]);
+            const compute_t W_z_x = compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + H + iH]);
+            const compute_t U_z_h = compute_t(U_rz_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]);
             const compute_t b_z = compute_t(b_z_at[iH]);
             const compute_t h_prev = compute_t(h_rows_at[(iT * B + iB) * H + iH]);
             const compute_t w_p = compute_t(w_p_at[iH]);
@@ -645,9 +645,9 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
             const compute_t z = sigmoid(z_pre);
             // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             const compute_t r_h = h_prev * r;
-            r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-            z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-            r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+            r_at[(iT * B + iB) * H + iH] = storage_t(r);
+            z_steps_at[(iT * B + iB) * H + iH] = storage_t(z);
+            r_h_steps_at[(iT * B + iB) * H + iH] = storage_t(r_h);
             // through q = sigmoid(dot(w_p, h) + b_p)
             w_p_h_total += w_p * h;
         }
@@ -657,7 +657,7 @@ extern "C" void states_backward_before_rows(int64, const int64* sizes, void* con
         // through q = sigmoid(dot(w_p, h) + b_p)
         const compute_t q_pre = b_p + w_p_h;
         const compute_t q = sigmoid(q_pre);
-        q2_at[iT * B + iB] = storage_t(q);
+        q_at[iT * B + iB] = storage_t(q);
     }
 }
 
@@ -672,10 +672,10 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_rzn_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -683,11 +683,11 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t n_;
         states_backward_before_point(
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_n_r_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_n_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -709,8 +709,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
 {
     const int64 B = sizes[1];
     storage_t* __restrict__ d_p_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[4]);
     #pragma GCC ivdep
@@ -719,8 +719,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
         compute_t d_q_pre, d_p_prev;
         states_backward_step_point(
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u2_at[t * B + iB]),
-            compute_t(q2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
+            compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
             d_q_pre, d_p_prev);
         d_q_pre_at[t * B + iB] = storage_t(d_q_pre);
@@ -752,9 +752,9 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[9]);
@@ -769,9 +769,9 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(w_p_at[iH]),
-            compute_t(u2_at[t * B + iB]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(u_steps_at[t * B + iB]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_s, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
@@ -794,7 +794,7 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -804,7 +804,7 @@ extern "C" void states_backward_step3(const int64 t, const int64* sizes, void* c
         states_backward_step3_point(
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
@@ -822,11 +822,11 @@ extern "C" void states_backward_step4(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_rz_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ z_steps_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -836,11 +836,11 @@ extern "C" void states_backward_step4(const int64 t, const int64* sizes, void* c
         states_backward_step4_point(
             compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -1141,7 +1141,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
@@ -1153,11 +1153,11 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -1217,9 +1217,9 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_rz_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -1230,24 +1230,24 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_r_h2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ r_h_and_dot_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step2_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1256,15 +1256,15 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
-        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_and_dot_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
@@ -1289,7 +1289,7 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         double dot_w_p_h_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t W_n_x = compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
             const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
@@ -1367,7 +1367,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
@@ -1379,11 +1379,11 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -1443,9 +1443,9 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_rz_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -1459,24 +1459,24 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_r_h2_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ r_h_and_dot_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step2_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1488,15 +1488,15 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
-        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_and_dot_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
@@ -1526,7 +1526,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         double dot_w_p_h_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t W_n_x = compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
             const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
@@ -1600,7 +1600,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
@@ -1609,7 +1609,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
         hvp_backward_before_point(
             compute_t(p_rows_at[iT * B + iB]),
             u);
-        u2_at[iT * B + iB] = storage_t(u);
+        u_steps_at[iT * B + iB] = storage_t(u);
     }
 }
 
@@ -1631,7 +1631,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_r_h_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1646,7 +1646,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             dot_r, r_h, dot_r_h);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
         r_h_at[(iT * B + iB) * H + iH] = storage_t(r_h);
         dot_r_h_at[(iT * B + iB) * H + iH] = storage_t(dot_r_h);
     }
@@ -1679,7 +1679,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
 {
     const int64 B = sizes[1];
     storage_t* __restrict__ d_dot_p_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[4]);
@@ -1692,7 +1692,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
         compute_t d_dot_q_pre, d_q_pre, d_p_prev, d_dot_p_prev;
         hvp_backward_step_point(
             compute_t(d_dot_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
             compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
@@ -1745,7 +1745,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_w_p_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[10]);
@@ -1758,8 +1758,8 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_n_pre_and_dot_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_rz_pre_and_dot_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1773,7 +1773,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(dot_w_p_at[iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
@@ -1787,10 +1787,10 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_dot_s_at[iB * H + iH] = storage_t(d_dot_s);
         d_s_at[iB * H + iH] = storage_t(d_s);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1816,7 +1816,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_rz_pre_and_dot_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1830,21 +1830,21 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void hvp_backward_step4_point(
-    const compute_t d_h_prev_parts, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
-    const compute_t dot_r, const compute_t d_s, const compute_t z, const compute_t d_dot_s,
-    const compute_t dot_z, const compute_t d_h, const compute_t u,
+    const compute_t d_h_prev_U_rz_h_and_dot, const compute_t d_r_h, const compute_t r,
+    const compute_t d_dot_r_h, const compute_t dot_r, const compute_t d_s, const compute_t z,
+    const compute_t d_dot_s, const compute_t dot_z, const compute_t d_h, const compute_t u,
     const compute_t d_dot_h_prev_dot_U_r_h_h_prev, const compute_t d_dot_h_prev_dot_U_z_h_h_prev,
     const compute_t d_dot_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - u;
     const compute_t s2 = 1 - z;
-    d_h_prev = d_h_prev_parts + d_r_h * r + d_dot_r_h * dot_r + d_s * s2 - d_dot_s * dot_z + d_h * s1;
+    d_h_prev = d_h_prev_U_rz_h_and_dot + d_r_h * r + d_dot_r_h * dot_r + d_s * s2 - d_dot_s * dot_z + d_h * s1;
     d_dot_h_prev = r * d_dot_r_h + d_dot_s * s2 + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev +
         d_dot_h * s1;
 }
@@ -1852,17 +1852,17 @@ inline_point void hvp_backward_step4_point(
 extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_rz_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_r_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ u2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ u_steps_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[13]);
@@ -1874,17 +1874,17 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step4_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rz_h_and_dot_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_at[iB * H + iH]),
-            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_s_at[iB * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -1949,16 +1949,16 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+    const compute_t d_x_W_n_x_and_dot, const compute_t d_x_W_rz_x_and_dot, compute_t& d_x)
 {
-    d_x = d_x_parts2 + d_x_parts;
+    d_x = d_x_W_n_x_and_dot + d_x_W_rz_x_and_dot;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_n_x_and_dot_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_rz_x_and_dot_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1967,8 +1967,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_n_x_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_rz_x_and_dot_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -2039,20 +2039,20 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_n_at = static_cast<storage_t*>(at[8]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_r, d_U_z, d_U_n;
         hvp_backward_finish2_point(
-            compute_t(d_U_r_U_r_h_at[iH * H + iH2]),
-            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_z_U_z_h_at[iH * H + iH2]),
-            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_n_U_n_r_h_at[iH * H + iH2]),
-            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + iH2]),
+            compute_t(d_U_r_U_r_h_at[iH * H + jH]),
+            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_z_U_z_h_at[iH * H + jH]),
+            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_n_U_n_r_h_at[iH * H + jH]),
+            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + jH]),
             d_U_r, d_U_z, d_U_n);
-        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
-        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
-        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+        d_U_r_at[iH * H + jH] = storage_t(d_U_r);
+        d_U_z_at[iH * H + jH] = storage_t(d_U_z);
+        d_U_n_at[iH * H + jH] = storage_t(d_U_n);
     }
 }
 

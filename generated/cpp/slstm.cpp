@@ -278,7 +278,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_z_pre_to_R_f_h_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -303,10 +303,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -504,20 +504,20 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_zoif_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_zoif_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zoif_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zoif_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ log_f_softplus2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[13]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -525,28 +525,28 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t z, o, log_i, log_f_softplus, m_pre, i, f;
         states_backward_before_point(
-            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_zoif_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(R_zoif_h_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_zoif_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zoif_h_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_o_at[iH]),
-            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(m_rows_at[(iT * B + iB) * H + iH]),
             compute_t(m_rows_at[((iT + 1) * B + iB) * H + iH]),
             z, o, log_i, log_f_softplus, m_pre, i, f);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        log_i2_at[(iT * B + iB) * H + iH] = storage_t(log_i);
-        log_f_softplus2_at[(iT * B + iB) * H + iH] = storage_t(log_f_softplus);
-        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        log_i_at[(iT * B + iB) * H + iH] = storage_t(log_i);
+        log_f_softplus_at[(iT * B + iB) * H + iH] = storage_t(log_f_softplus);
+        m_pre_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
     }
 }
 
@@ -599,19 +599,19 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ o2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ z2_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ i2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ log_i2_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ m_pre2_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ log_f_softplus2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_z_pre_to_R_f_h_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -621,25 +621,25 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(n_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(n_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(log_i2_at[(t * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
-            compute_t(log_f_softplus2_at[(t * B + iB) * H + iH]),
+            compute_t(log_i_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre_at[(t * B + iB) * H + iH]),
+            compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -916,7 +916,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zoif_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zoif_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[3]);
@@ -929,13 +929,13 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1018,9 +1018,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zoif_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_R_zoif_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_zoif_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -1047,31 +1047,31 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t m, dot_m, c, dot_c, n_, dot_n, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -1116,7 +1116,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zoif_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_zoif_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[3]);
@@ -1129,13 +1129,13 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1221,9 +1221,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zoif_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_R_zoif_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_zoif_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -1263,31 +1263,31 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_z_pre, z, dot_o_pre, o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m, dot_i_pre, i,
             dot_f_pre, f, c, dot_c, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -1348,10 +1348,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1368,10 +1368,10 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
             compute_t(f_at[(iT * B + iB) * H + iH]),
             dot_z, dot_o, dot_i, dot_f);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
-        dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
     }
 }
 
@@ -1472,7 +1472,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_o2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[11]);
@@ -1481,7 +1481,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_z2_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[19]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[20]);
@@ -1491,11 +1491,11 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ dot_i2_at = static_cast<storage_t*>(at[27]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[28]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[28]);
     storage_t* __restrict__ d_dot_log_f_pre_at = static_cast<storage_t*>(at[29]);
     storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_z_pre_to_R_f_h_and_dot_at = static_cast<storage_t*>(at[31]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1511,7 +1511,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(n_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_o2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_n_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1524,7 +1524,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1534,20 +1534,20 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_log_f_pre, d_log_f_pre, d_dot_R_f_h, d_R_f_h, d_dot_log_i, d_log_i, d_dot_o_pre, d_o_pre,
             d_dot_z_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev);
         d_dot_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_log_f_pre);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
-        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
-        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
-        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
-        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -1620,15 +1620,16 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t d_x_W_f_x, const compute_t d_x_dot_W_f_x_W_f, compute_t& d_x)
+    const compute_t d_x_W_zoi_x_and_dot, const compute_t d_x_W_f_x, const compute_t d_x_dot_W_f_x_W_f,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_f_x + d_x_dot_W_f_x_W_f;
+    d_x = d_x_W_zoi_x_and_dot + d_x_W_f_x + d_x_dot_W_f_x_W_f;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_zoi_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_f_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -1639,7 +1640,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_zoi_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_f_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_f_x_W_f_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -1726,23 +1727,23 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_R_f_at = static_cast<storage_t*>(at[11]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_R_z, d_R_o, d_R_i, d_R_f;
         hvp_backward_finish2_point(
-            compute_t(d_R_z_R_z_h_at[iH * H + iH2]),
-            compute_t(d_R_z_dot_R_z_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_R_o_R_o_h_at[iH * H + iH2]),
-            compute_t(d_R_o_dot_R_o_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_R_i_R_i_h_at[iH * H + iH2]),
-            compute_t(d_R_i_dot_R_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_R_f_R_f_h_at[iH * H + iH2]),
-            compute_t(d_R_f_dot_R_f_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_R_z_R_z_h_at[iH * H + jH]),
+            compute_t(d_R_z_dot_R_z_h_h_prev_at[iH * H + jH]),
+            compute_t(d_R_o_R_o_h_at[iH * H + jH]),
+            compute_t(d_R_o_dot_R_o_h_h_prev_at[iH * H + jH]),
+            compute_t(d_R_i_R_i_h_at[iH * H + jH]),
+            compute_t(d_R_i_dot_R_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_R_f_R_f_h_at[iH * H + jH]),
+            compute_t(d_R_f_dot_R_f_h_h_prev_at[iH * H + jH]),
             d_R_z, d_R_o, d_R_i, d_R_f);
-        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
-        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
-        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
-        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
+        d_R_z_at[iH * H + jH] = storage_t(d_R_z);
+        d_R_o_at[iH * H + jH] = storage_t(d_R_o);
+        d_R_i_at[iH * H + jH] = storage_t(d_R_i);
+        d_R_f_at[iH * H + jH] = storage_t(d_R_f);
     }
 }
 

@@ -277,9 +277,9 @@ def backward(params, tape, dy, dstate=None):
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, H), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
     W_zoi = scratch("W_zoi", (3 * H, I), dtype)
-    R_zoif2 = scratch("R_zoif2", (4 * H, H), dtype)
+    R_zoif_T = scratch("R_zoif_T", (4 * H, H), dtype)
     d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
+    d_z_pre_to_R_f_h = scratch("d_z_pre_to_R_f_h", (T, B, 4 * H), dtype)
     d_W_f_x = scratch("d_W_f_x", (T, B, H), dtype)
     d_x_W_f_x = scratch("d_x_W_f_x", (T, B, I), dtype)
     d_x_W_zoi_x = scratch("d_x_W_zoi_x", (T, B, I), dtype)
@@ -296,7 +296,7 @@ def backward(params, tape, dy, dstate=None):
     d_m_prev_rows[T % 2] = dstate["m"]
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i,
-        d_m_prev_rows, log_i, m_pre, log_f_softplus, d_log_f_pre, d_parts,
+        d_m_prev_rows, log_i, m_pre, log_f_softplus, d_log_f_pre, d_z_pre_to_R_f_h,
     )
     backward_after = kernel(
         "backward_after", d_log_f_pre, d_W_f_x,
@@ -311,19 +311,19 @@ def backward(params, tape, dy, dstate=None):
     W_zoi[:H] = W_z
     W_zoi[H:2 * H] = W_o
     W_zoi[2 * H:3 * H] = W_i
-    R_zoif2[:H] = R_z
-    R_zoif2[H:2 * H] = R_o
-    R_zoif2[2 * H:3 * H] = R_i
-    R_zoif2[3 * H:4 * H] = R_f
+    R_zoif_T[:H] = R_z
+    R_zoif_T[H:2 * H] = R_o
+    R_zoif_T[2 * H:3 * H] = R_i
+    R_zoif_T[3 * H:4 * H] = R_f
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_parts[t], R_zoif2, d_h_prev_rows[t % 2])
+        product(d_z_pre_to_R_f_h[t], R_zoif_T, d_h_prev_rows[t % 2])
 
-    product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_zoi, d_x_W_zoi_x.reshape(-1, I))
-    product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_zoi)
-    product(d_parts.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_zoif)
-    np.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_zoi)
+    product(d_z_pre_to_R_f_h.reshape(-1, 4 * H)[:, :3 * H], W_zoi, d_x_W_zoi_x.reshape(-1, I))
+    product(d_z_pre_to_R_f_h.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_zoi)
+    product(d_z_pre_to_R_f_h.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_zoif)
+    np.sum(d_z_pre_to_R_f_h.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_zoi)
     # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
     np.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
     backward_after()
@@ -441,20 +441,20 @@ def backward_states(params, tape, cotangents, dstate):
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, H), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
-    W_zoif2 = scratch("W_zoif2", (I, 4 * H), dtype)
-    R_zoif2 = scratch("R_zoif2", (4 * H, H), dtype)
+    W_zoif = scratch("W_zoif", (I, 4 * H), dtype)
+    R_zoif_T = scratch("R_zoif_T", (4 * H, H), dtype)
     W_zoi = scratch("W_zoi", (3 * H, I), dtype)
-    W_zoif_x2 = scratch("W_zoif_x2", (T, B, 4 * H), dtype)
-    R_zoif_h2 = scratch("R_zoif_h2", (T, B, 4 * H), dtype)
-    z2 = scratch("z2", (T, B, H), dtype)
-    o2 = scratch("o2", (T, B, H), dtype)
-    log_i2 = scratch("log_i2", (T, B, H), dtype)
-    log_f_softplus2 = scratch("log_f_softplus2", (T, B, H), dtype)
-    m_pre2 = scratch("m_pre2", (T, B, H), dtype)
-    i2 = scratch("i2", (T, B, H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
+    W_zoif_x = scratch("W_zoif_x", (T, B, 4 * H), dtype)
+    R_zoif_h_steps = scratch("R_zoif_h_steps", (T, B, 4 * H), dtype)
+    z = scratch("z", (T, B, H), dtype)
+    o = scratch("o", (T, B, H), dtype)
+    log_i = scratch("log_i", (T, B, H), dtype)
+    log_f_softplus = scratch("log_f_softplus", (T, B, H), dtype)
+    m_pre = scratch("m_pre", (T, B, H), dtype)
+    i = scratch("i", (T, B, H), dtype)
+    f = scratch("f", (T, B, H), dtype)
     d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
+    d_z_pre_to_R_f_h = scratch("d_z_pre_to_R_f_h", (T, B, 4 * H), dtype)
     d_W_f_x = scratch("d_W_f_x", (T, B, H), dtype)
     d_x_W_f_x = scratch("d_x_W_f_x", (T, B, I), dtype)
     d_x_W_zoi_x = scratch("d_x_W_zoi_x", (T, B, I), dtype)
@@ -470,12 +470,12 @@ def backward_states(params, tape, cotangents, dstate):
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
     states_backward_before = kernel(
-        "states_backward_before", W_zoif_x2, R_zoif_h2, b_z, b_o, b_i, b_f, m_rows, z2, o2, log_i2,
-        log_f_softplus2, m_pre2, i2, f2,
+        "states_backward_before", W_zoif_x, R_zoif_h_steps, b_z, b_o, b_i, b_f, m_rows, z, o, log_i,
+        log_f_softplus, m_pre, i, f,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, d_n_prev_rows, o2, c_rows, n_rows, d_c_prev_rows, f2, z2,
-        i2, d_m_prev_rows, log_i2, m_pre2, log_f_softplus2, d_log_f_pre, d_parts,
+        "states_backward_step", dy, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i,
+        d_m_prev_rows, log_i, m_pre, log_f_softplus, d_log_f_pre, d_z_pre_to_R_f_h,
     )
     states_backward_after = kernel(
         "states_backward_after", d_log_f_pre, d_W_f_x,
@@ -487,29 +487,29 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_finish", d_b_f_log_f_pre, d_b_f,
     )
 
-    W_zoif2[..., :H] = W_z.T
-    W_zoif2[..., H:2 * H] = W_o.T
-    W_zoif2[..., 2 * H:3 * H] = W_i.T
-    W_zoif2[..., 3 * H:4 * H] = W_f.T
-    R_zoif2[:H] = R_z
-    R_zoif2[H:2 * H] = R_o
-    R_zoif2[2 * H:3 * H] = R_i
-    R_zoif2[3 * H:4 * H] = R_f
-    W_zoi[:H] = W_zoif2[:, :H].T
-    W_zoi[H:2 * H] = W_zoif2[:, H:2 * H].T
-    W_zoi[2 * H:3 * H] = W_zoif2[:, 2 * H:3 * H].T
-    product(x.reshape(-1, I), W_zoif2, W_zoif_x2.reshape(-1, 4 * H))
-    product(h_rows[:-1].reshape(-1, H), R_zoif2.T, R_zoif_h2.reshape(-1, 4 * H))
+    W_zoif[..., :H] = W_z.T
+    W_zoif[..., H:2 * H] = W_o.T
+    W_zoif[..., 2 * H:3 * H] = W_i.T
+    W_zoif[..., 3 * H:4 * H] = W_f.T
+    R_zoif_T[:H] = R_z
+    R_zoif_T[H:2 * H] = R_o
+    R_zoif_T[2 * H:3 * H] = R_i
+    R_zoif_T[3 * H:4 * H] = R_f
+    W_zoi[:H] = W_zoif[:, :H].T
+    W_zoi[H:2 * H] = W_zoif[:, H:2 * H].T
+    W_zoi[2 * H:3 * H] = W_zoif[:, 2 * H:3 * H].T
+    product(x.reshape(-1, I), W_zoif, W_zoif_x.reshape(-1, 4 * H))
+    product(h_rows[:-1].reshape(-1, H), R_zoif_T.T, R_zoif_h_steps.reshape(-1, 4 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_parts[t], R_zoif2, d_h_prev_rows[t % 2])
+        product(d_z_pre_to_R_f_h[t], R_zoif_T, d_h_prev_rows[t % 2])
 
-    product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_zoi, d_x_W_zoi_x.reshape(-1, I))
-    product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_zoi)
-    product(d_parts.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_zoif)
-    np.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_zoi)
+    product(d_z_pre_to_R_f_h.reshape(-1, 4 * H)[:, :3 * H], W_zoi, d_x_W_zoi_x.reshape(-1, I))
+    product(d_z_pre_to_R_f_h.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_zoi)
+    product(d_z_pre_to_R_f_h.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_zoif)
+    np.sum(d_z_pre_to_R_f_h.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_zoi)
     # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
     np.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
     states_backward_after()
@@ -745,17 +745,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
     dot_n_rows = scratch("dot_n_rows", (2, B, H), dtype)
     dot_m_rows = scratch("dot_m_rows", (2, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zoif_and_dot = scratch("W_zoif_and_dot", (I, 8 * H), dtype)
     W_zoif = scratch("W_zoif", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zoif_and_dot = scratch("R_zoif_and_dot", (H, 8 * H), dtype)
     R_zoif = scratch("R_zoif", (H, 4 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_zoif_x_and_dot = scratch("W_zoif_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_zoif_x_x = scratch("dot_W_zoif_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    R_zoif_h_and_dot = scratch("R_zoif_h_and_dot", (B, 8 * H), dtype)
     dot_R_zoif_h_h_prev = scratch("dot_R_zoif_h_h_prev", (B, 4 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -766,44 +766,44 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_n_rows[0] = dot_state["n"]
     dot_m_rows[0] = dot_state["m"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
+        "jvp_before", W_zoif_x_and_dot, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_R_zoif_h_h_prev, parts2, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x, dot_b_o,
-        b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows, n_rows,
-        dot_n_rows, h_rows, dot_h_rows,
+        "jvp_step", R_zoif_h_and_dot, dot_R_zoif_h_h_prev, W_zoif_x_and_dot, b_z, dot_W_z_x, dot_b_z, b_o,
+        dot_W_o_x, dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows,
+        dot_c_rows, n_rows, dot_n_rows, h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_o.T
-    parts[..., 3 * H:4 * H] = dot_W_o.T
-    parts[..., 4 * H:5 * H] = W_i.T
-    parts[..., 5 * H:6 * H] = dot_W_i.T
-    parts[..., 6 * H:7 * H] = W_f.T
-    parts[..., 7 * H:8 * H] = dot_W_f.T
-    W_zoif[..., :H] = parts[..., :H]
-    W_zoif[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zoif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_zoif[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = R_z.T
-    parts3[..., H:2 * H] = dot_R_z.T
-    parts3[..., 2 * H:3 * H] = R_o.T
-    parts3[..., 3 * H:4 * H] = dot_R_o.T
-    parts3[..., 4 * H:5 * H] = R_i.T
-    parts3[..., 5 * H:6 * H] = dot_R_i.T
-    parts3[..., 6 * H:7 * H] = R_f.T
-    parts3[..., 7 * H:8 * H] = dot_R_f.T
-    R_zoif[..., :H] = parts3[..., :H]
-    R_zoif[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    R_zoif[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    R_zoif[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_zoif_and_dot[..., :H] = W_z.T
+    W_zoif_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zoif_and_dot[..., 2 * H:3 * H] = W_o.T
+    W_zoif_and_dot[..., 3 * H:4 * H] = dot_W_o.T
+    W_zoif_and_dot[..., 4 * H:5 * H] = W_i.T
+    W_zoif_and_dot[..., 5 * H:6 * H] = dot_W_i.T
+    W_zoif_and_dot[..., 6 * H:7 * H] = W_f.T
+    W_zoif_and_dot[..., 7 * H:8 * H] = dot_W_f.T
+    W_zoif[..., :H] = W_zoif_and_dot[..., :H]
+    W_zoif[..., H:2 * H] = W_zoif_and_dot[..., 2 * H:3 * H]
+    W_zoif[..., 2 * H:3 * H] = W_zoif_and_dot[..., 4 * H:5 * H]
+    W_zoif[..., 3 * H:4 * H] = W_zoif_and_dot[..., 6 * H:7 * H]
+    R_zoif_and_dot[..., :H] = R_z.T
+    R_zoif_and_dot[..., H:2 * H] = dot_R_z.T
+    R_zoif_and_dot[..., 2 * H:3 * H] = R_o.T
+    R_zoif_and_dot[..., 3 * H:4 * H] = dot_R_o.T
+    R_zoif_and_dot[..., 4 * H:5 * H] = R_i.T
+    R_zoif_and_dot[..., 5 * H:6 * H] = dot_R_i.T
+    R_zoif_and_dot[..., 6 * H:7 * H] = R_f.T
+    R_zoif_and_dot[..., 7 * H:8 * H] = dot_R_f.T
+    R_zoif[..., :H] = R_zoif_and_dot[..., :H]
+    R_zoif[..., H:2 * H] = R_zoif_and_dot[..., 2 * H:3 * H]
+    R_zoif[..., 2 * H:3 * H] = R_zoif_and_dot[..., 4 * H:5 * H]
+    R_zoif[..., 3 * H:4 * H] = R_zoif_and_dot[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), W_zoif_and_dot, W_zoif_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_zoif, dot_W_zoif_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], R_zoif_and_dot, R_zoif_h_and_dot)
         product(dot_h_rows[t], R_zoif, dot_R_zoif_h_h_prev)
         jvp_step(t)
 
@@ -870,17 +870,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     dot_n_rows = scratch("dot_n_rows", (T + 1, B, H), dtype)
     dot_m_rows = scratch("dot_m_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zoif_and_dot = scratch("W_zoif_and_dot", (I, 8 * H), dtype)
     W_zoif = scratch("W_zoif", (I, 4 * H), dtype)
-    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zoif_and_dot = scratch("R_zoif_and_dot", (H, 8 * H), dtype)
     R_zoif = scratch("R_zoif", (H, 4 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    W_zoif_x_and_dot = scratch("W_zoif_x_and_dot", (T, B, 8 * H), dtype)
     dot_W_zoif_x_x = scratch("dot_W_zoif_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    R_zoif_h_and_dot = scratch("R_zoif_h_and_dot", (B, 8 * H), dtype)
     dot_R_zoif_h_h_prev = scratch("dot_R_zoif_h_h_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
@@ -903,45 +903,45 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_n_rows[0] = dot_state["n"]
     dot_m_rows[0] = dot_state["m"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
+        "hvp_forward_before", W_zoif_x_and_dot, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_R_zoif_h_h_prev, parts2, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x,
-        dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows,
-        n_rows, dot_n_rows, dot_z_pre, z, dot_o_pre, o, log_i, dot_log_f_pre, log_f_softplus, m_pre,
-        dot_i_pre, i, dot_f_pre, f, h_rows, dot_h_rows,
+        "hvp_forward_step", R_zoif_h_and_dot, dot_R_zoif_h_h_prev, W_zoif_x_and_dot, b_z, dot_W_z_x,
+        dot_b_z, b_o, dot_W_o_x, dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows,
+        dot_m_rows, c_rows, dot_c_rows, n_rows, dot_n_rows, dot_z_pre, z, dot_o_pre, o, log_i,
+        dot_log_f_pre, log_f_softplus, m_pre, dot_i_pre, i, dot_f_pre, f, h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_z.T
-    parts[..., H:2 * H] = dot_W_z.T
-    parts[..., 2 * H:3 * H] = W_o.T
-    parts[..., 3 * H:4 * H] = dot_W_o.T
-    parts[..., 4 * H:5 * H] = W_i.T
-    parts[..., 5 * H:6 * H] = dot_W_i.T
-    parts[..., 6 * H:7 * H] = W_f.T
-    parts[..., 7 * H:8 * H] = dot_W_f.T
-    W_zoif[..., :H] = parts[..., :H]
-    W_zoif[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_zoif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    W_zoif[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-    parts3[..., :H] = R_z.T
-    parts3[..., H:2 * H] = dot_R_z.T
-    parts3[..., 2 * H:3 * H] = R_o.T
-    parts3[..., 3 * H:4 * H] = dot_R_o.T
-    parts3[..., 4 * H:5 * H] = R_i.T
-    parts3[..., 5 * H:6 * H] = dot_R_i.T
-    parts3[..., 6 * H:7 * H] = R_f.T
-    parts3[..., 7 * H:8 * H] = dot_R_f.T
-    R_zoif[..., :H] = parts3[..., :H]
-    R_zoif[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    R_zoif[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-    R_zoif[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    W_zoif_and_dot[..., :H] = W_z.T
+    W_zoif_and_dot[..., H:2 * H] = dot_W_z.T
+    W_zoif_and_dot[..., 2 * H:3 * H] = W_o.T
+    W_zoif_and_dot[..., 3 * H:4 * H] = dot_W_o.T
+    W_zoif_and_dot[..., 4 * H:5 * H] = W_i.T
+    W_zoif_and_dot[..., 5 * H:6 * H] = dot_W_i.T
+    W_zoif_and_dot[..., 6 * H:7 * H] = W_f.T
+    W_zoif_and_dot[..., 7 * H:8 * H] = dot_W_f.T
+    W_zoif[..., :H] = W_zoif_and_dot[..., :H]
+    W_zoif[..., H:2 * H] = W_zoif_and_dot[..., 2 * H:3 * H]
+    W_zoif[..., 2 * H:3 * H] = W_zoif_and_dot[..., 4 * H:5 * H]
+    W_zoif[..., 3 * H:4 * H] = W_zoif_and_dot[..., 6 * H:7 * H]
+    R_zoif_and_dot[..., :H] = R_z.T
+    R_zoif_and_dot[..., H:2 * H] = dot_R_z.T
+    R_zoif_and_dot[..., 2 * H:3 * H] = R_o.T
+    R_zoif_and_dot[..., 3 * H:4 * H] = dot_R_o.T
+    R_zoif_and_dot[..., 4 * H:5 * H] = R_i.T
+    R_zoif_and_dot[..., 5 * H:6 * H] = dot_R_i.T
+    R_zoif_and_dot[..., 6 * H:7 * H] = R_f.T
+    R_zoif_and_dot[..., 7 * H:8 * H] = dot_R_f.T
+    R_zoif[..., :H] = R_zoif_and_dot[..., :H]
+    R_zoif[..., H:2 * H] = R_zoif_and_dot[..., 2 * H:3 * H]
+    R_zoif[..., 2 * H:3 * H] = R_zoif_and_dot[..., 4 * H:5 * H]
+    R_zoif[..., 3 * H:4 * H] = R_zoif_and_dot[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), W_zoif_and_dot, W_zoif_x_and_dot.reshape(-1, 8 * H))
     product(dot_x.reshape(-1, I), W_zoif, dot_W_zoif_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], R_zoif_and_dot, R_zoif_h_and_dot)
         product(dot_h_rows[t], R_zoif, dot_R_zoif_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
@@ -953,15 +953,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, H), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (6 * H, I), dtype)
-    parts32 = scratch("parts32", (8 * H, H), dtype)
-    dot_z2 = scratch("dot_z2", (T, B, H), dtype)
-    dot_o2 = scratch("dot_o2", (T, B, H), dtype)
-    dot_i2 = scratch("dot_i2", (T, B, H), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    W_zoi_and_dot = scratch("W_zoi_and_dot", (6 * H, I), dtype)
+    R_zoif_and_dot_T = scratch("R_zoif_and_dot_T", (8 * H, H), dtype)
+    dot_z = scratch("dot_z", (T, B, H), dtype)
+    dot_o = scratch("dot_o", (T, B, H), dtype)
+    dot_i = scratch("dot_i", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
     d_dot_log_f_pre = scratch("d_dot_log_f_pre", (T, B, H), dtype)
     d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
-    d_parts = scratch("d_parts", (T, B, 8 * H), dtype)
+    d_z_pre_to_R_f_h_and_dot = scratch("d_z_pre_to_R_f_h_and_dot", (T, B, 8 * H), dtype)
     d_dot_h_prev_dot_R_z_h_h_prev = scratch("d_dot_h_prev_dot_R_z_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_R_o_h_h_prev = scratch("d_dot_h_prev_dot_R_o_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_R_i_h_h_prev = scratch("d_dot_h_prev_dot_R_i_h_h_prev", (B, H), dtype)
@@ -970,7 +970,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W_f_x = scratch("d_W_f_x", (T, B, H), dtype)
     d_x_W_f_x = scratch("d_x_W_f_x", (T, B, I), dtype)
     d_x_dot_W_f_x_W_f = scratch("d_x_dot_W_f_x_W_f", (T, B, I), dtype)
-    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_W_zoi_x_and_dot = scratch("d_x_W_zoi_x_and_dot", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
     d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
@@ -1010,14 +1010,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_n_prev_rows[T % 2] = dstate["n"]
     d_dot_m_prev_rows[T % 2] = dstate["m"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_z_pre, z, dot_o_pre, o, dot_i_pre, i, dot_f_pre, f, dot_z2, dot_o2,
-        dot_i2, dot_f2,
+        "hvp_backward_before", dot_z_pre, z, dot_o_pre, o, dot_i_pre, i, dot_f_pre, f, dot_z, dot_o, dot_i,
+        dot_f,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, d_dot_n_prev_rows, o, c_rows, n_rows, d_n_prev_rows,
-        d_h_prev_rows, dot_o2, dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z,
-        dot_i_pre, dot_z2, i, d_dot_m_prev_rows, d_m_prev_rows, log_i, m_pre, dot_log_f_pre, log_f_softplus,
-        dot_o_pre, dot_z_pre, dot_i2, dot_f2, d_dot_log_f_pre, d_log_f_pre, d_parts,
+        d_h_prev_rows, dot_o, dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z,
+        dot_i_pre, dot_z, i, d_dot_m_prev_rows, d_m_prev_rows, log_i, m_pre, dot_log_f_pre, log_f_softplus,
+        dot_o_pre, dot_z_pre, dot_i, dot_f, d_dot_log_f_pre, d_log_f_pre, d_z_pre_to_R_f_h_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_dot_h_prev_dot_R_z_h_h_prev, d_dot_h_prev_dot_R_o_h_h_prev,
@@ -1027,7 +1027,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after", d_dot_log_f_pre, d_log_f_pre, d_dot_W_f_x, d_W_f_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_parts, d_x_W_f_x, d_x_dot_W_f_x_W_f, d_x,
+        "hvp_backward_after2", d_x_W_zoi_x_and_dot, d_x_W_f_x, d_x_dot_W_f_x_W_f, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_W_i_W_i_x,
@@ -1041,83 +1041,111 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_b_f_log_f_pre, d_b_f,
     )
 
-    parts5[:H] = W_z
-    parts5[H:2 * H] = dot_W_z
-    parts5[2 * H:3 * H] = W_o
-    parts5[3 * H:4 * H] = dot_W_o
-    parts5[4 * H:5 * H] = W_i
-    parts5[5 * H:6 * H] = dot_W_i
-    parts32[:H] = R_z
-    parts32[H:2 * H] = dot_R_z
-    parts32[2 * H:3 * H] = R_o
-    parts32[3 * H:4 * H] = dot_R_o
-    parts32[4 * H:5 * H] = R_i
-    parts32[5 * H:6 * H] = dot_R_i
-    parts32[6 * H:7 * H] = R_f
-    parts32[7 * H:8 * H] = dot_R_f
+    W_zoi_and_dot[:H] = W_z
+    W_zoi_and_dot[H:2 * H] = dot_W_z
+    W_zoi_and_dot[2 * H:3 * H] = W_o
+    W_zoi_and_dot[3 * H:4 * H] = dot_W_o
+    W_zoi_and_dot[4 * H:5 * H] = W_i
+    W_zoi_and_dot[5 * H:6 * H] = dot_W_i
+    R_zoif_and_dot_T[:H] = R_z
+    R_zoif_and_dot_T[H:2 * H] = dot_R_z
+    R_zoif_and_dot_T[2 * H:3 * H] = R_o
+    R_zoif_and_dot_T[3 * H:4 * H] = dot_R_o
+    R_zoif_and_dot_T[4 * H:5 * H] = R_i
+    R_zoif_and_dot_T[5 * H:6 * H] = dot_R_i
+    R_zoif_and_dot_T[6 * H:7 * H] = R_f
+    R_zoif_and_dot_T[7 * H:8 * H] = dot_R_f
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_parts[t], parts32, d_h_prev_rows[t % 2])
+        product(d_z_pre_to_R_f_h_and_dot[t], R_zoif_and_dot_T, d_h_prev_rows[t % 2])
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        product(d_parts[t][:, H:2 * H], R_z, d_dot_h_prev_dot_R_z_h_h_prev)
+        product(d_z_pre_to_R_f_h_and_dot[t][:, H:2 * H], R_z, d_dot_h_prev_dot_R_z_h_h_prev)
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        product(d_parts[t][:, 3 * H:4 * H], R_o, d_dot_h_prev_dot_R_o_h_h_prev)
+        product(d_z_pre_to_R_f_h_and_dot[t][:, 3 * H:4 * H], R_o, d_dot_h_prev_dot_R_o_h_h_prev)
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        product(d_parts[t][:, 5 * H:6 * H], R_i, d_dot_h_prev_dot_R_i_h_h_prev)
+        product(d_z_pre_to_R_f_h_and_dot[t][:, 5 * H:6 * H], R_i, d_dot_h_prev_dot_R_i_h_h_prev)
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        product(d_parts[t][:, 7 * H:8 * H], R_f, d_dot_h_prev_dot_R_f_h_h_prev)
+        product(d_z_pre_to_R_f_h_and_dot[t][:, 7 * H:8 * H], R_f, d_dot_h_prev_dot_R_f_h_h_prev)
         hvp_backward_step2(t)
 
-    product(d_parts.reshape(-1, 8 * H)[:, :6 * H], parts5, d_x_parts.reshape(-1, I))
+    product(
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, :6 * H],
+        W_zoi_and_dot,
+        d_x_W_zoi_x_and_dot.reshape(-1, I),
+    )
     # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    product(d_parts.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
-    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
-    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    product(d_parts.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_z_R_z_h)
+    product(d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
     product(
-        d_parts.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_z_dot_W_z_x_x,
+    )
+    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    product(d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_z_R_z_h)
+    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
+    product(
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_z_dot_R_z_h_h_prev,
     )
     # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    np.sum(d_parts.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
     # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    product(d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_R_o_R_o_h)
+    product(d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
     product(
-        d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_o_dot_W_o_x_x,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    product(
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_R_o_R_o_h,
+    )
+    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    product(
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_o_dot_R_o_h_h_prev,
     )
     # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    np.sum(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_o)
+    np.sum(d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_o)
     # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
-    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    product(d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
-    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_R_i_R_i_h)
+    product(d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through log_i = W_i @ x + R_i @ h[t-1] + b_i
     product(
-        d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_i_dot_W_i_x_x,
+    )
+    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    product(
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_R_i_R_i_h,
+    )
+    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    product(
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_i_dot_R_i_h_h_prev,
     )
     # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    np.sum(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_i)
-    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-    product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_R_f_R_f_h)
+    np.sum(d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_i)
     # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
     product(
-        d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+        h_rows[:-1].reshape(-1, H),
+        d_R_f_R_f_h,
+    )
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(
+        d_z_pre_to_R_f_h_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_f_dot_R_f_h_h_prev,
     )

@@ -478,7 +478,7 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_fr_x2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fr_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
@@ -486,8 +486,8 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -496,19 +496,19 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t f, r, d_r_pre;
         states_backward_before_point(
-            compute_t(W_fr_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_fr_x_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(v_f_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_fr_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_fr_x_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(b_r_at[iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(x_at[(iT * B + iB) * H + iH]),
             f, r, d_r_pre);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
         d_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_r_pre);
     }
 }
@@ -531,10 +531,10 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_fr_x2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_fr_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[8]);
@@ -552,10 +552,10 @@ extern "C" void states_backward_sequence(int64, const int64* sizes, void* const*
         states_backward_sequence_point(
             d_c_next,
             compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(W_fr_x2_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(W_fr_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             v_f,
             compute_t(d_r_pre_at[(t * B + iB) * H + iH]),
             v_r,
@@ -615,7 +615,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ f2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -625,7 +625,7 @@ extern "C" void states_backward_after(int64, const int64* sizes, void* const* at
         compute_t d_W_x;
         states_backward_after_point(
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(f2_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
             d_W_x);
         d_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_x);
     }
@@ -645,7 +645,7 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_W_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ r2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -658,7 +658,7 @@ extern "C" void states_backward_after2(int64, const int64* sizes, void* const* a
             compute_t(d_x_W_r_x_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(r2_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
             d_x);
         d_x_at[(iT * B + iB) * H + iH] = storage_t(d_x);
     }
@@ -845,7 +845,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fr_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_fr_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[3]);
@@ -857,11 +857,11 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_fr_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_fr_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_fr_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_f_x, dot_W_r_x, dot_W_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -889,7 +889,7 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fr_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
@@ -911,7 +911,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
         const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
         jvp_sequence_point(
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(W_fr_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
             v_f,
             c_prev,
             b_f,
@@ -919,7 +919,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
             dot_v_f,
             dot_c_prev,
             dot_b_f,
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_fr_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             c, dot_c);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
@@ -947,7 +947,7 @@ inline_point void jvp_after_point(
 extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fr_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
@@ -966,7 +966,7 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_after_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_fr_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -1004,7 +1004,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_f_to_dot_W_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_fr_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[3]);
@@ -1016,11 +1016,11 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(W_f_to_dot_W_x_at[(iT * B + iB) * (5 * H) + H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(W_f_to_dot_W_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(W_f_to_dot_W_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_f_x, dot_W_r_x, dot_W_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -1049,7 +1049,7 @@ inline_point void hvp_forward_sequence_point(
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_f_to_dot_W_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
@@ -1074,7 +1074,7 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
         const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
         hvp_forward_sequence_point(
-            compute_t(parts2_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_f_to_dot_W_x_at[(t * B + iB) * (5 * H) + iH]),
             v_f,
             c_prev,
             b_f,
@@ -1107,7 +1107,7 @@ inline_point void hvp_forward_after_point(
 extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_f_to_dot_W_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
@@ -1125,7 +1125,7 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_r_pre, r, dot_r;
         hvp_forward_after_point(
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(W_f_to_dot_W_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -1168,7 +1168,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_dot_r_pre_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1188,7 +1188,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_x_at[(iT * B + iB) * H + iH]),
             dot_f, d_dot_r_pre, d_r_pre);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
         d_dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_r_pre);
         d_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_r_pre);
     }
@@ -1238,7 +1238,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ d_dot_r_pre_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[19]);
     storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[20]);
@@ -1273,7 +1273,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             v_r,
             compute_t(d_dot_r_pre_at[(t * B + iB) * H + iH]),
             dot_v_r,
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_c_prev, d_dot_c_prev);
         d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
@@ -1376,7 +1376,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_f2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_W_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1389,7 +1389,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_at[(iT * B + iB) * H + iH]),
             d_dot_W_x, d_W_x);
         d_dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_x);
         d_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_x);
@@ -1460,20 +1460,20 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[8]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_W_f, d_W_r, d_W;
         hvp_backward_finish_point(
-            compute_t(d_W_f_W_f_x_at[iH * H + iH2]),
-            compute_t(d_W_f_dot_W_f_x_x_at[iH * H + iH2]),
-            compute_t(d_W_r_W_r_x_at[iH * H + iH2]),
-            compute_t(d_W_r_dot_W_r_x_x_at[iH * H + iH2]),
-            compute_t(d_W_W_x_at[iH * H + iH2]),
-            compute_t(d_W_dot_W_x_x_at[iH * H + iH2]),
+            compute_t(d_W_f_W_f_x_at[iH * H + jH]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * H + jH]),
+            compute_t(d_W_r_W_r_x_at[iH * H + jH]),
+            compute_t(d_W_r_dot_W_r_x_x_at[iH * H + jH]),
+            compute_t(d_W_W_x_at[iH * H + jH]),
+            compute_t(d_W_dot_W_x_x_at[iH * H + jH]),
             d_W_f, d_W_r, d_W);
-        d_W_f_at[iH * H + iH2] = storage_t(d_W_f);
-        d_W_r_at[iH * H + iH2] = storage_t(d_W_r);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_f_at[iH * H + jH] = storage_t(d_W_f);
+        d_W_r_at[iH * H + jH] = storage_t(d_W_r);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

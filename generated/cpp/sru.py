@@ -332,10 +332,10 @@ def backward_states(params, tape, cotangents, dstate):
     b_r = np.ascontiguousarray(params["b_r"])
     W = np.ascontiguousarray(params["W"])
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    W_fr2 = scratch("W_fr2", (H, 3 * H), dtype)
-    W_fr_x2 = scratch("W_fr_x2", (T, B, 3 * H), dtype)
-    f2 = scratch("f2", (T, B, H), dtype)
-    r2 = scratch("r2", (T, B, H), dtype)
+    W_fr = scratch("W_fr", (H, 3 * H), dtype)
+    W_fr_x = scratch("W_fr_x", (T, B, 3 * H), dtype)
+    f = scratch("f", (T, B, H), dtype)
+    r = scratch("r", (T, B, H), dtype)
     d_r_pre = scratch("d_r_pre", (T, B, H), dtype)
     d_x_W_r_x = scratch("d_x_W_r_x", (T, B, H), dtype)
     d_c = scratch("d_c", (T, B, H), dtype)
@@ -353,11 +353,10 @@ def backward_states(params, tape, cotangents, dstate):
     d_W = np.empty((H, H), dtype)
     d_c_prev_rows[T % 2] = dstate["c"]
     states_backward_before = kernel(
-        "states_backward_before", W_fr_x2, v_f, c_rows, b_f, v_r, b_r, dy, x, f2, r2, d_r_pre,
+        "states_backward_before", W_fr_x, v_f, c_rows, b_f, v_r, b_r, dy, x, f, r, d_r_pre,
     )
     states_backward_sequence = kernel(
-        "states_backward_sequence", d_c_prev_rows, dy, r2, c_rows, W_fr_x2, f2, v_f, d_r_pre, v_r, d_c,
-        d_f_pre,
+        "states_backward_sequence", d_c_prev_rows, dy, r, c_rows, W_fr_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", d_f_pre, c_rows, d_v_f,
@@ -366,16 +365,16 @@ def backward_states(params, tape, cotangents, dstate):
         "states_backward_after_sum2", d_r_pre, c_rows, d_v_r,
     )
     states_backward_after = kernel(
-        "states_backward_after", d_c, f2, d_W_x,
+        "states_backward_after", d_c, f, d_W_x,
     )
     states_backward_after2 = kernel(
-        "states_backward_after2", d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r2, d_x,
+        "states_backward_after2", d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r, d_x,
     )
 
-    W_fr2[..., :H] = W_f.T
-    W_fr2[..., H:2 * H] = W_r.T
-    W_fr2[..., 2 * H:3 * H] = W.T
-    product(x.reshape(-1, H), W_fr2, W_fr_x2.reshape(-1, 3 * H))
+    W_fr[..., :H] = W_f.T
+    W_fr[..., H:2 * H] = W_r.T
+    W_fr[..., 2 * H:3 * H] = W.T
+    product(x.reshape(-1, H), W_fr, W_fr_x.reshape(-1, 3 * H))
     states_backward_before()
     # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
     product(d_r_pre.reshape(-1, H), W_r, d_x_W_r_x.reshape(-1, H))
@@ -556,9 +555,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W = np.ascontiguousarray(dot_params["W"])
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (H, 6 * H), dtype)
+    W_fr_and_dot = scratch("W_fr_and_dot", (H, 6 * H), dtype)
     W_fr = scratch("W_fr", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    W_fr_x_and_dot = scratch("W_fr_x_and_dot", (T, B, 6 * H), dtype)
     dot_W_fr_x_x = scratch("dot_W_fr_x_x", (T, B, 3 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
@@ -568,25 +567,26 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_rows[0] = state["c"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+        "jvp_before", W_fr_x_and_dot, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x,
+        "jvp_sequence", W_fr_x_and_dot, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x,
     )
     jvp_after = kernel(
-        "jvp_after", parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x, dot_x, h, dot_h,
+        "jvp_after", W_fr_x_and_dot, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x, dot_x, h,
+        dot_h,
     )
 
-    parts[..., :H] = W_f.T
-    parts[..., H:2 * H] = dot_W_f.T
-    parts[..., 2 * H:3 * H] = W_r.T
-    parts[..., 3 * H:4 * H] = dot_W_r.T
-    parts[..., 4 * H:5 * H] = W.T
-    parts[..., 5 * H:6 * H] = dot_W.T
-    W_fr[..., :H] = parts[..., :H]
-    W_fr[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    W_fr[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-    product(x.reshape(-1, H), parts, parts2.reshape(-1, 6 * H))
+    W_fr_and_dot[..., :H] = W_f.T
+    W_fr_and_dot[..., H:2 * H] = dot_W_f.T
+    W_fr_and_dot[..., 2 * H:3 * H] = W_r.T
+    W_fr_and_dot[..., 3 * H:4 * H] = dot_W_r.T
+    W_fr_and_dot[..., 4 * H:5 * H] = W.T
+    W_fr_and_dot[..., 5 * H:6 * H] = dot_W.T
+    W_fr[..., :H] = W_fr_and_dot[..., :H]
+    W_fr[..., H:2 * H] = W_fr_and_dot[..., 2 * H:3 * H]
+    W_fr[..., 2 * H:3 * H] = W_fr_and_dot[..., 4 * H:5 * H]
+    product(x.reshape(-1, H), W_fr_and_dot, W_fr_x_and_dot.reshape(-1, 6 * H))
     product(dot_x.reshape(-1, H), W_fr, dot_W_fr_x_x.reshape(-1, 3 * H))
     jvp_before()
 
@@ -631,9 +631,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W = np.ascontiguousarray(dot_params["W"])
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (H, 5 * H), dtype)
+    W_f_to_dot_W = scratch("W_f_to_dot_W", (H, 5 * H), dtype)
     W_fr = scratch("W_fr", (H, 3 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 5 * H), dtype)
+    W_f_to_dot_W_x = scratch("W_f_to_dot_W_x", (T, B, 5 * H), dtype)
     dot_W_fr_x_x = scratch("dot_W_fr_x_x", (T, B, 3 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
@@ -647,26 +647,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows[0] = state["c"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+        "hvp_forward_before", W_f_to_dot_W_x, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
     )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, W_x,
-        dot_W_x, dot_f_pre, f,
+        "hvp_forward_sequence", W_f_to_dot_W_x, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f,
+        W_x, dot_W_x, dot_f_pre, f,
     )
     hvp_forward_after = kernel(
-        "hvp_forward_after", parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, dot_r_pre,
-        r, dot_r,
+        "hvp_forward_after", W_f_to_dot_W_x, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r,
+        dot_r_pre, r, dot_r,
     )
 
-    parts[..., :H] = W_f.T
-    parts[..., H:2 * H] = dot_W_f.T
-    parts[..., 2 * H:3 * H] = W_r.T
-    parts[..., 3 * H:4 * H] = dot_W_r.T
-    parts[..., 4 * H:5 * H] = dot_W.T
+    W_f_to_dot_W[..., :H] = W_f.T
+    W_f_to_dot_W[..., H:2 * H] = dot_W_f.T
+    W_f_to_dot_W[..., 2 * H:3 * H] = W_r.T
+    W_f_to_dot_W[..., 3 * H:4 * H] = dot_W_r.T
+    W_f_to_dot_W[..., 4 * H:5 * H] = dot_W.T
     W_fr[..., 2 * H:3 * H] = W.T
-    W_fr[..., :H] = parts[..., :H]
-    W_fr[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    product(x.reshape(-1, H), parts, parts2.reshape(-1, 5 * H))
+    W_fr[..., :H] = W_f_to_dot_W[..., :H]
+    W_fr[..., H:2 * H] = W_f_to_dot_W[..., 2 * H:3 * H]
+    product(x.reshape(-1, H), W_f_to_dot_W, W_f_to_dot_W_x.reshape(-1, 5 * H))
     product(dot_x.reshape(-1, H), W_fr, dot_W_fr_x_x.reshape(-1, 3 * H))
     # c = f * c[t-1] + (1 - f) * (W @ x)
     product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
@@ -678,7 +678,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dy = np.ascontiguousarray(cotangents["h"])
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    dot_f2 = scratch("dot_f2", (T, B, H), dtype)
+    dot_f = scratch("dot_f", (T, B, H), dtype)
     d_dot_r_pre = scratch("d_dot_r_pre", (T, B, H), dtype)
     d_r_pre = scratch("d_r_pre", (T, B, H), dtype)
     d_x_W_r_x = scratch("d_x_W_r_x", (T, B, H), dtype)
@@ -714,12 +714,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_c_prev_rows[T % 2] = 0
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_f_pre, f, dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, dot_f2,
+        "hvp_backward_before", dot_f_pre, f, dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, dot_f,
         d_dot_r_pre, d_r_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_x, dot_f_pre, f,
-        dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f2, d_dot_c, d_c,
+        dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c, d_c,
         d_dot_f_pre, d_f_pre,
     )
     hvp_backward_after_sum = kernel(
@@ -735,7 +735,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum4", d_dot_r_pre, dot_c_rows, d_v_r_dot_r_pre,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_c, f, d_c, dot_f2, d_dot_W_x, d_W_x,
+        "hvp_backward_after", d_dot_c, f, d_c, dot_f, d_dot_W_x, d_W_x,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_x_W_f_x, d_x_dot_W_f_x_W_f, d_x_W_r_x, d_x_dot_W_r_x_W_r, d_x_W_x,

@@ -289,12 +289,12 @@ inline_point void states_backward_before_point(
 extern "C" void states_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_cg_x2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_cg_h2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_cg_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_cg_h_steps_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -302,15 +302,15 @@ extern "C" void states_backward_before(int64, const int64* sizes, void* const* a
     {
         compute_t n_, g;
         states_backward_before_point(
-            compute_t(W_cg_x2_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(U_cg_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_cg_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_c_at[iH]),
-            compute_t(W_cg_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_cg_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_cg_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_g_at[iH]),
             n_, g);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
     }
 }
 
@@ -335,8 +335,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_ng_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -348,8 +348,8 @@ extern "C" void states_backward_step(const int64 t, const int64* sizes, void* co
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             d_h, d_g_pre, d_n_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_ng_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
@@ -368,7 +368,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_cg_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ g2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -378,7 +378,7 @@ extern "C" void states_backward_step2(const int64 t, const int64* sizes, void* c
         states_backward_step2_point(
             compute_t(d_h_prev_U_cg_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -491,7 +491,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_cg_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_cg_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[3]);
@@ -502,9 +502,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_c_x, dot_W_g_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_cg_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_cg_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_c_x, dot_W_g_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
@@ -540,9 +540,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_cg_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_cg_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_cg_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_c_at = static_cast<storage_t*>(at[5]);
@@ -557,17 +557,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_cg_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_cg_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
@@ -596,7 +596,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_cg_x_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_cg_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[3]);
@@ -607,9 +607,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_c_x, dot_W_g_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_cg_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_cg_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_c_x, dot_W_g_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
@@ -646,9 +646,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_cg_h_and_dot_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_cg_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_cg_x_and_dot_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_c_at = static_cast<storage_t*>(at[5]);
@@ -668,17 +668,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_n_pre, n_, dot_g_pre, g, dot_g, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_cg_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_cg_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
@@ -707,7 +707,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -718,7 +718,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             dot_n);
-        dot_n2_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
+        dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
     }
 }
 
@@ -757,11 +757,11 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_n2_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_n_dot_n_g_dot_g_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_ng_pre_and_dot_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -776,31 +776,31 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_n2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
-        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_ng_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_ng_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ng_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_ng_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t g, const compute_t d_dot_h,
-    const compute_t dot_g, const compute_t d_dot_h_prev_dot_U_c_h_h_prev,
+    const compute_t d_h_prev_U_cg_h_and_dot, const compute_t d_h_next, const compute_t g,
+    const compute_t d_dot_h, const compute_t dot_g, const compute_t d_dot_h_prev_dot_U_c_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_g_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_next * g + d_dot_h * dot_g;
+    d_h_prev = d_h_prev_U_cg_h_and_dot + d_h_next * g + d_dot_h * dot_g;
     d_dot_h_prev = g * d_dot_h + d_dot_h_prev_dot_U_c_h_h_prev + d_dot_h_prev_dot_U_g_h_h_prev;
 }
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_cg_h_and_dot_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
@@ -814,7 +814,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_cg_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -879,17 +879,17 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_U_g_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
+    for (int64 jH = 0; jH < H; ++jH)
     {
         compute_t d_U_c, d_U_g;
         hvp_backward_finish2_point(
-            compute_t(d_U_c_U_c_h_at[iH * H + iH2]),
-            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_c_U_c_h_at[iH * H + jH]),
+            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_h_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + jH]),
             d_U_c, d_U_g);
-        d_U_c_at[iH * H + iH2] = storage_t(d_U_c);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
+        d_U_c_at[iH * H + jH] = storage_t(d_U_c);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
     }
 }
 

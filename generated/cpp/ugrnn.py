@@ -190,8 +190,8 @@ def backward(params, tape, dy, dstate=None):
     W_g = np.ascontiguousarray(params["W_g"])
     U_g = np.ascontiguousarray(params["U_g"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_cg2 = scratch("W_cg2", (2 * H, I), dtype)
-    U_cg2 = scratch("U_cg2", (2 * H, H), dtype)
+    W_cg_T = scratch("W_cg_T", (2 * H, I), dtype)
+    U_cg_T = scratch("U_cg_T", (2 * H, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_ng_pre = scratch("d_ng_pre", (T, B, 2 * H), dtype)
     d_h_prev_U_cg_h = scratch("d_h_prev_U_cg_h", (B, H), dtype)
@@ -207,17 +207,17 @@ def backward(params, tape, dy, dstate=None):
         "backward_step2", d_h_prev_U_cg_h, d_h, g, d_h_prev_rows,
     )
 
-    W_cg2[:H] = W_c
-    W_cg2[H:2 * H] = W_g
-    U_cg2[:H] = U_c
-    U_cg2[H:2 * H] = U_g
+    W_cg_T[:H] = W_c
+    W_cg_T[H:2 * H] = W_g
+    U_cg_T[:H] = U_c
+    U_cg_T[H:2 * H] = U_g
 
     for t in reversed(range(T)):
         backward_step(t)
-        product(d_ng_pre[t], U_cg2, d_h_prev_U_cg_h)
+        product(d_ng_pre[t], U_cg_T, d_h_prev_U_cg_h)
         backward_step2(t)
 
-    product(d_ng_pre.reshape(-1, 2 * H), W_cg2, d_x.reshape(-1, I))
+    product(d_ng_pre.reshape(-1, 2 * H), W_cg_T, d_x.reshape(-1, I))
     product(d_ng_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_cg)
     product(d_ng_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_cg)
     np.sum(d_ng_pre.reshape(-1, 2 * H), axis=0, out=d_b_cg)
@@ -285,12 +285,12 @@ def backward_states(params, tape, cotangents, dstate):
     U_g = np.ascontiguousarray(params["U_g"])
     b_g = np.ascontiguousarray(params["b_g"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
-    W_cg2 = scratch("W_cg2", (I, 2 * H), dtype)
-    U_cg2 = scratch("U_cg2", (2 * H, H), dtype)
-    W_cg_x2 = scratch("W_cg_x2", (T, B, 2 * H), dtype)
-    U_cg_h2 = scratch("U_cg_h2", (T, B, 2 * H), dtype)
-    n2 = scratch("n2", (T, B, H), dtype)
-    g2 = scratch("g2", (T, B, H), dtype)
+    W_cg = scratch("W_cg", (I, 2 * H), dtype)
+    U_cg_T = scratch("U_cg_T", (2 * H, H), dtype)
+    W_cg_x = scratch("W_cg_x", (T, B, 2 * H), dtype)
+    U_cg_h_steps = scratch("U_cg_h_steps", (T, B, 2 * H), dtype)
+    n = scratch("n", (T, B, H), dtype)
+    g = scratch("g", (T, B, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_ng_pre = scratch("d_ng_pre", (T, B, 2 * H), dtype)
     d_h_prev_U_cg_h = scratch("d_h_prev_U_cg_h", (B, H), dtype)
@@ -300,29 +300,29 @@ def backward_states(params, tape, cotangents, dstate):
     d_b_cg = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     states_backward_before = kernel(
-        "states_backward_before", W_cg_x2, U_cg_h2, b_c, b_g, n2, g2,
+        "states_backward_before", W_cg_x, U_cg_h_steps, b_c, b_g, n, g,
     )
     states_backward_step = kernel(
-        "states_backward_step", dy, d_h_prev_rows, h_rows, n2, g2, d_h, d_ng_pre,
+        "states_backward_step", dy, d_h_prev_rows, h_rows, n, g, d_h, d_ng_pre,
     )
     states_backward_step2 = kernel(
-        "states_backward_step2", d_h_prev_U_cg_h, d_h, g2, d_h_prev_rows,
+        "states_backward_step2", d_h_prev_U_cg_h, d_h, g, d_h_prev_rows,
     )
 
-    W_cg2[..., :H] = W_c.T
-    W_cg2[..., H:2 * H] = W_g.T
-    U_cg2[:H] = U_c
-    U_cg2[H:2 * H] = U_g
-    product(x.reshape(-1, I), W_cg2, W_cg_x2.reshape(-1, 2 * H))
-    product(h_rows[:-1].reshape(-1, H), U_cg2.T, U_cg_h2.reshape(-1, 2 * H))
+    W_cg[..., :H] = W_c.T
+    W_cg[..., H:2 * H] = W_g.T
+    U_cg_T[:H] = U_c
+    U_cg_T[H:2 * H] = U_g
+    product(x.reshape(-1, I), W_cg, W_cg_x.reshape(-1, 2 * H))
+    product(h_rows[:-1].reshape(-1, H), U_cg_T.T, U_cg_h_steps.reshape(-1, 2 * H))
     states_backward_before()
 
     for t in reversed(range(T)):
         states_backward_step(t)
-        product(d_ng_pre[t], U_cg2, d_h_prev_U_cg_h)
+        product(d_ng_pre[t], U_cg_T, d_h_prev_U_cg_h)
         states_backward_step2(t)
 
-    product(d_ng_pre.reshape(-1, 2 * H), W_cg2.T, d_x.reshape(-1, I))
+    product(d_ng_pre.reshape(-1, 2 * H), W_cg.T, d_x.reshape(-1, I))
     product(d_ng_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_cg)
     product(d_ng_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_cg)
     np.sum(d_ng_pre.reshape(-1, 2 * H), axis=0, out=d_b_cg)
@@ -472,44 +472,44 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_g = np.ascontiguousarray(dot_params["b_g"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    W_cg_and_dot = scratch("W_cg_and_dot", (I, 4 * H), dtype)
     W_cg = scratch("W_cg", (I, 2 * H), dtype)
-    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_cg_and_dot = scratch("U_cg_and_dot", (H, 4 * H), dtype)
     U_cg = scratch("U_cg", (H, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    W_cg_x_and_dot = scratch("W_cg_x_and_dot", (T, B, 4 * H), dtype)
     dot_W_cg_x_x = scratch("dot_W_cg_x_x", (T, B, 2 * H), dtype)
     dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    U_cg_h_and_dot = scratch("U_cg_h_and_dot", (B, 4 * H), dtype)
     dot_U_cg_h_h_prev = scratch("dot_U_cg_h_h_prev", (B, 2 * H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", parts2, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
+        "jvp_before", W_cg_x_and_dot, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
     )
     jvp_step = kernel(
-        "jvp_step", parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g,
-        h_rows, dot_h_rows,
+        "jvp_step", U_cg_h_and_dot, dot_U_cg_h_h_prev, W_cg_x_and_dot, b_c, dot_W_c_x, dot_b_c, b_g,
+        dot_W_g_x, dot_b_g, h_rows, dot_h_rows,
     )
 
-    parts[..., :H] = W_c.T
-    parts[..., H:2 * H] = dot_W_c.T
-    parts[..., 2 * H:3 * H] = W_g.T
-    parts[..., 3 * H:4 * H] = dot_W_g.T
-    W_cg[..., :H] = parts[..., :H]
-    W_cg[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    parts3[..., :H] = U_c.T
-    parts3[..., H:2 * H] = dot_U_c.T
-    parts3[..., 2 * H:3 * H] = U_g.T
-    parts3[..., 3 * H:4 * H] = dot_U_g.T
-    U_cg[..., :H] = parts3[..., :H]
-    U_cg[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    W_cg_and_dot[..., :H] = W_c.T
+    W_cg_and_dot[..., H:2 * H] = dot_W_c.T
+    W_cg_and_dot[..., 2 * H:3 * H] = W_g.T
+    W_cg_and_dot[..., 3 * H:4 * H] = dot_W_g.T
+    W_cg[..., :H] = W_cg_and_dot[..., :H]
+    W_cg[..., H:2 * H] = W_cg_and_dot[..., 2 * H:3 * H]
+    U_cg_and_dot[..., :H] = U_c.T
+    U_cg_and_dot[..., H:2 * H] = dot_U_c.T
+    U_cg_and_dot[..., 2 * H:3 * H] = U_g.T
+    U_cg_and_dot[..., 3 * H:4 * H] = dot_U_g.T
+    U_cg[..., :H] = U_cg_and_dot[..., :H]
+    U_cg[..., H:2 * H] = U_cg_and_dot[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), W_cg_and_dot, W_cg_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_cg, dot_W_cg_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_cg_and_dot, U_cg_h_and_dot)
         product(dot_h_rows[t], U_cg, dot_U_cg_h_h_prev)
         jvp_step(t)
 
@@ -548,15 +548,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_g = np.ascontiguousarray(dot_params["b_g"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    parts = scratch("parts", (I, 4 * H), dtype)
+    W_cg_and_dot = scratch("W_cg_and_dot", (I, 4 * H), dtype)
     W_cg = scratch("W_cg", (I, 2 * H), dtype)
-    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_cg_and_dot = scratch("U_cg_and_dot", (H, 4 * H), dtype)
     U_cg = scratch("U_cg", (H, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    W_cg_x_and_dot = scratch("W_cg_x_and_dot", (T, B, 4 * H), dtype)
     dot_W_cg_x_x = scratch("dot_W_cg_x_x", (T, B, 2 * H), dtype)
     dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
-    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    U_cg_h_and_dot = scratch("U_cg_h_and_dot", (B, 4 * H), dtype)
     dot_U_cg_h_h_prev = scratch("dot_U_cg_h_h_prev", (B, 2 * H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
@@ -566,42 +566,42 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", parts2, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
+        "hvp_forward_before", W_cg_x_and_dot, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x,
-        dot_b_g, h_rows, dot_h_rows, dot_n_pre, n, dot_g_pre, g, dot_g,
+        "hvp_forward_step", U_cg_h_and_dot, dot_U_cg_h_h_prev, W_cg_x_and_dot, b_c, dot_W_c_x, dot_b_c, b_g,
+        dot_W_g_x, dot_b_g, h_rows, dot_h_rows, dot_n_pre, n, dot_g_pre, g, dot_g,
     )
 
-    parts[..., :H] = W_c.T
-    parts[..., H:2 * H] = dot_W_c.T
-    parts[..., 2 * H:3 * H] = W_g.T
-    parts[..., 3 * H:4 * H] = dot_W_g.T
-    W_cg[..., :H] = parts[..., :H]
-    W_cg[..., H:2 * H] = parts[..., 2 * H:3 * H]
-    parts3[..., :H] = U_c.T
-    parts3[..., H:2 * H] = dot_U_c.T
-    parts3[..., 2 * H:3 * H] = U_g.T
-    parts3[..., 3 * H:4 * H] = dot_U_g.T
-    U_cg[..., :H] = parts3[..., :H]
-    U_cg[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    W_cg_and_dot[..., :H] = W_c.T
+    W_cg_and_dot[..., H:2 * H] = dot_W_c.T
+    W_cg_and_dot[..., 2 * H:3 * H] = W_g.T
+    W_cg_and_dot[..., 3 * H:4 * H] = dot_W_g.T
+    W_cg[..., :H] = W_cg_and_dot[..., :H]
+    W_cg[..., H:2 * H] = W_cg_and_dot[..., 2 * H:3 * H]
+    U_cg_and_dot[..., :H] = U_c.T
+    U_cg_and_dot[..., H:2 * H] = dot_U_c.T
+    U_cg_and_dot[..., 2 * H:3 * H] = U_g.T
+    U_cg_and_dot[..., 3 * H:4 * H] = dot_U_g.T
+    U_cg[..., :H] = U_cg_and_dot[..., :H]
+    U_cg[..., H:2 * H] = U_cg_and_dot[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), W_cg_and_dot, W_cg_x_and_dot.reshape(-1, 4 * H))
     product(dot_x.reshape(-1, I), W_cg, dot_W_cg_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
     for t in range(T):
-        product(h_rows[t], parts3, parts4)
+        product(h_rows[t], U_cg_and_dot, U_cg_h_and_dot)
         product(dot_h_rows[t], U_cg, dot_U_cg_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
-    parts5 = scratch("parts5", (4 * H, I), dtype)
-    parts32 = scratch("parts32", (4 * H, H), dtype)
-    dot_n2 = scratch("dot_n2", (T, B, H), dtype)
+    W_cg_and_dot_T = scratch("W_cg_and_dot_T", (4 * H, I), dtype)
+    U_cg_and_dot_T = scratch("U_cg_and_dot_T", (4 * H, H), dtype)
+    dot_n = scratch("dot_n", (T, B, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_n_dot_n_g_dot_g_pre = scratch("d_n_dot_n_g_dot_g_pre", (T, B, 4 * H), dtype)
-    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_ng_pre_and_dot = scratch("d_ng_pre_and_dot", (T, B, 4 * H), dtype)
+    d_h_prev_U_cg_h_and_dot = scratch("d_h_prev_U_cg_h_and_dot", (B, H), dtype)
     d_dot_h_prev_dot_U_c_h_h_prev = scratch("d_dot_h_prev_dot_U_c_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_U_g_h_h_prev = scratch("d_dot_h_prev_dot_U_g_h_h_prev", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
@@ -622,14 +622,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dot_n_pre, n, dot_n2,
+        "hvp_backward_before", dot_n_pre, n, dot_n,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows,
-        dot_n2, dot_n_pre, dot_g, d_dot_h, d_n_dot_n_g_dot_g_pre,
+        dot_n, dot_n_pre, dot_g, d_dot_h, d_ng_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, g, d_dot_h, dot_g,
+        "hvp_backward_step2", d_h_prev_U_cg_h_and_dot, d_h_prev_rows, g, d_dot_h, dot_g,
         d_dot_h_prev_dot_U_c_h_h_prev, d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
@@ -640,62 +640,54 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_c, d_U_g,
     )
 
-    parts5[:H] = W_c
-    parts5[H:2 * H] = dot_W_c
-    parts5[2 * H:3 * H] = W_g
-    parts5[3 * H:4 * H] = dot_W_g
-    parts32[:H] = U_c
-    parts32[H:2 * H] = dot_U_c
-    parts32[2 * H:3 * H] = U_g
-    parts32[3 * H:4 * H] = dot_U_g
+    W_cg_and_dot_T[:H] = W_c
+    W_cg_and_dot_T[H:2 * H] = dot_W_c
+    W_cg_and_dot_T[2 * H:3 * H] = W_g
+    W_cg_and_dot_T[3 * H:4 * H] = dot_W_g
+    U_cg_and_dot_T[:H] = U_c
+    U_cg_and_dot_T[H:2 * H] = dot_U_c
+    U_cg_and_dot_T[2 * H:3 * H] = U_g
+    U_cg_and_dot_T[3 * H:4 * H] = dot_U_g
     hvp_backward_before()
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        product(d_n_dot_n_g_dot_g_pre[t], parts32, d_h_prev_parts)
+        product(d_ng_pre_and_dot[t], U_cg_and_dot_T, d_h_prev_U_cg_h_and_dot)
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_n_dot_n_g_dot_g_pre[t][:, H:2 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
+        product(d_ng_pre_and_dot[t][:, H:2 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_n_dot_n_g_dot_g_pre[t][:, 3 * H:4 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
+        product(d_ng_pre_and_dot[t][:, 3 * H:4 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
         hvp_backward_step2(t)
 
-    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H), parts5, d_x.reshape(-1, I))
+    product(d_ng_pre_and_dot.reshape(-1, 4 * H), W_cg_and_dot_T, d_x.reshape(-1, I))
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
+    product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
+    product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
+    product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
     product(
-        d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_ng_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_c_dot_U_c_h_h_prev,
     )
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    np.sum(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
+    np.sum(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+    product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-    product(
-        d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_g_dot_W_g_x_x,
-    )
+    product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
+    # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+    product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
     product(
-        d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_g_U_g_h,
-    )
-    # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-    product(
-        d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_g_dot_U_g_h_h_prev,
     )
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-    np.sum(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
+    np.sum(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
     hvp_backward_finish()
     hvp_backward_finish2()
 

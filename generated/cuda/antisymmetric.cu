@@ -60,15 +60,15 @@ extern "C" __global__ void forward_once(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         forward_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -174,12 +174,12 @@ extern "C" __global__ void backward_finish(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W_T;
         backward_finish_point(
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W_T);
-        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+        d_W_T_at[iH * H + jH] = storage_t(d_W_T);
     }
 }
 
@@ -197,13 +197,13 @@ extern "C" __global__ void backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W;
         backward_finish2_point(
-            compute_t(d_W_W_T_at[iH * H + iH2]),
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_W_W_T_at[iH * H + jH]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 
@@ -225,15 +225,15 @@ extern "C" __global__ void states_forward_once(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         states_forward_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -277,20 +277,20 @@ __device__ inline void states_backward_once_point(
 
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_at, const storage_t* __restrict__ W_T2_at, storage_t* __restrict__ A2_at)
+    const storage_t* __restrict__ W_at, const storage_t* __restrict__ W_T_at, storage_t* __restrict__ A_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         states_backward_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T2_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A2_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -304,8 +304,8 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ A_h2_at, const storage_t* __restrict__ V_x2_at,
-    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_tanh2_at)
+    const storage_t* __restrict__ A_h_steps_at, const storage_t* __restrict__ V_x_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_tanh_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -314,11 +314,11 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t h_tanh;
         states_backward_before_point(
-            compute_t(A_h2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(A_h_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_x_at[(iT * B + iB) * H + iH]),
             compute_t(b_at[iH]),
             h_tanh);
-        h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
+        h_tanh_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
     }
 }
 
@@ -335,7 +335,7 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ h_tanh2_at, storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_h_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -347,7 +347,7 @@ extern "C" __global__ void states_backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(0.01),
-            compute_t(h_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
             d_h, d_h_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
@@ -392,12 +392,12 @@ extern "C" __global__ void states_backward_finish(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W_T;
         states_backward_finish_point(
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W_T);
-        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+        d_W_T_at[iH * H + jH] = storage_t(d_W_T);
     }
 }
 
@@ -415,13 +415,13 @@ extern "C" __global__ void states_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W;
         states_backward_finish2_point(
-            compute_t(d_W_W_T_at[iH * H + iH2]),
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_W_W_T_at[iH * H + jH]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 
@@ -443,15 +443,15 @@ extern "C" __global__ void infer_once(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         infer_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -504,15 +504,15 @@ extern "C" __global__ void step_once(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         step_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
+            compute_t(iH == jH),
             A);
-        A_at[iH * H + iH2] = storage_t(A);
+        A_at[iH * H + jH] = storage_t(A);
     }
 }
 
@@ -569,18 +569,18 @@ extern "C" __global__ void jvp_once(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A, dot_A;
         jvp_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
-            compute_t(dot_W_at[iH * H + iH2]),
-            compute_t(dot_W_T_at[iH * H + iH2]),
+            compute_t(iH == jH),
+            compute_t(dot_W_at[iH * H + jH]),
+            compute_t(dot_W_T_at[iH * H + jH]),
             A, dot_A);
-        A_at[iH * H + iH2] = storage_t(A);
-        dot_A_at[iH * H + iH2] = storage_t(dot_A);
+        A_at[iH * H + jH] = storage_t(A);
+        dot_A_at[iH * H + jH] = storage_t(dot_A);
     }
 }
 
@@ -593,7 +593,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    const storage_t* __restrict__ V_x_and_dot_at, const storage_t* __restrict__ dot_V_x_x_at,
     storage_t* __restrict__ dot_V_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -603,7 +603,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_V_x;
         jvp_before_point(
-            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -627,8 +627,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ A_h_dot_A_h_A_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
-    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ A_h_and_dot_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
+    const storage_t* __restrict__ V_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
@@ -638,10 +638,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(A_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_A_h_h_prev_at[iB * H + iH]),
-            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + iH]),
-            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(A_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -676,18 +676,18 @@ extern "C" __global__ void hvp_forward_once(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A, dot_A;
         hvp_forward_once_point(
-            compute_t(W_at[iH * H + iH2]),
-            compute_t(W_T_at[iH * H + iH2]),
+            compute_t(W_at[iH * H + jH]),
+            compute_t(W_T_at[iH * H + jH]),
             compute_t(0.01),
-            compute_t(iH == iH2),
-            compute_t(dot_W_at[iH * H + iH2]),
-            compute_t(dot_W_T_at[iH * H + iH2]),
+            compute_t(iH == jH),
+            compute_t(dot_W_at[iH * H + jH]),
+            compute_t(dot_W_T_at[iH * H + jH]),
             A, dot_A);
-        A_at[iH * H + iH2] = storage_t(A);
-        dot_A_at[iH * H + iH2] = storage_t(dot_A);
+        A_at[iH * H + jH] = storage_t(A);
+        dot_A_at[iH * H + jH] = storage_t(dot_A);
     }
 }
 
@@ -700,7 +700,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    const storage_t* __restrict__ V_x_and_dot_at, const storage_t* __restrict__ dot_V_x_x_at,
     storage_t* __restrict__ dot_V_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -710,7 +710,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_V_x;
         hvp_forward_before_point(
-            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -735,8 +735,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ A_h_dot_A_h_A_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
-    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ A_h_and_dot_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
+    const storage_t* __restrict__ V_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_tanh_at)
@@ -747,10 +747,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_h_pre, h_tanh, h, dot_h;
         hvp_forward_step_point(
-            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(A_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_A_h_h_prev_at[iB * H + iH]),
-            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + iH]),
-            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(A_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -784,7 +784,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_tanh_at,
     const storage_t* __restrict__ d_h_prev_rows_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_dot_h_pre2_at)
+    storage_t* __restrict__ d_h_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -800,23 +800,23 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_dot_h, d_dot_h_pre, d_h_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_A_h_dot_A_h_A, const compute_t d_h_next,
+    const compute_t d_h_prev_A_h_and_dot, const compute_t d_h_next,
     const compute_t d_dot_h_prev_dot_A_h_h_prev, const compute_t d_dot_h, compute_t& d_h_prev,
     compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_A_h_dot_A_h_A + d_h_next;
+    d_h_prev = d_h_prev_A_h_and_dot + d_h_next;
     d_dot_h_prev = d_dot_h_prev_dot_A_h_h_prev + d_dot_h;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_A_h_dot_A_h_A_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_A_h_and_dot_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_A_h_h_prev_at, const storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
@@ -826,7 +826,7 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_A_h_dot_A_h_A_at[iB * H + iH]),
+            compute_t(d_h_prev_A_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_A_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -852,14 +852,14 @@ extern "C" __global__ void hvp_backward_finish(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_A, d_W_T;
         hvp_backward_finish_point(
-            compute_t(d_A_A_h_at[iH * H + iH2]),
-            compute_t(d_A_dot_A_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_A_A_h_at[iH * H + jH]),
+            compute_t(d_A_dot_A_h_h_prev_at[iH * H + jH]),
             d_A, d_W_T);
-        d_A_at[iH * H + iH2] = storage_t(d_A);
-        d_W_T_at[iH * H + iH2] = storage_t(d_W_T);
+        d_A_at[iH * H + jH] = storage_t(d_A);
+        d_W_T_at[iH * H + jH] = storage_t(d_W_T);
     }
 }
 
@@ -877,13 +877,13 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W;
         hvp_backward_finish2_point(
-            compute_t(d_W_W_T_at[iH * H + iH2]),
-            compute_t(d_A_at[iH * H + iH2]),
+            compute_t(d_W_W_T_at[iH * H + jH]),
+            compute_t(d_A_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

@@ -440,11 +440,11 @@ def states_backward_passes(size, dtype):
     V = cp.empty((H, I), dtype)
     b = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_T2 = cp.empty((H, H), dtype)
-    A2 = cp.empty((H, H), dtype)
-    V_x2 = cp.empty((T, B, H), dtype)
-    A_h2 = cp.empty((T, B, H), dtype)
-    h_tanh2 = cp.empty((T, B, H), dtype)
+    W_T = cp.empty((H, H), dtype)
+    A = cp.empty((H, H), dtype)
+    V_x = cp.empty((T, B, H), dtype)
+    A_h_steps = cp.empty((T, B, H), dtype)
+    h_tanh = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_h_prev_A_h = cp.empty((B, H), dtype)
@@ -457,15 +457,15 @@ def states_backward_passes(size, dtype):
     d_W = cp.empty((H, H), dtype)
     states_backward_once = kernel(
         "states_backward_once", "each", H * H, 1,
-        W, W_T2, A2,
+        W, W_T, A,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        A_h2, V_x2, b, h_tanh2,
+        A_h_steps, V_x, b, h_tanh,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, h_tanh2, d_h, d_h_pre,
+        dy, d_h_prev_rows, h_tanh, d_h, d_h_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
@@ -490,19 +490,19 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_T2[...] = W.T
+        W_T[...] = W.T
         states_backward_once()
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(x.reshape(-1, I), V.T, V_x2.reshape(-1, H))
+        product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(h_rows[:-1].reshape(-1, H), A2.T, A_h2.reshape(-1, H))
+        product(h_rows[:-1].reshape(-1, H), A.T, A_h_steps.reshape(-1, H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
             # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(d_h_pre[t], A2, d_h_prev_A_h)
+            product(d_h_pre[t], A, d_h_prev_A_h)
             states_backward_step2(t)
 
     def after():
@@ -651,13 +651,13 @@ def jvp_passes(size, dtype):
     dot_W_T = cp.empty((H, H), dtype)
     A = cp.empty((H, H), dtype)
     dot_A = cp.empty((H, H), dtype)
-    dot_V2 = cp.empty((I, 2 * H), dtype)
-    dot_A2 = cp.empty((H, 2 * H), dtype)
-    A_T2 = cp.empty((H, H), dtype)
-    V_x_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    V_and_dot = cp.empty((I, 2 * H), dtype)
+    A_and_dot = cp.empty((H, 2 * H), dtype)
+    A_turned = cp.empty((H, H), dtype)
+    V_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_V_x_x = cp.empty((T, B, H), dtype)
     dot_V_x = cp.empty((T, B, H), dtype)
-    A_h_dot_A_h_A = cp.empty((B, 2 * H), dtype)
+    A_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_A_h_h_prev = cp.empty((B, H), dtype)
     jvp_once = kernel(
         "jvp_once", "each", H * H, 1,
@@ -665,11 +665,11 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
+        V_x_and_dot, dot_V_x_x, dot_V_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        A_h_dot_A_h_A, dot_A_h_h_prev, V_x_dot_V_x_V, b, dot_V_x, dot_b, h_rows, dot_h_rows,
+        A_h_and_dot, dot_A_h_h_prev, V_x_and_dot, b, dot_V_x, dot_b, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -687,22 +687,22 @@ def jvp_passes(size, dtype):
     def before():
         W_T[...] = W.T
         dot_W_T[...] = dot_W.T
-        dot_V2[..., :H] = V.T
-        dot_V2[..., H:2 * H] = dot_V.T
+        V_and_dot[..., :H] = V.T
+        V_and_dot[..., H:2 * H] = dot_V.T
         jvp_once()
-        dot_A2[..., :H] = A.T
-        dot_A2[..., H:2 * H] = dot_A.T
-        A_T2[...] = A.T
-        product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
+        A_and_dot[..., :H] = A.T
+        A_and_dot[..., H:2 * H] = dot_A.T
+        A_turned[...] = A.T
+        product(x.reshape(-1, I), V_and_dot, V_x_and_dot.reshape(-1, 2 * H))
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_A2, A_h_dot_A_h_A)
+            product(h_rows[t], A_and_dot, A_h_and_dot)
             # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(dot_h_rows[t], A_T2, dot_A_h_h_prev)
+            product(dot_h_rows[t], A_turned, dot_A_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -735,13 +735,13 @@ def hvp_passes(size, dtype):
     dot_W_T = cp.empty((H, H), dtype)
     A = cp.empty((H, H), dtype)
     dot_A = cp.empty((H, H), dtype)
-    dot_V2 = cp.empty((I, 2 * H), dtype)
-    dot_A2 = cp.empty((H, 2 * H), dtype)
-    A_T2 = cp.empty((H, H), dtype)
-    V_x_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    V_and_dot = cp.empty((I, 2 * H), dtype)
+    A_and_dot = cp.empty((H, 2 * H), dtype)
+    A_turned = cp.empty((H, H), dtype)
+    V_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_V_x_x = cp.empty((T, B, H), dtype)
     dot_V_x = cp.empty((T, B, H), dtype)
-    A_h_dot_A_h_A = cp.empty((B, 2 * H), dtype)
+    A_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_A_h_h_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
@@ -751,12 +751,11 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
+        V_x_and_dot, dot_V_x_x, dot_V_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        A_h_dot_A_h_A, dot_A_h_h_prev, V_x_dot_V_x_V, b, dot_V_x, dot_b, h_rows, dot_h_rows, dot_h_pre,
-        h_tanh,
+        A_h_and_dot, dot_A_h_h_prev, V_x_and_dot, b, dot_V_x, dot_b, h_rows, dot_h_rows, dot_h_pre, h_tanh,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -774,22 +773,22 @@ def hvp_passes(size, dtype):
     def before():
         W_T[...] = W.T
         dot_W_T[...] = dot_W.T
-        dot_V2[..., :H] = V.T
-        dot_V2[..., H:2 * H] = dot_V.T
+        V_and_dot[..., :H] = V.T
+        V_and_dot[..., H:2 * H] = dot_V.T
         hvp_forward_once()
-        dot_A2[..., :H] = A.T
-        dot_A2[..., H:2 * H] = dot_A.T
-        A_T2[...] = A.T
-        product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
+        A_and_dot[..., :H] = A.T
+        A_and_dot[..., H:2 * H] = dot_A.T
+        A_turned[...] = A.T
+        product(x.reshape(-1, I), V_and_dot, V_x_and_dot.reshape(-1, 2 * H))
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_A2, A_h_dot_A_h_A)
+            product(h_rows[t], A_and_dot, A_h_and_dot)
             # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(dot_h_rows[t], A_T2, dot_A_h_h_prev)
+            product(dot_h_rows[t], A_turned, dot_A_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -802,11 +801,11 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    dot_V22 = cp.empty((2 * H, I), dtype)
-    dot_A22 = cp.empty((2 * H, H), dtype)
+    V_and_dot_T = cp.empty((2 * H, I), dtype)
+    A_and_dot_T = cp.empty((2 * H, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
-    d_h_prev_A_h_dot_A_h_A = cp.empty((B, H), dtype)
+    d_h_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_A_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_A_h_h_prev = cp.empty((B, H), dtype)
     d_A_A_h = cp.empty((H, H), dtype)
     d_A_dot_A_h_h_prev = cp.empty((H, H), dtype)
@@ -821,11 +820,11 @@ def hvp_passes(size, dtype):
     d_V = cp.empty((H, I), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h, d_dot_h_pre2,
+        dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h, d_h_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_A_h_dot_A_h_A, d_h_prev_rows, d_dot_h_prev_dot_A_h_h_prev, d_dot_h, d_dot_h_prev_rows,
+        d_h_prev_A_h_and_dot, d_h_prev_rows, d_dot_h_prev_dot_A_h_h_prev, d_dot_h, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * H, 1,
@@ -846,35 +845,35 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        dot_V22[:H] = V
-        dot_V22[H:2 * H] = dot_V
-        dot_A22[:H] = A
-        dot_A22[H:2 * H] = dot_A
+        V_and_dot_T[:H] = V
+        V_and_dot_T[H:2 * H] = dot_V
+        A_and_dot_T[:H] = A
+        A_and_dot_T[H:2 * H] = dot_A
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_dot_h_pre2[t], dot_A22, d_h_prev_A_h_dot_A_h_A)
+            product(d_h_pre_and_dot[t], A_and_dot_T, d_h_prev_A_h_and_dot)
             # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(d_dot_h_pre2[t][:, H:2 * H], A, d_dot_h_prev_dot_A_h_h_prev)
+            product(d_h_pre_and_dot[t][:, H:2 * H], A, d_dot_h_prev_dot_A_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(
-            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_A_dot_A_h_h_prev,
         )
-        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_V22, d_x.reshape(-1, I))
+        product(d_h_pre_and_dot.reshape(-1, 2 * H), V_and_dot_T, d_x.reshape(-1, I))
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         d_W_W_T[...] = d_W_T.T
         hvp_backward_finish2()

@@ -155,7 +155,7 @@ extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ a_at,
     const storage_t* __restrict__ limit_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ d_s_y_a_at, storage_t* __restrict__ max_n2_at, storage_t* __restrict__ s2_at)
+    storage_t* __restrict__ d_s_y_a_at, storage_t* __restrict__ max_n_at, storage_t* __restrict__ s_again_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -166,8 +166,8 @@ extern "C" __global__ void backward_before_rows(
         const compute_t max_n = larger(n_, limit);
         const compute_t s = limit / max_n;
         if (threadIdx.x == 0) {
-            max_n2_at[iT * B + iB] = storage_t(max_n);
-            s2_at[iT * B + iB] = storage_t(s);
+            max_n_at[iT * B + iB] = storage_t(max_n);
+            s_again_at[iT * B + iB] = storage_t(s);
         }
         compute_t d_s_y_a_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
@@ -188,8 +188,8 @@ extern "C" __global__ void backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ dy_y_b_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ d_s_y_a_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n2_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ s2_at, storage_t* __restrict__ d_n_pre_at,
+    const storage_t* __restrict__ max_n_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ s_again_at, storage_t* __restrict__ d_n_pre_at,
     storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_s_by_limit_at,
     storage_t* __restrict__ d_b_at)
 {
@@ -208,9 +208,9 @@ extern "C" __global__ void backward_before_rows2(
 
         const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
         const compute_t limit = compute_t(limit_at[0]);
-        const compute_t max_n = compute_t(max_n2_at[iT * B + iB]);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
         const compute_t n_ = compute_t(n_at[iT * B + iB]);
-        const compute_t s = compute_t(s2_at[iT * B + iB]);
+        const compute_t s = compute_t(s_again_at[iT * B + iB]);
         // through s = limit / max(n, limit)
         const compute_t d_s = d_s_y_a + d_s_y_b;
         const compute_t d_max_n = -limit * d_s / square(max_n);
@@ -243,7 +243,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ s_again_at,
     storage_t* __restrict__ d_a_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -256,7 +256,7 @@ extern "C" __global__ void backward_before(
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
-            compute_t(s2_at[iT * B + iB]),
+            compute_t(s_again_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
     }
@@ -406,7 +406,7 @@ extern "C" __global__ void states_forward_before(
 extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ dy_y_a_at,
-    storage_t* __restrict__ n_sum3_at, storage_t* __restrict__ d_s_y_a_at)
+    storage_t* __restrict__ n_sum_at, storage_t* __restrict__ d_s_y_a_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -425,7 +425,7 @@ extern "C" __global__ void states_backward_before_rows(
         const compute_t n_sum = n_sum_total;
         const compute_t d_s_y_a = d_s_y_a_total;
         if (threadIdx.x == 0) {
-            n_sum3_at[iT * B + iB] = storage_t(n_sum);
+            n_sum_at[iT * B + iB] = storage_t(n_sum);
             d_s_y_a_at[iT * B + iB] = storage_t(d_s_y_a);
         }
     }
@@ -434,8 +434,8 @@ extern "C" __global__ void states_backward_before_rows(
 extern "C" __global__ void states_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ dy_y_b_at,
-    const storage_t* __restrict__ n_sum3_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ d_s_y_a_at, storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ limit_at,
+    const storage_t* __restrict__ d_s_y_a_at, storage_t* __restrict__ s_at,
     storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_max_n_by_limit_at,
     storage_t* __restrict__ d_s_by_limit_at, storage_t* __restrict__ d_b_at)
 {
@@ -456,7 +456,7 @@ extern "C" __global__ void states_backward_before_rows2(
         const compute_t n_sum2 = n_sum2_total;
         const compute_t d_s_y_b = d_s_y_b_total;
 
-        const compute_t n_sum = compute_t(n_sum3_at[iT * B + iB]);
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
         const compute_t limit = compute_t(limit_at[0]);
         const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
         // through n = sqrt(sum(a * a) + sum(b * b))
@@ -475,7 +475,7 @@ extern "C" __global__ void states_backward_before_rows2(
         const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
         const compute_t d_s_by_limit = d_s * s1;
         if (threadIdx.x == 0) {
-            s2_at[iT * B + iB] = storage_t(s);
+            s_at[iT * B + iB] = storage_t(s);
             d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
             d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
             d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
@@ -498,7 +498,7 @@ __device__ inline void states_backward_before_point(
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ s_at,
     storage_t* __restrict__ d_a_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -511,7 +511,7 @@ extern "C" __global__ void states_backward_before(
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
-            compute_t(s2_at[iT * B + iB]),
+            compute_t(s_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
     }

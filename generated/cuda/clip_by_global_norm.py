@@ -299,8 +299,8 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, False)
     dy_y_a = cp.empty((T, B, N), dtype)
     dy_y_b = cp.empty((T, B, M), dtype)
-    max_n2 = cp.empty((T, B), dtype)
-    s2 = cp.empty((T, B), dtype)
+    max_n = cp.empty((T, B), dtype)
+    s_again = cp.empty((T, B), dtype)
     d_s_y_a = cp.empty((T, B), dtype)
     d_n_pre = cp.empty((T, B), dtype)
     d_a = cp.empty((T, B, N), dtype)
@@ -312,15 +312,15 @@ def train_passes(size, dtype):
     d_limit = cp.empty((), dtype)
     backward_before_rows = kernel(
         "backward_before_rows", "rows", T * B, N,
-        dy_y_a, a, limit, n, d_s_y_a, max_n2, s2,
+        dy_y_a, a, limit, n, d_s_y_a, max_n, s_again,
     )
     backward_before_rows2 = kernel(
         "backward_before_rows2", "rows", T * B, M,
-        dy_y_b, b, d_s_y_a, limit, max_n2, n, s2, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_b,
+        dy_y_b, b, d_s_y_a, limit, max_n, n, s_again, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_b,
     )
     backward_before = kernel(
         "backward_before", "each", T * B * N, 1,
-        d_n_pre, a, dy_y_a, s2, d_a,
+        d_n_pre, a, dy_y_a, s_again, d_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", 1, T * B,
@@ -422,8 +422,8 @@ def states_backward_passes(size, dtype):
     dy_y_a = cp.empty((T, B, N), dtype)
     dy_y_b = cp.empty((T, B, M), dtype)
     limit = cp.empty((), dtype)
-    n_sum3 = cp.empty((T, B), dtype)
-    s2 = cp.empty((T, B), dtype)
+    n_sum = cp.empty((T, B), dtype)
+    s = cp.empty((T, B), dtype)
     d_s_y_a = cp.empty((T, B), dtype)
     d_n_pre = cp.empty((T, B), dtype)
     d_a = cp.empty((T, B, N), dtype)
@@ -435,15 +435,15 @@ def states_backward_passes(size, dtype):
     d_limit = cp.empty((), dtype)
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B, N,
-        a, dy_y_a, n_sum3, d_s_y_a,
+        a, dy_y_a, n_sum, d_s_y_a,
     )
     states_backward_before_rows2 = kernel(
         "states_backward_before_rows2", "rows", T * B, M,
-        b, dy_y_b, n_sum3, limit, d_s_y_a, s2, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_b,
+        b, dy_y_b, n_sum, limit, d_s_y_a, s, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_b,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * N, 1,
-        d_n_pre, a, dy_y_a, s2, d_a,
+        d_n_pre, a, dy_y_a, s, d_a,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", 1, T * B,

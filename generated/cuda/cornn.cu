@@ -134,7 +134,7 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ d_z_at,
+    const storage_t* __restrict__ W_yz_d_z_pre_at, const storage_t* __restrict__ d_z_at,
     const storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_y_prev_rows_at,
     storage_t* __restrict__ d_z_prev_rows_at)
 {
@@ -144,12 +144,12 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_y_prev, d_z_prev;
         backward_step2_point(
-            compute_t(d_parts_at[iB * (2 * H) + iH]),
+            compute_t(W_yz_d_z_pre_at[iB * (2 * H) + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(d_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_yz_d_z_pre_at[iB * (2 * H) + H + iH]),
             compute_t(4.7),
             d_y_prev, d_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
@@ -211,9 +211,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_y2_at, const storage_t* __restrict__ W_z_z2_at,
-    const storage_t* __restrict__ V_x2_at, const storage_t* __restrict__ b_at,
-    storage_t* __restrict__ z_tanh2_at)
+    const storage_t* __restrict__ W_y_y_steps_at, const storage_t* __restrict__ W_z_z_steps_at,
+    const storage_t* __restrict__ V_x_at, const storage_t* __restrict__ b_at,
+    storage_t* __restrict__ z_tanh_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -222,12 +222,12 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t z_tanh;
         states_backward_before_point(
-            compute_t(W_y_y2_at[(iT * B + iB) * H + iH]),
-            compute_t(W_z_z2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_y_y_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(W_z_z_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_x_at[(iT * B + iB) * H + iH]),
             compute_t(b_at[iH]),
             z_tanh);
-        z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
+        z_tanh_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
     }
 }
 
@@ -246,7 +246,7 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ z_tanh2_at,
+    const storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ z_tanh_at,
     storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_z_at, storage_t* __restrict__ d_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -259,7 +259,7 @@ extern "C" __global__ void states_backward_step(
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(0.042),
-            compute_t(z_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             d_y, d_z, d_z_pre);
         d_y_at[iB * H + iH] = storage_t(d_y);
         d_z_at[iB * H + iH] = storage_t(d_z);
@@ -278,7 +278,7 @@ __device__ inline void states_backward_step2_point(
 
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ d_z_at,
+    const storage_t* __restrict__ W_yz_d_z_pre_at, const storage_t* __restrict__ d_z_at,
     const storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_y_prev_rows_at,
     storage_t* __restrict__ d_z_prev_rows_at)
 {
@@ -288,12 +288,12 @@ extern "C" __global__ void states_backward_step2(
         const int64 iH = n % H;
         compute_t d_y_prev, d_z_prev;
         states_backward_step2_point(
-            compute_t(d_parts_at[iB * (2 * H) + iH]),
+            compute_t(W_yz_d_z_pre_at[iB * (2 * H) + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(d_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_yz_d_z_pre_at[iB * (2 * H) + H + iH]),
             compute_t(4.7),
             d_y_prev, d_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
@@ -402,7 +402,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    const storage_t* __restrict__ V_x_and_dot_at, const storage_t* __restrict__ dot_V_x_x_at,
     storage_t* __restrict__ dot_V_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -412,7 +412,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_V_x;
         jvp_before_point(
-            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -443,9 +443,9 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_dot_W_y_y_W_y_at, const storage_t* __restrict__ dot_W_y_y_y_prev_at,
-    const storage_t* __restrict__ W_z_dot_W_z_z_W_z_at, const storage_t* __restrict__ dot_W_z_z_z_prev_at,
-    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_y_y_and_dot_at, const storage_t* __restrict__ dot_W_y_y_y_prev_at,
+    const storage_t* __restrict__ W_z_z_and_dot_at, const storage_t* __restrict__ dot_W_z_z_z_prev_at,
+    const storage_t* __restrict__ V_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ z_rows_at, storage_t* __restrict__ y_rows_at,
     storage_t* __restrict__ dot_z_rows_at, storage_t* __restrict__ dot_y_rows_at)
@@ -456,13 +456,13 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t z, dot_z, y, dot_y;
         jvp_step_point(
-            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_y_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_y_prev_at[iB * H + iH]),
-            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
+            compute_t(W_z_z_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_z_z_z_prev_at[iB * H + iH]),
-            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
-            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
-            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_y_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_z_z_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -494,7 +494,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    const storage_t* __restrict__ V_x_and_dot_at, const storage_t* __restrict__ dot_V_x_x_at,
     storage_t* __restrict__ dot_V_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -504,7 +504,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_V_x;
         hvp_forward_before_point(
-            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -535,9 +535,9 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_dot_W_y_y_W_y_at, const storage_t* __restrict__ dot_W_y_y_y_prev_at,
-    const storage_t* __restrict__ W_z_dot_W_z_z_W_z_at, const storage_t* __restrict__ dot_W_z_z_z_prev_at,
-    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_y_y_and_dot_at, const storage_t* __restrict__ dot_W_y_y_y_prev_at,
+    const storage_t* __restrict__ W_z_z_and_dot_at, const storage_t* __restrict__ dot_W_z_z_z_prev_at,
+    const storage_t* __restrict__ V_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ z_rows_at, storage_t* __restrict__ y_rows_at,
     storage_t* __restrict__ dot_z_rows_at, storage_t* __restrict__ dot_y_rows_at,
@@ -549,13 +549,13 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_z_pre, z_tanh, z, dot_z, y, dot_y;
         hvp_forward_step_point(
-            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_y_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_y_prev_at[iB * H + iH]),
-            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
+            compute_t(W_z_z_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_z_z_z_prev_at[iB * H + iH]),
-            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
-            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
-            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_y_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_z_z_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -600,7 +600,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ z_tanh_at, storage_t* __restrict__ d_dot_y_at,
     storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at,
-    storage_t* __restrict__ d_dot_z_pre2_at)
+    storage_t* __restrict__ d_z_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -620,31 +620,31 @@ extern "C" __global__ void hvp_backward_step(
         d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
         d_dot_z_at[iB * H + iH] = storage_t(d_dot_z);
         d_z_at[iB * H + iH] = storage_t(d_z);
-        d_dot_z_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_dot_z_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_y_prev_W_y_dot_W_y_y_W_y, const compute_t d_z, const compute_t dt,
-    const compute_t gamma, const compute_t d_y_next, const compute_t d_z_prev_W_z_dot_W_z_z_W_z,
-    const compute_t epsilon, const compute_t d_dot_y_prev_dot_W_y_y_y_prev, const compute_t d_dot_z,
-    const compute_t d_dot_y, const compute_t d_dot_z_prev_dot_W_z_z_z_prev, compute_t& d_y_prev,
-    compute_t& d_z_prev, compute_t& d_dot_y_prev, compute_t& d_dot_z_prev)
+    const compute_t d_y_prev_W_y_y_and_dot, const compute_t d_z, const compute_t dt, const compute_t gamma,
+    const compute_t d_y_next, const compute_t d_z_prev_W_z_z_and_dot, const compute_t epsilon,
+    const compute_t d_dot_y_prev_dot_W_y_y_y_prev, const compute_t d_dot_z, const compute_t d_dot_y,
+    const compute_t d_dot_z_prev_dot_W_z_z_z_prev, compute_t& d_y_prev, compute_t& d_z_prev,
+    compute_t& d_dot_y_prev, compute_t& d_dot_z_prev)
 {
     const compute_t s1 = dt * gamma;
-    d_y_prev = d_y_prev_W_y_dot_W_y_y_W_y - d_z * s1 + d_y_next;
+    d_y_prev = d_y_prev_W_y_y_and_dot - d_z * s1 + d_y_next;
     const compute_t s2 = 1 - dt * epsilon;
-    d_z_prev = d_z * s2 + d_z_prev_W_z_dot_W_z_z_W_z;
+    d_z_prev = d_z * s2 + d_z_prev_W_z_z_and_dot;
     d_dot_y_prev = d_dot_y_prev_dot_W_y_y_y_prev - d_dot_z * s1 + d_dot_y;
     d_dot_z_prev = d_dot_z * s2 + d_dot_z_prev_dot_W_z_z_z_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_y_prev_W_y_dot_W_y_y_W_y_at, const storage_t* __restrict__ d_z_at,
-    storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ d_z_prev_W_z_dot_W_z_z_W_z_at,
-    const storage_t* __restrict__ d_dot_parts_prev_at, const storage_t* __restrict__ d_dot_z_at,
+    const storage_t* __restrict__ d_y_prev_W_y_y_and_dot_at, const storage_t* __restrict__ d_z_at,
+    storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ d_z_prev_W_z_z_and_dot_at,
+    const storage_t* __restrict__ W_yz_d_dot_z_pre_at, const storage_t* __restrict__ d_dot_z_at,
     const storage_t* __restrict__ d_dot_y_at, storage_t* __restrict__ d_z_prev_rows_at,
     storage_t* __restrict__ d_dot_y_prev_rows_at, storage_t* __restrict__ d_dot_z_prev_rows_at)
 {
@@ -654,17 +654,17 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev;
         hvp_backward_step2_point(
-            compute_t(d_y_prev_W_y_dot_W_y_y_W_y_at[iB * H + iH]),
+            compute_t(d_y_prev_W_y_y_and_dot_at[iB * H + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_z_prev_W_z_dot_W_z_z_W_z_at[iB * H + iH]),
+            compute_t(d_z_prev_W_z_z_and_dot_at[iB * H + iH]),
             compute_t(4.7),
-            compute_t(d_dot_parts_prev_at[iB * (2 * H) + iH]),
+            compute_t(W_yz_d_dot_z_pre_at[iB * (2 * H) + iH]),
             compute_t(d_dot_z_at[iB * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(W_yz_d_dot_z_pre_at[iB * (2 * H) + H + iH]),
             d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
@@ -690,16 +690,16 @@ extern "C" __global__ void hvp_backward_finish(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W_y, d_W_z;
         hvp_backward_finish_point(
-            compute_t(d_W_y_W_y_y_at[iH * H + iH2]),
-            compute_t(d_W_y_dot_W_y_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_W_z_W_z_z_at[iH * H + iH2]),
-            compute_t(d_W_z_dot_W_z_z_z_prev_at[iH * H + iH2]),
+            compute_t(d_W_y_W_y_y_at[iH * H + jH]),
+            compute_t(d_W_y_dot_W_y_y_y_prev_at[iH * H + jH]),
+            compute_t(d_W_z_W_z_z_at[iH * H + jH]),
+            compute_t(d_W_z_dot_W_z_z_z_prev_at[iH * H + jH]),
             d_W_y, d_W_z);
-        d_W_y_at[iH * H + iH2] = storage_t(d_W_y);
-        d_W_z_at[iH * H + iH2] = storage_t(d_W_z);
+        d_W_y_at[iH * H + jH] = storage_t(d_W_y);
+        d_W_z_at[iH * H + jH] = storage_t(d_W_z);
     }
 }
 

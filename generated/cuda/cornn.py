@@ -322,7 +322,7 @@ def train_passes(size, dtype):
     d_y = cp.empty((B, H), dtype)
     d_z = cp.empty((B, H), dtype)
     d_z_pre = cp.empty((T, B, H), dtype)
-    d_parts = cp.empty((B, 2 * H), dtype)
+    W_yz_d_z_pre = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_y = cp.empty((H, H), dtype)
     d_W_z = cp.empty((H, H), dtype)
@@ -334,7 +334,7 @@ def train_passes(size, dtype):
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+        W_yz_d_z_pre, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -352,7 +352,7 @@ def train_passes(size, dtype):
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_z_pre[t], W_yz, d_parts)
+            product(d_z_pre[t], W_yz, W_yz_d_z_pre)
             backward_step2(t)
 
     def after():
@@ -451,14 +451,14 @@ def states_backward_passes(size, dtype):
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_z_prev_rows = cp.empty((2, B, H), dtype)
     W_yz = cp.empty((H, 2 * H), dtype)
-    V_x2 = cp.empty((T, B, H), dtype)
-    W_y_y2 = cp.empty((T, B, H), dtype)
-    W_z_z2 = cp.empty((T, B, H), dtype)
-    z_tanh2 = cp.empty((T, B, H), dtype)
+    V_x = cp.empty((T, B, H), dtype)
+    W_y_y_steps = cp.empty((T, B, H), dtype)
+    W_z_z_steps = cp.empty((T, B, H), dtype)
+    z_tanh = cp.empty((T, B, H), dtype)
     d_y = cp.empty((B, H), dtype)
     d_z = cp.empty((B, H), dtype)
     d_z_pre = cp.empty((T, B, H), dtype)
-    d_parts = cp.empty((B, 2 * H), dtype)
+    W_yz_d_z_pre = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_y = cp.empty((H, H), dtype)
     d_W_z = cp.empty((H, H), dtype)
@@ -466,15 +466,15 @@ def states_backward_passes(size, dtype):
     d_b = cp.empty((H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_y_y2, W_z_z2, V_x2, b, z_tanh2,
+        W_y_y_steps, W_z_z_steps, V_x, b, z_tanh,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, d_z_prev_rows, z_tanh2, d_y, d_z, d_z_pre,
+        dy, d_y_prev_rows, d_z_prev_rows, z_tanh, d_y, d_z, d_z_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+        W_yz_d_z_pre, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -493,17 +493,17 @@ def states_backward_passes(size, dtype):
         W_yz[..., :H] = W_y
         W_yz[..., H:2 * H] = W_z
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(x.reshape(-1, I), V.T, V_x2.reshape(-1, H))
+        product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(y_rows[:-1].reshape(-1, H), W_y.T, W_y_y2.reshape(-1, H))
+        product(y_rows[:-1].reshape(-1, H), W_y.T, W_y_y_steps.reshape(-1, H))
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(z_rows[:-1].reshape(-1, H), W_z.T, W_z_z2.reshape(-1, H))
+        product(z_rows[:-1].reshape(-1, H), W_z.T, W_z_z_steps.reshape(-1, H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_z_pre[t], W_yz, d_parts)
+            product(d_z_pre[t], W_yz, W_yz_d_z_pre)
             states_backward_step2(t)
 
     def after():
@@ -656,26 +656,26 @@ def jvp_passes(size, dtype):
     z_rows = cp.empty((2, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_z_rows = cp.empty((2, B, H), dtype)
-    dot_V2 = cp.empty((I, 2 * H), dtype)
-    dot_W_y2 = cp.empty((H, 2 * H), dtype)
-    dot_W_z2 = cp.empty((H, 2 * H), dtype)
-    W_y_T2 = cp.empty((H, H), dtype)
-    W_z_T2 = cp.empty((H, H), dtype)
-    V_x_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    V_and_dot = cp.empty((I, 2 * H), dtype)
+    W_y_and_dot = cp.empty((H, 2 * H), dtype)
+    W_z_and_dot = cp.empty((H, 2 * H), dtype)
+    W_y_turned = cp.empty((H, H), dtype)
+    W_z_turned = cp.empty((H, H), dtype)
+    V_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_V_x_x = cp.empty((T, B, H), dtype)
     dot_V_x = cp.empty((T, B, H), dtype)
-    W_y_dot_W_y_y_W_y = cp.empty((B, 2 * H), dtype)
+    W_y_y_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_y_y_y_prev = cp.empty((B, H), dtype)
-    W_z_dot_W_z_z_W_z = cp.empty((B, 2 * H), dtype)
+    W_z_z_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_z_z_z_prev = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
+        V_x_and_dot, dot_V_x_x, dot_V_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_y_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_dot_W_z_z_W_z, dot_W_z_z_z_prev, V_x_dot_V_x_V, b, dot_V_x,
-        dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows,
+        W_y_y_and_dot, dot_W_y_y_y_prev, W_z_z_and_dot, dot_W_z_z_z_prev, V_x_and_dot, b, dot_V_x, dot_b,
+        z_rows, y_rows, dot_z_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -695,27 +695,27 @@ def jvp_passes(size, dtype):
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        dot_V2[..., :H] = V.T
-        dot_V2[..., H:2 * H] = dot_V.T
-        dot_W_y2[..., :H] = W_y.T
-        dot_W_y2[..., H:2 * H] = dot_W_y.T
-        dot_W_z2[..., :H] = W_z.T
-        dot_W_z2[..., H:2 * H] = dot_W_z.T
-        W_y_T2[...] = W_y.T
-        W_z_T2[...] = W_z.T
-        product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
+        V_and_dot[..., :H] = V.T
+        V_and_dot[..., H:2 * H] = dot_V.T
+        W_y_and_dot[..., :H] = W_y.T
+        W_y_and_dot[..., H:2 * H] = dot_W_y.T
+        W_z_and_dot[..., :H] = W_z.T
+        W_z_and_dot[..., H:2 * H] = dot_W_z.T
+        W_y_turned[...] = W_y.T
+        W_z_turned[...] = W_z.T
+        product(x.reshape(-1, I), V_and_dot, V_x_and_dot.reshape(-1, 2 * H))
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], dot_W_y2, W_y_dot_W_y_y_W_y)
+            product(y_rows[t], W_y_and_dot, W_y_y_and_dot)
             # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-            product(dot_y_rows[t], W_y_T2, dot_W_y_y_y_prev)
-            product(z_rows[t % 2], dot_W_z2, W_z_dot_W_z_z_W_z)
+            product(dot_y_rows[t], W_y_turned, dot_W_y_y_y_prev)
+            product(z_rows[t % 2], W_z_and_dot, W_z_z_and_dot)
             # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-            product(dot_z_rows[t % 2], W_z_T2, dot_W_z_z_z_prev)
+            product(dot_z_rows[t % 2], W_z_turned, dot_W_z_z_z_prev)
             jvp_step(t)
 
     def after():
@@ -748,28 +748,28 @@ def hvp_passes(size, dtype):
     z_rows = cp.empty((T + 1, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_z_rows = cp.empty((T + 1, B, H), dtype)
-    dot_V2 = cp.empty((I, 2 * H), dtype)
-    dot_W_y2 = cp.empty((H, 2 * H), dtype)
-    dot_W_z2 = cp.empty((H, 2 * H), dtype)
-    W_y_T2 = cp.empty((H, H), dtype)
-    W_z_T2 = cp.empty((H, H), dtype)
-    V_x_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    V_and_dot = cp.empty((I, 2 * H), dtype)
+    W_y_and_dot = cp.empty((H, 2 * H), dtype)
+    W_z_and_dot = cp.empty((H, 2 * H), dtype)
+    W_y_turned = cp.empty((H, H), dtype)
+    W_z_turned = cp.empty((H, H), dtype)
+    V_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_V_x_x = cp.empty((T, B, H), dtype)
     dot_V_x = cp.empty((T, B, H), dtype)
-    W_y_dot_W_y_y_W_y = cp.empty((B, 2 * H), dtype)
+    W_y_y_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_y_y_y_prev = cp.empty((B, H), dtype)
-    W_z_dot_W_z_z_W_z = cp.empty((B, 2 * H), dtype)
+    W_z_z_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_z_z_z_prev = cp.empty((B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z_tanh = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
+        V_x_and_dot, dot_V_x_x, dot_V_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_y_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_dot_W_z_z_W_z, dot_W_z_z_z_prev, V_x_dot_V_x_V, b, dot_V_x,
-        dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows, dot_z_pre, z_tanh,
+        W_y_y_and_dot, dot_W_y_y_y_prev, W_z_z_and_dot, dot_W_z_z_z_prev, V_x_and_dot, b, dot_V_x, dot_b,
+        z_rows, y_rows, dot_z_rows, dot_y_rows, dot_z_pre, z_tanh,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -789,27 +789,27 @@ def hvp_passes(size, dtype):
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        dot_V2[..., :H] = V.T
-        dot_V2[..., H:2 * H] = dot_V.T
-        dot_W_y2[..., :H] = W_y.T
-        dot_W_y2[..., H:2 * H] = dot_W_y.T
-        dot_W_z2[..., :H] = W_z.T
-        dot_W_z2[..., H:2 * H] = dot_W_z.T
-        W_y_T2[...] = W_y.T
-        W_z_T2[...] = W_z.T
-        product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
+        V_and_dot[..., :H] = V.T
+        V_and_dot[..., H:2 * H] = dot_V.T
+        W_y_and_dot[..., :H] = W_y.T
+        W_y_and_dot[..., H:2 * H] = dot_W_y.T
+        W_z_and_dot[..., :H] = W_z.T
+        W_z_and_dot[..., H:2 * H] = dot_W_z.T
+        W_y_turned[...] = W_y.T
+        W_z_turned[...] = W_z.T
+        product(x.reshape(-1, I), V_and_dot, V_x_and_dot.reshape(-1, 2 * H))
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], dot_W_y2, W_y_dot_W_y_y_W_y)
+            product(y_rows[t], W_y_and_dot, W_y_y_and_dot)
             # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-            product(dot_y_rows[t], W_y_T2, dot_W_y_y_y_prev)
-            product(z_rows[t], dot_W_z2, W_z_dot_W_z_z_W_z)
+            product(dot_y_rows[t], W_y_turned, dot_W_y_y_y_prev)
+            product(z_rows[t], W_z_and_dot, W_z_z_and_dot)
             # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-            product(dot_z_rows[t], W_z_T2, dot_W_z_z_z_prev)
+            product(dot_z_rows[t], W_z_turned, dot_W_z_z_z_prev)
             hvp_forward_step(t)
 
     def after():
@@ -824,17 +824,17 @@ def hvp_passes(size, dtype):
     d_z_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, H), dtype)
-    dot_V22 = cp.empty((2 * H, I), dtype)
-    dot_W_y22 = cp.empty((2 * H, H), dtype)
-    dot_W_z22 = cp.empty((2 * H, H), dtype)
+    V_and_dot_T = cp.empty((2 * H, I), dtype)
+    W_y_and_dot_T = cp.empty((2 * H, H), dtype)
+    W_z_and_dot_T = cp.empty((2 * H, H), dtype)
     W_yz = cp.empty((H, 2 * H), dtype)
     d_dot_y = cp.empty((B, H), dtype)
     d_dot_z = cp.empty((B, H), dtype)
     d_z = cp.empty((B, H), dtype)
-    d_dot_z_pre2 = cp.empty((T, B, 2 * H), dtype)
-    d_y_prev_W_y_dot_W_y_y_W_y = cp.empty((B, H), dtype)
-    d_z_prev_W_z_dot_W_z_z_W_z = cp.empty((B, H), dtype)
-    d_dot_parts_prev = cp.empty((B, 2 * H), dtype)
+    d_z_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
+    d_y_prev_W_y_y_and_dot = cp.empty((B, H), dtype)
+    d_z_prev_W_z_z_and_dot = cp.empty((B, H), dtype)
+    W_yz_d_dot_z_pre = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_y_W_y_y = cp.empty((H, H), dtype)
     d_W_y_dot_W_y_y_y_prev = cp.empty((H, H), dtype)
@@ -849,12 +849,12 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_y_prev_rows, d_dot_z_prev_rows, d_z_prev_rows, d_y_prev_rows, dot_z_pre, z_tanh, d_dot_y,
-        d_dot_z, d_z, d_dot_z_pre2,
+        d_dot_z, d_z, d_z_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_y_prev_W_y_dot_W_y_y_W_y, d_z, d_y_prev_rows, d_z_prev_W_z_dot_W_z_z_W_z, d_dot_parts_prev,
-        d_dot_z, d_dot_y, d_z_prev_rows, d_dot_y_prev_rows, d_dot_z_prev_rows,
+        d_y_prev_W_y_y_and_dot, d_z, d_y_prev_rows, d_z_prev_W_z_z_and_dot, W_yz_d_dot_z_pre, d_dot_z,
+        d_dot_y, d_z_prev_rows, d_dot_y_prev_rows, d_dot_z_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * H, 1,
@@ -873,47 +873,47 @@ def hvp_passes(size, dtype):
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        dot_V22[:H] = V
-        dot_V22[H:2 * H] = dot_V
-        dot_W_y22[:H] = W_y
-        dot_W_y22[H:2 * H] = dot_W_y
-        dot_W_z22[:H] = W_z
-        dot_W_z22[H:2 * H] = dot_W_z
+        V_and_dot_T[:H] = V
+        V_and_dot_T[H:2 * H] = dot_V
+        W_y_and_dot_T[:H] = W_y
+        W_y_and_dot_T[H:2 * H] = dot_W_y
+        W_z_and_dot_T[:H] = W_z
+        W_z_and_dot_T[H:2 * H] = dot_W_z
         W_yz[..., :H] = W_y
         W_yz[..., H:2 * H] = W_z
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_dot_z_pre2[t], dot_W_y22, d_y_prev_W_y_dot_W_y_y_W_y)
-            product(d_dot_z_pre2[t], dot_W_z22, d_z_prev_W_z_dot_W_z_z_W_z)
-            product(d_dot_z_pre2[t][:, H:2 * H], W_yz, d_dot_parts_prev)
+            product(d_z_pre_and_dot[t], W_y_and_dot_T, d_y_prev_W_y_y_and_dot)
+            product(d_z_pre_and_dot[t], W_z_and_dot_T, d_z_prev_W_z_z_and_dot)
+            product(d_z_pre_and_dot[t][:, H:2 * H], W_yz, W_yz_d_dot_z_pre)
             hvp_backward_step2(t)
 
     def after():
-        product(d_dot_z_pre2.reshape(-1, 2 * H), dot_V22, d_x.reshape(-1, I))
+        product(d_z_pre_and_dot.reshape(-1, 2 * H), V_and_dot_T, d_x.reshape(-1, I))
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_y_W_y_y)
+        product(d_z_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_y_W_y_y)
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(
-            d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_z_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_W_y_dot_W_y_y_y_prev,
         )
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, z_rows[:-1].reshape(-1, H), d_W_z_W_z_z)
+        product(d_z_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, z_rows[:-1].reshape(-1, H), d_W_z_W_z_z)
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(
-            d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_z_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_z_rows[:-1].reshape(-1, H),
             d_W_z_dot_W_z_z_z_prev,
         )
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+        product(d_z_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+        product(d_z_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        cp.sum(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_z_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         hvp_backward_finish2()
 

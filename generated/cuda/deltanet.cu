@@ -260,7 +260,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v2_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v_again_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -271,7 +271,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
-        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+        v_again_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
@@ -279,8 +279,9 @@ extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ norm_a_q_at,
     const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ d_q_at,
-    storage_t* __restrict__ a_q2_at, storage_t* __restrict__ a_k2_at, storage_t* __restrict__ q2_at,
-    storage_t* __restrict__ k2_at, storage_t* __restrict__ d_W_q_x_at)
+    storage_t* __restrict__ a_q_again_at, storage_t* __restrict__ a_k_again_at,
+    storage_t* __restrict__ q_again_at, storage_t* __restrict__ k_again_at,
+    storage_t* __restrict__ d_W_q_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -300,10 +301,10 @@ extern "C" __global__ void backward_before_rows(
             const compute_t q = a_q / norm_a_q;
             // through k = a_k / norm(a_k)
             const compute_t k_ = a_k / norm_a_k;
-            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            a_q_again_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_again_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            q_again_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_again_at[(iT * B + iB) * K + iK] = storage_t(k_);
             d_norm_a_q_q_total += d_q * a_q;
         }
         block_sum(d_norm_a_q_q_total);
@@ -313,7 +314,7 @@ extern "C" __global__ void backward_before_rows(
         const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
         const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             // through a_q = silu(W_q @ x)
@@ -333,8 +334,8 @@ __device__ inline void backward_before2_point(
 
 extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ S_arg0_at, const storage_t* __restrict__ k2_at,
-    storage_t* __restrict__ S_arg0_k2_at)
+    const storage_t* __restrict__ S_arg0_at, const storage_t* __restrict__ k_again_at,
+    storage_t* __restrict__ S_arg0_k_at)
 {
     const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -345,17 +346,17 @@ extern "C" __global__ void backward_before2(
         compute_t S_arg0_k;
         backward_before2_point(
             compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(k2_at[(iT * B + iB) * K + iK]),
+            compute_t(k_again_at[(iT * B + iB) * K + iK]),
             S_arg0_k);
-        S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+        S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
     }
 }
 
 extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ q2_at, const storage_t* __restrict__ beta_at,
-    const storage_t* __restrict__ k2_at, storage_t* __restrict__ d_S_at,
+    const storage_t* __restrict__ q_again_at, const storage_t* __restrict__ beta_at,
+    const storage_t* __restrict__ k_again_at, storage_t* __restrict__ d_S_at,
     storage_t* __restrict__ d_S_arg0_k_at, storage_t* __restrict__ d_S_arg0_at,
     storage_t* __restrict__ d_S_k_at)
 {
@@ -367,8 +368,8 @@ extern "C" __global__ void backward_step_rows(
         compute_t d_S_arg0_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
-            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_again_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_S = d_S_next + dy * q;
             const compute_t d_S_arg0_k = beta * d_S;
@@ -388,7 +389,7 @@ extern "C" __global__ void backward_step_rows(
             d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         }
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + d_S;
             d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -399,7 +400,7 @@ extern "C" __global__ void backward_step_rows(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k2_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_at,
     storage_t* __restrict__ d_beta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -410,7 +411,7 @@ extern "C" __global__ void backward_after_sum(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_at[iT * B + iB] = storage_t(total);
@@ -469,7 +470,7 @@ __device__ inline void backward_after_point(
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_qkv_x_at,
-    const storage_t* __restrict__ v2_at, storage_t* __restrict__ d_W_kv_x_at)
+    const storage_t* __restrict__ v_again_at, storage_t* __restrict__ d_W_kv_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -480,7 +481,7 @@ extern "C" __global__ void backward_after(
         backward_after_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(v_again_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
         d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
@@ -490,7 +491,7 @@ extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_beta_at, const storage_t* __restrict__ beta_at,
     const storage_t* __restrict__ d_k_S_k_at, const storage_t* __restrict__ d_k_S_arg0_k_at,
-    const storage_t* __restrict__ a_k2_at, const storage_t* __restrict__ norm_a_k_at,
+    const storage_t* __restrict__ a_k_again_at, const storage_t* __restrict__ norm_a_k_at,
     const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ d_w_beta_x_at,
     storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_kv_x_at)
 {
@@ -508,7 +509,7 @@ extern "C" __global__ void backward_after_rows(
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
             d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
@@ -522,7 +523,7 @@ extern "C" __global__ void backward_after_rows(
         const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
         const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // through a_k = silu(W_k @ x)
@@ -765,7 +766,7 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_qkv_x2_at, storage_t* __restrict__ v2_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -774,17 +775,17 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t v;
         states_backward_before_point(
-            compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
-        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+        v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
 extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_qkv_x2_at, const storage_t* __restrict__ d_q_at,
-    storage_t* __restrict__ a_q2_at, storage_t* __restrict__ a_k2_at, storage_t* __restrict__ norm_a_k2_at,
-    storage_t* __restrict__ q2_at, storage_t* __restrict__ k2_at, storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ d_q_at,
+    storage_t* __restrict__ a_q_at, storage_t* __restrict__ a_k_at, storage_t* __restrict__ norm_a_k_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_q_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -793,15 +794,15 @@ extern "C" __global__ void states_backward_before_rows(
         compute_t a_k_squared_total = 0;
         compute_t d_norm_a_q_q_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t W_q_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_k_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             // through a_q = silu(W_q @ x)
             const compute_t a_q = W_q_x * sigmoid(W_q_x);
             // through a_k = silu(W_k @ x)
             const compute_t a_k = W_k_x * sigmoid(W_k_x);
-            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
             // through q = a_q / norm(a_q)
             a_q_squared_total += a_q * a_q;
             // through k = a_k / norm(a_k)
@@ -821,13 +822,13 @@ extern "C" __global__ void states_backward_before_rows(
         const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
         const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((0) >= (norm_a_q)), 1, norm_a_q);
         if (threadIdx.x == 0) {
-            norm_a_k2_at[iT * B + iB] = storage_t(norm_a_k);
+            norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
         }
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
-            const compute_t W_q_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             // through q = a_q / norm(a_q)
             const compute_t s1 = 1 / norm_a_q;
             const compute_t q = a_q * s1;
@@ -836,8 +837,8 @@ extern "C" __global__ void states_backward_before_rows(
             // through a_q = silu(W_q @ x)
             const compute_t d_a_q = d_q * s1 + a_q * d_norm_a_q_share;
             const compute_t d_W_q_x = sigmoid(W_q_x) * (W_q_x - a_q + 1) * d_a_q;
-            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
         }
     }
@@ -845,9 +846,9 @@ extern "C" __global__ void states_backward_before_rows(
 
 extern "C" __global__ void states_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ k2_at,
-    const storage_t* __restrict__ v2_at, storage_t* __restrict__ S_arg02_at,
-    storage_t* __restrict__ S_arg0_k2_at)
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ v_at, storage_t* __restrict__ S_arg0_at,
+    storage_t* __restrict__ S_arg0_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -856,24 +857,24 @@ extern "C" __global__ void states_backward_before_rows2(
         compute_t S_k_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t S_prev = compute_t(S_rows_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             S_k_total += S_prev * k_;
         }
         block_sum(S_k_total);
         const compute_t S_k = S_k_total;
 
-        const compute_t v = compute_t(v2_at[(iT * B + iB) * H + iH]);
+        const compute_t v = compute_t(v_at[(iT * B + iB) * H + iH]);
         // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
         const compute_t S_arg0 = v - S_k;
         if (threadIdx.x == 0) {
-            S_arg02_at[(iT * B + iB) * H + iH] = storage_t(S_arg0);
+            S_arg0_at[(iT * B + iB) * H + iH] = storage_t(S_arg0);
         }
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t S_arg0_k = k_ * S_arg0;
-            S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+            S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
         }
     }
 }
@@ -881,7 +882,7 @@ extern "C" __global__ void states_backward_before_rows2(
 extern "C" __global__ void states_backward_before_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ w_beta_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ beta2_at)
+    storage_t* __restrict__ beta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -899,7 +900,7 @@ extern "C" __global__ void states_backward_before_rows3(
         // through beta = sigmoid(dot(w_beta, x))
         const compute_t beta = sigmoid(w_beta_x);
         if (threadIdx.x == 0) {
-            beta2_at[iT * B + iB] = storage_t(beta);
+            beta_at[iT * B + iB] = storage_t(beta);
         }
     }
 }
@@ -907,8 +908,8 @@ extern "C" __global__ void states_backward_before_rows3(
 extern "C" __global__ void states_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ q2_at, const storage_t* __restrict__ beta2_at,
-    const storage_t* __restrict__ k2_at, storage_t* __restrict__ d_S_at,
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ beta_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_S_at,
     storage_t* __restrict__ d_S_arg0_k_at, storage_t* __restrict__ d_S_arg0_at,
     storage_t* __restrict__ d_S_k_at)
 {
@@ -916,12 +917,12 @@ extern "C" __global__ void states_backward_step_rows(
         const int64 iB = n / H;
         const int64 iH = n % H;
         const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
-        const compute_t beta = compute_t(beta2_at[t * B + iB]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
         compute_t d_S_arg0_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
-            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_S = d_S_next + dy * q;
             const compute_t d_S_arg0_k = beta * d_S;
@@ -941,7 +942,7 @@ extern "C" __global__ void states_backward_step_rows(
             d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         }
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + d_S;
             d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
@@ -952,7 +953,7 @@ extern "C" __global__ void states_backward_step_rows(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k2_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_at,
     storage_t* __restrict__ d_beta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -963,7 +964,7 @@ extern "C" __global__ void states_backward_after_sum(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_at[iT * B + iB] = storage_t(total);
@@ -994,7 +995,7 @@ extern "C" __global__ void states_backward_after_sum2(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void states_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_arg0_k_at, const storage_t* __restrict__ S_arg02_at,
+    const storage_t* __restrict__ d_S_arg0_k_at, const storage_t* __restrict__ S_arg0_at,
     storage_t* __restrict__ d_k_S_arg0_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -1005,7 +1006,7 @@ extern "C" __global__ void states_backward_after_sum3(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg02_at[(iT * B + iB) * H + iH]);
+                * compute_t(S_arg0_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_k_S_arg0_k_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -1021,8 +1022,8 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_qkv_x2_at,
-    const storage_t* __restrict__ v2_at, storage_t* __restrict__ d_W_kv_x_at)
+    const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_qkv_x_at,
+    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_W_kv_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1032,8 +1033,8 @@ extern "C" __global__ void states_backward_after(
         compute_t d_W_v_x;
         states_backward_after_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
         d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
@@ -1041,17 +1042,17 @@ extern "C" __global__ void states_backward_after(
 
 extern "C" __global__ void states_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_beta_at, const storage_t* __restrict__ beta2_at,
+    const storage_t* __restrict__ d_beta_at, const storage_t* __restrict__ beta_at,
     const storage_t* __restrict__ d_k_S_k_at, const storage_t* __restrict__ d_k_S_arg0_k_at,
-    const storage_t* __restrict__ a_k2_at, const storage_t* __restrict__ norm_a_k2_at,
-    const storage_t* __restrict__ W_qkv_x2_at, storage_t* __restrict__ d_w_beta_x_at,
+    const storage_t* __restrict__ a_k_at, const storage_t* __restrict__ norm_a_k_at,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ d_w_beta_x_at,
     storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_kv_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
         const compute_t d_beta = compute_t(d_beta_at[iT * B + iB]);
-        const compute_t beta = compute_t(beta2_at[iT * B + iB]);
+        const compute_t beta = compute_t(beta_at[iT * B + iB]);
         // through beta = sigmoid(dot(w_beta, x))
         const compute_t d_w_beta_x = d_beta * beta * (1 - beta);
         if (threadIdx.x == 0) {
@@ -1061,7 +1062,7 @@ extern "C" __global__ void states_backward_after_rows(
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
             d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
@@ -1070,14 +1071,14 @@ extern "C" __global__ void states_backward_after_rows(
         block_sum(d_norm_a_k_k_total);
         const compute_t d_norm_a_k_k = d_norm_a_k_k_total;
 
-        const compute_t norm_a_k = compute_t(norm_a_k2_at[iT * B + iB]);
+        const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
         // through k = a_k / norm(a_k)
         const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
         const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k);
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
-            const compute_t W_k_x = compute_t(W_qkv_x2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // through a_k = silu(W_k @ x)
             const compute_t d_a_k = a_k * d_norm_a_k_share + d_k / norm_a_k;
             const compute_t d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
@@ -1459,7 +1460,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    const storage_t* __restrict__ W_qkv_x_and_dot_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
     storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1469,9 +1470,9 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t v, dot_v;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
             compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             v, dot_v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -1480,7 +1481,7 @@ extern "C" __global__ void jvp_before(
 
 extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    const storage_t* __restrict__ W_qkv_x_and_dot_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
     storage_t* __restrict__ a_q_at, storage_t* __restrict__ dot_a_q_at, storage_t* __restrict__ a_k_at,
     storage_t* __restrict__ dot_a_k_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at,
     storage_t* __restrict__ dot_q_at, storage_t* __restrict__ dot_k_at)
@@ -1491,12 +1492,12 @@ extern "C" __global__ void jvp_before_rows(
         compute_t a_q_squared_total = 0;
         compute_t a_k_squared_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]);
+            const compute_t dot_W_q_x_W_q = compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]);
             const compute_t dot_W_q_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
-            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]);
             const compute_t dot_W_k_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = sigmoid(W_q_x);
@@ -1729,7 +1730,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_W_parts_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    const storage_t* __restrict__ dot_W_qkv_x_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
     const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ dot_W_v_x_at,
     storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at)
 {
@@ -1740,7 +1741,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_v_x, v, dot_v;
         hvp_forward_before_point(
-            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(dot_W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_W_v_x, v, dot_v);
@@ -1752,7 +1753,7 @@ extern "C" __global__ void hvp_forward_before(
 
 extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_W_parts_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    const storage_t* __restrict__ dot_W_qkv_x_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
     const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ dot_W_q_x_at,
     storage_t* __restrict__ a_q_at, storage_t* __restrict__ dot_a_q_at,
     storage_t* __restrict__ dot_W_k_x_at, storage_t* __restrict__ a_k_at,
@@ -1767,10 +1768,10 @@ extern "C" __global__ void hvp_forward_before_rows(
         compute_t a_q_squared_total = 0;
         compute_t a_k_squared_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_W_q_x_W_q = compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t dot_W_q_x_W_q = compute_t(dot_W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             const compute_t dot_W_q_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t dot_W_k_x_W_k = compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(dot_W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t dot_W_k_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // a_q = silu(W_q @ x)
@@ -1992,7 +1993,7 @@ __device__ inline void hvp_backward_before_point(
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v2_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v_again_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2003,7 +2004,7 @@ extern "C" __global__ void hvp_backward_before(
         hvp_backward_before_point(
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
-        v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+        v_again_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
@@ -2014,13 +2015,14 @@ extern "C" __global__ void hvp_backward_before_rows(
     const storage_t* __restrict__ dot_norm_a_q_at, const storage_t* __restrict__ norm_a_k_at,
     const storage_t* __restrict__ dot_norm_a_k_at, const storage_t* __restrict__ d_dot_q_at,
     const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ dot_w_beta_x_at,
-    const storage_t* __restrict__ beta_at, storage_t* __restrict__ a_q2_at,
-    storage_t* __restrict__ dot_a_q2_at, storage_t* __restrict__ a_k2_at,
-    storage_t* __restrict__ dot_a_k2_at, storage_t* __restrict__ a_q_unit2_at, storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_q_at, storage_t* __restrict__ a_k_unit2_at, storage_t* __restrict__ k2_at,
-    storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ dot_beta2_at,
-    storage_t* __restrict__ d_a_q_unit_at, storage_t* __restrict__ d_dot_a_q_at,
-    storage_t* __restrict__ d_dot_W_q_x_at, storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ beta_at, storage_t* __restrict__ a_q_again_at,
+    storage_t* __restrict__ dot_a_q_again_at, storage_t* __restrict__ a_k_again_at,
+    storage_t* __restrict__ dot_a_k_again_at, storage_t* __restrict__ a_q_unit_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ a_k_unit_at,
+    storage_t* __restrict__ k_again_at, storage_t* __restrict__ dot_k_again_at,
+    storage_t* __restrict__ dot_beta_again_at, storage_t* __restrict__ d_a_q_unit_at,
+    storage_t* __restrict__ d_dot_a_q_at, storage_t* __restrict__ d_dot_W_q_x_at,
+    storage_t* __restrict__ d_W_q_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2034,7 +2036,7 @@ extern "C" __global__ void hvp_backward_before_rows(
         // through beta = sigmoid(dot(w_beta, x))
         const compute_t dot_beta = dot_w_beta_x * beta * (1 - beta);
         if (threadIdx.x == 0) {
-            dot_beta2_at[iT * B + iB] = storage_t(dot_beta);
+            dot_beta_again_at[iT * B + iB] = storage_t(dot_beta);
         }
         compute_t d_dot_norm_a_q_dot_q_total = 0;
         compute_t d_norm_a_q_q_total = 0;
@@ -2068,16 +2070,16 @@ extern "C" __global__ void hvp_backward_before_rows(
             const compute_t dot_k = dot_a_k * s6 - dot_norm_a_k * a_k / square(norm_a_k);
             // through q = a_q / norm(a_q)
             const compute_t d_dot_q_by_norm_a_q = (2 * s5 / pow(norm_a_q, compute_t(3)) - dot_a_q * s4) * d_dot_q;
-            a_q2_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-            dot_a_q2_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
-            a_k2_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-            dot_a_k2_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
-            a_q_unit2_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
+            a_q_again_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            dot_a_q_again_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
+            a_k_again_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            dot_a_k_again_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
+            a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
             q_at[(iT * B + iB) * K + iK] = storage_t(q);
             dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
-            a_k_unit2_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
-            dot_k2_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
+            a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
+            k_again_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            dot_k_again_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
             d_dot_norm_a_q_dot_q_total += d_dot_q * a_q;
             d_norm_a_q_q_total += d_q * a_q;
             d_norm_a_q_dot_q_total += d_dot_q_by_norm_a_q;
@@ -2091,11 +2093,11 @@ extern "C" __global__ void hvp_backward_before_rows(
         const compute_t d_dot_norm_a_q = -d_dot_norm_a_q_dot_q / square(norm_a_q);
         compute_t d_norm_a_q_a_q_unit_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_a_q = compute_t(dot_a_q2_at[(iT * B + iB) * K + iK]);
-            const compute_t a_q_unit = compute_t(a_q_unit2_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_q = compute_t(dot_a_q_again_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q_unit = compute_t(a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_again_at[(iT * B + iB) * K + iK]);
             // through q = a_q / norm(a_q)
             const compute_t d_a_q_unit = dot_a_q * d_dot_norm_a_q;
             // through a_q = silu(W_q @ x)
@@ -2119,7 +2121,7 @@ extern "C" __global__ void hvp_backward_before_rows(
             const compute_t d_dot_a_q = compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
             const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t a_q = compute_t(a_q2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_q_unit = compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
@@ -2146,9 +2148,9 @@ __device__ inline void hvp_backward_before2_point(
 
 extern "C" __global__ void hvp_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ S_arg0_at, const storage_t* __restrict__ k2_at,
-    const storage_t* __restrict__ dot_S_arg0_at, const storage_t* __restrict__ dot_k2_at,
-    storage_t* __restrict__ S_arg0_k2_at, storage_t* __restrict__ dot_S_arg0_k2_at)
+    const storage_t* __restrict__ S_arg0_at, const storage_t* __restrict__ k_again_at,
+    const storage_t* __restrict__ dot_S_arg0_at, const storage_t* __restrict__ dot_k_again_at,
+    storage_t* __restrict__ S_arg0_k_at, storage_t* __restrict__ dot_S_arg0_k_at)
 {
     const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2159,12 +2161,12 @@ extern "C" __global__ void hvp_backward_before2(
         compute_t S_arg0_k, dot_S_arg0_k;
         hvp_backward_before2_point(
             compute_t(S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(k2_at[(iT * B + iB) * K + iK]),
+            compute_t(k_again_at[(iT * B + iB) * K + iK]),
             compute_t(dot_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_k2_at[(iT * B + iB) * K + iK]),
+            compute_t(dot_k_again_at[(iT * B + iB) * K + iK]),
             S_arg0_k, dot_S_arg0_k);
-        S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
-        dot_S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
+        S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+        dot_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
     }
 }
 
@@ -2173,8 +2175,8 @@ extern "C" __global__ void hvp_backward_step_rows(
     storage_t* __restrict__ d_dot_S_prev_rows_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_S_prev_rows_at,
     const storage_t* __restrict__ dot_q_at, const storage_t* __restrict__ beta_at,
-    const storage_t* __restrict__ dot_beta2_at, const storage_t* __restrict__ k2_at,
-    const storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ d_dot_S_at,
+    const storage_t* __restrict__ dot_beta_again_at, const storage_t* __restrict__ k_again_at,
+    const storage_t* __restrict__ dot_k_again_at, storage_t* __restrict__ d_dot_S_at,
     storage_t* __restrict__ d_S_at, storage_t* __restrict__ d_dot_S_arg0_k_at,
     storage_t* __restrict__ d_S_arg0_k_at, storage_t* __restrict__ d_dot_S_arg0_at,
     storage_t* __restrict__ d_S_arg0_at, storage_t* __restrict__ d_dot_S_k_at,
@@ -2185,7 +2187,7 @@ extern "C" __global__ void hvp_backward_step_rows(
         const int64 iH = n % H;
         const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
         const compute_t beta = compute_t(beta_at[t * B + iB]);
-        const compute_t dot_beta = compute_t(dot_beta2_at[t * B + iB]);
+        const compute_t dot_beta = compute_t(dot_beta_again_at[t * B + iB]);
         compute_t d_dot_S_arg0_total = 0;
         compute_t d_S_arg0_S_arg0_k_total = 0;
         compute_t d_S_arg0_dot_S_arg0_k_total = 0;
@@ -2195,8 +2197,8 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
             const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
             const compute_t dot_q = compute_t(dot_q_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
-            const compute_t dot_k = compute_t(dot_k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_again_at[(t * B + iB) * K + iK]);
             // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
             const compute_t d_dot_S = d_dot_S_next + dy * q;
             const compute_t d_S = dy * dot_q + d_S_next;
@@ -2228,8 +2230,8 @@ extern "C" __global__ void hvp_backward_step_rows(
             d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
         }
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
-            const compute_t dot_k = compute_t(dot_k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_again_at[(t * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_dot_S = compute_t(d_dot_S_at[((t * B + iB) * H + iH) * K + iK]);
             const compute_t d_S_prev = k_ * d_S_k + dot_k * d_dot_S_k + d_S;
@@ -2243,7 +2245,7 @@ extern "C" __global__ void hvp_backward_step_rows(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ S_arg0_k2_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ S_arg0_k_at,
     storage_t* __restrict__ d_dot_beta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -2254,7 +2256,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_beta_at[iT * B + iB] = storage_t(total);
@@ -2264,7 +2266,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k2_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ S_arg0_k_at,
     storage_t* __restrict__ d_beta_S_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -2275,7 +2277,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_S_at[iT * B + iB] = storage_t(total);
@@ -2285,7 +2287,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_S_arg0_k2_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_S_arg0_k_at,
     storage_t* __restrict__ d_beta_dot_S_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -2296,7 +2298,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_arg0_k2_at[((iT * B + iB) * H + iH) * K + iK]);
+                * compute_t(dot_S_arg0_k_at[((iT * B + iB) * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_beta_dot_S_at[iT * B + iB] = storage_t(total);
@@ -2447,7 +2449,7 @@ extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_arg0_at, const storage_t* __restrict__ dot_W_v_x_at,
     const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ d_S_arg0_at,
-    const storage_t* __restrict__ v2_at, storage_t* __restrict__ d_parts_x_at)
+    const storage_t* __restrict__ v_again_at, storage_t* __restrict__ d_W_kv_x_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2460,10 +2462,10 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
             compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(v_again_at[(iT * B + iB) * H + iH]),
             d_dot_W_v_x, d_W_v_x);
-        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
-        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
+        d_W_kv_x_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
+        d_W_kv_x_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -2474,14 +2476,14 @@ extern "C" __global__ void hvp_backward_after_rows(
     const storage_t* __restrict__ d_beta_dot_S_at, const storage_t* __restrict__ d_dot_k_dot_S_k_k_at,
     const storage_t* __restrict__ d_dot_k_dot_S_arg0_k_at, const storage_t* __restrict__ d_k_S_k_at,
     const storage_t* __restrict__ d_k_dot_S_k_S_prev_at, const storage_t* __restrict__ d_k_S_arg0_k_at,
-    const storage_t* __restrict__ d_k_dot_S_arg0_k_at, const storage_t* __restrict__ dot_a_k2_at,
-    const storage_t* __restrict__ dot_norm_a_k_at, const storage_t* __restrict__ a_k2_at,
-    const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ a_k_unit2_at,
+    const storage_t* __restrict__ d_k_dot_S_arg0_k_at, const storage_t* __restrict__ dot_a_k_again_at,
+    const storage_t* __restrict__ dot_norm_a_k_at, const storage_t* __restrict__ a_k_again_at,
+    const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ a_k_unit_at,
     const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ dot_W_k_x_at,
     storage_t* __restrict__ d_dot_w_beta_x_at, storage_t* __restrict__ d_w_beta_x_at,
     storage_t* __restrict__ d_dot_k_at, storage_t* __restrict__ d_k_at,
     storage_t* __restrict__ d_a_k_unit_at, storage_t* __restrict__ d_dot_a_k_at,
-    storage_t* __restrict__ d_parts_x_at)
+    storage_t* __restrict__ d_W_kv_x_and_dot_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2513,8 +2515,8 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_k_dot_S_k_S_prev = compute_t(d_k_dot_S_k_S_prev_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k_dot_S_arg0_k = compute_t(d_k_dot_S_arg0_k_at[(iT * B + iB) * K + iK]);
-            const compute_t dot_a_k = compute_t(dot_a_k2_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_again_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_dot_k = d_dot_k_dot_S_k_k + d_dot_k_dot_S_arg0_k;
             const compute_t d_k = d_k_S_k + d_k_dot_S_k_S_prev + d_k_S_arg0_k + d_k_dot_S_arg0_k;
@@ -2535,11 +2537,11 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t d_dot_norm_a_k = -d_dot_norm_a_k_dot_k / square(norm_a_k);
         compute_t d_norm_a_k_a_k_unit_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_a_k = compute_t(dot_a_k2_at[(iT * B + iB) * K + iK]);
-            const compute_t a_k_unit = compute_t(a_k_unit2_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_again_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k_unit = compute_t(a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_a_k_unit = dot_a_k * d_dot_norm_a_k;
             // through a_k = silu(W_k @ x)
@@ -2547,7 +2549,7 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_dot_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_dot_a_k;
             d_a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_k_unit);
             d_dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_k);
-            d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+            d_W_kv_x_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
             d_norm_a_k_a_k_unit_total += d_a_k_unit * a_k;
         }
         block_sum(d_norm_a_k_a_k_unit_total);
@@ -2563,7 +2565,7 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_dot_a_k = compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
             const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
-            const compute_t a_k = compute_t(a_k2_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_k_unit = compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
@@ -2574,7 +2576,7 @@ extern "C" __global__ void hvp_backward_after_rows(
                 norm_a_k + d_a_k_unit / choose(compute_t((0) >= (norm_a_k)), 1, norm_a_k) - d_dot_a_k * s4;
             const compute_t s5 = W_k_x - a_k + 1;
             const compute_t d_W_k_x = d_dot_a_k * ((1 - s3) * s4 * s5 + s4) + d_a_k * s3 * s5;
-            d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+            d_W_kv_x_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
         }
     }
 }
@@ -2620,16 +2622,16 @@ extern "C" __global__ void hvp_backward_after_sum11(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    const compute_t d_x_W_kv_x_and_dot, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
     const compute_t d_w_beta_x, const compute_t w_beta, const compute_t d_dot_w_beta_x,
     const compute_t dot_w_beta, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
+    d_x = d_x_W_kv_x_and_dot + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_W_kv_x_and_dot_at, const storage_t* __restrict__ d_x_W_q_x_at,
     const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, const storage_t* __restrict__ d_w_beta_x_at,
     const storage_t* __restrict__ w_beta_at, const storage_t* __restrict__ d_dot_w_beta_x_at,
     const storage_t* __restrict__ dot_w_beta_at, storage_t* __restrict__ d_x_at)
@@ -2641,7 +2643,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_kv_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),

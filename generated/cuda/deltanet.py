@@ -344,12 +344,12 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     W_kv = cp.empty((K + H, I), dtype)
-    a_q2 = cp.empty((T, B, K), dtype)
-    a_k2 = cp.empty((T, B, K), dtype)
-    q2 = cp.empty((T, B, K), dtype)
-    k2 = cp.empty((T, B, K), dtype)
-    v2 = cp.empty((T, B, H), dtype)
-    S_arg0_k2 = cp.empty((T, B, H, K), dtype)
+    a_q_again = cp.empty((T, B, K), dtype)
+    a_k_again = cp.empty((T, B, K), dtype)
+    q_again = cp.empty((T, B, K), dtype)
+    k_again = cp.empty((T, B, K), dtype)
+    v_again = cp.empty((T, B, H), dtype)
+    S_arg0_k = cp.empty((T, B, H, K), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_W_q_x = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -374,23 +374,23 @@ def train_passes(size, dtype):
     )
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        W_qkv_x, v2,
+        W_qkv_x, v_again,
     )
     backward_before_rows = kernel(
         "backward_before_rows", "rows", T * B, K,
-        W_qkv_x, norm_a_q, norm_a_k, d_q, a_q2, a_k2, q2, k2, d_W_q_x,
+        W_qkv_x, norm_a_q, norm_a_k, d_q, a_q_again, a_k_again, q_again, k_again, d_W_q_x,
     )
     backward_before2 = kernel(
         "backward_before2", "each", T * B * H * K, 1,
-        S_arg0, k2, S_arg0_k2,
+        S_arg0, k_again, S_arg0_k,
     )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B * H, K,
-        d_S_prev_rows, dy, q2, beta, k2, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
+        d_S_prev_rows, dy, q_again, beta, k_again, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B, H * K,
-        d_S, S_arg0_k2, d_beta,
+        d_S, S_arg0_k, d_beta,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * K, H,
@@ -402,11 +402,11 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_S_arg0, W_qkv_x, v2, d_W_kv_x,
+        d_S_arg0, W_qkv_x, v_again, d_W_kv_x,
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B, K,
-        d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k2, norm_a_k, W_qkv_x, d_w_beta_x, d_k, d_W_kv_x,
+        d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k_again, norm_a_k, W_qkv_x, d_w_beta_x, d_k, d_W_kv_x,
     )
     backward_after_sum4 = kernel(
         "backward_after_sum4", "rows", I, T * B,
@@ -556,18 +556,18 @@ def states_backward_passes(size, dtype):
     W_v = cp.empty((H, I), dtype)
     w_beta = cp.empty((I,), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
-    W_qkv2 = cp.empty((I, 2 * K + H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
     W_kv = cp.empty((K + H, I), dtype)
-    W_qkv_x2 = cp.empty((T, B, 2 * K + H), dtype)
-    a_q2 = cp.empty((T, B, K), dtype)
-    a_k2 = cp.empty((T, B, K), dtype)
-    q2 = cp.empty((T, B, K), dtype)
-    norm_a_k2 = cp.empty((T, B), dtype)
-    k2 = cp.empty((T, B, K), dtype)
-    v2 = cp.empty((T, B, H), dtype)
-    beta2 = cp.empty((T, B), dtype)
-    S_arg02 = cp.empty((T, B, H), dtype)
-    S_arg0_k2 = cp.empty((T, B, H, K), dtype)
+    W_qkv_x = cp.empty((T, B, 2 * K + H), dtype)
+    a_q = cp.empty((T, B, K), dtype)
+    a_k = cp.empty((T, B, K), dtype)
+    q = cp.empty((T, B, K), dtype)
+    norm_a_k = cp.empty((T, B), dtype)
+    k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    beta = cp.empty((T, B), dtype)
+    S_arg0 = cp.empty((T, B, H), dtype)
+    S_arg0_k = cp.empty((T, B, H, K), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_W_q_x = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -592,27 +592,27 @@ def states_backward_passes(size, dtype):
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_qkv_x2, v2,
+        W_qkv_x, v,
     )
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B, K,
-        W_qkv_x2, d_q, a_q2, a_k2, norm_a_k2, q2, k2, d_W_q_x,
+        W_qkv_x, d_q, a_q, a_k, norm_a_k, q, k, d_W_q_x,
     )
     states_backward_before_rows2 = kernel(
         "states_backward_before_rows2", "rows", T * B * H, K,
-        S_rows, k2, v2, S_arg02, S_arg0_k2,
+        S_rows, k, v, S_arg0, S_arg0_k,
     )
     states_backward_before_rows3 = kernel(
         "states_backward_before_rows3", "rows", T * B, I,
-        w_beta, x, beta2,
+        w_beta, x, beta,
     )
     states_backward_step_rows = kernel(
         "states_backward_step_rows", "rows", B * H, K,
-        d_S_prev_rows, dy, q2, beta2, k2, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
+        d_S_prev_rows, dy, q, beta, k, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", T * B, H * K,
-        d_S, S_arg0_k2, d_beta,
+        d_S, S_arg0_k, d_beta,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "rows", T * B * K, H,
@@ -620,15 +620,15 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after_sum3 = kernel(
         "states_backward_after_sum3", "rows", T * B * K, H,
-        d_S_arg0_k, S_arg02, d_k_S_arg0_k,
+        d_S_arg0_k, S_arg0, d_k_S_arg0_k,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_S_arg0, W_qkv_x2, v2, d_W_kv_x,
+        d_S_arg0, W_qkv_x, v, d_W_kv_x,
     )
     states_backward_after_rows = kernel(
         "states_backward_after_rows", "rows", T * B, K,
-        d_beta, beta2, d_k_S_k, d_k_S_arg0_k, a_k2, norm_a_k2, W_qkv_x2, d_w_beta_x, d_k, d_W_kv_x,
+        d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_qkv_x, d_w_beta_x, d_k, d_W_kv_x,
     )
     states_backward_after_sum4 = kernel(
         "states_backward_after_sum4", "rows", I, T * B,
@@ -650,12 +650,12 @@ def states_backward_passes(size, dtype):
         d_S_prev_rows[T % 2] = dstate["S"]
 
     def before():
-        W_qkv2[..., :K] = W_q.T
-        W_qkv2[..., K:2 * K] = W_k.T
-        W_qkv2[..., 2 * K:2 * K + H] = W_v.T
-        W_kv[:K] = W_qkv2[:, K:2 * K].T
-        W_kv[K:K + H] = W_qkv2[:, 2 * K:2 * K + H].T
-        product(x.reshape(-1, I), W_qkv2, W_qkv_x2.reshape(-1, 2 * K + H))
+        W_qkv[..., :K] = W_q.T
+        W_qkv[..., K:2 * K] = W_k.T
+        W_qkv[..., 2 * K:2 * K + H] = W_v.T
+        W_kv[:K] = W_qkv[:, K:2 * K].T
+        W_kv[K:K + H] = W_qkv[:, 2 * K:2 * K + H].T
+        product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
         # through y = S @ q
         states_backward_before_sum()
         states_backward_before()
@@ -865,9 +865,9 @@ def jvp_passes(size, dtype):
     dot_w_beta = cp.empty((I,), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
-    parts = cp.empty((I, 4 * K + 2 * H), dtype)
+    W_qkv_and_dot = cp.empty((I, 4 * K + 2 * H), dtype)
     W_qkv = cp.empty((I, 2 * K + H), dtype)
-    parts2 = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    W_qkv_x_and_dot = cp.empty((T, B, 4 * K + 2 * H), dtype)
     dot_W_qkv_x_x = cp.empty((T, B, 2 * K + H), dtype)
     a_q = cp.empty((T, B, K), dtype)
     dot_a_q = cp.empty((T, B, K), dtype)
@@ -887,11 +887,11 @@ def jvp_passes(size, dtype):
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_qkv_x_x, v, dot_v,
+        W_qkv_x_and_dot, dot_W_qkv_x_x, v, dot_v,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, K,
-        parts2, dot_W_qkv_x_x, a_q, dot_a_q, a_k, dot_a_k, q, k, dot_q, dot_k,
+        W_qkv_x_and_dot, dot_W_qkv_x_x, a_q, dot_a_q, a_k, dot_a_k, q, k, dot_q, dot_k,
     )
     jvp_before_rows2 = kernel(
         "jvp_before_rows2", "rows", T * B, I,
@@ -925,16 +925,16 @@ def jvp_passes(size, dtype):
         dot_S_rows[0] = dot_state["S"]
 
     def before():
-        parts[..., :K] = W_q.T
-        parts[..., K:2 * K] = dot_W_q.T
-        parts[..., 2 * K:3 * K] = W_k.T
-        parts[..., 3 * K:4 * K] = dot_W_k.T
-        parts[..., 4 * K:4 * K + H] = W_v.T
-        parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
-        W_qkv[..., :K] = parts[..., :K]
-        W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
-        W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+        W_qkv_and_dot[..., :K] = W_q.T
+        W_qkv_and_dot[..., K:2 * K] = dot_W_q.T
+        W_qkv_and_dot[..., 2 * K:3 * K] = W_k.T
+        W_qkv_and_dot[..., 3 * K:4 * K] = dot_W_k.T
+        W_qkv_and_dot[..., 4 * K:4 * K + H] = W_v.T
+        W_qkv_and_dot[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+        W_qkv[..., :K] = W_qkv_and_dot[..., :K]
+        W_qkv[..., K:2 * K] = W_qkv_and_dot[..., 2 * K:3 * K]
+        W_qkv[..., 2 * K:2 * K + H] = W_qkv_and_dot[..., 4 * K:4 * K + H]
+        product(x.reshape(-1, I), W_qkv_and_dot, W_qkv_x_and_dot.reshape(-1, 4 * K + 2 * H))
         product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
         jvp_before()
         jvp_before_rows()
@@ -976,7 +976,7 @@ def hvp_passes(size, dtype):
     W_qkv = cp.empty((I, 2 * K + H), dtype)
     dot_W_qkv = cp.empty((I, 2 * K + H), dtype)
     W_qkv_x = cp.empty((T, B, 2 * K + H), dtype)
-    dot_W_parts = cp.empty((T, B, 2 * K + H), dtype)
+    dot_W_qkv_x = cp.empty((T, B, 2 * K + H), dtype)
     dot_W_qkv_x_x = cp.empty((T, B, 2 * K + H), dtype)
     dot_W_q_x = cp.empty((T, B, K), dtype)
     a_q = cp.empty((T, B, K), dtype)
@@ -1000,11 +1000,11 @@ def hvp_passes(size, dtype):
     dot_S_arg0 = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_v_x, v, dot_v,
+        dot_W_qkv_x, dot_W_qkv_x_x, W_qkv_x, dot_W_v_x, v, dot_v,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, K,
-        dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k, norm_a_q,
+        dot_W_qkv_x, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k, norm_a_q,
         norm_a_k, k, dot_norm_a_q, dot_norm_a_k, dot_k,
     )
     hvp_forward_before_rows2 = kernel(
@@ -1038,7 +1038,7 @@ def hvp_passes(size, dtype):
         dot_W_qkv[..., K:2 * K] = dot_W_k.T
         dot_W_qkv[..., 2 * K:2 * K + H] = dot_W_v.T
         product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
-        product(x.reshape(-1, I), dot_W_qkv, dot_W_parts.reshape(-1, 2 * K + H))
+        product(x.reshape(-1, I), dot_W_qkv, dot_W_qkv_x.reshape(-1, 2 * K + H))
         product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
         hvp_forward_before()
         hvp_forward_before_rows()
@@ -1058,21 +1058,21 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
-    parts = cp.empty((2 * K + 2 * H, I), dtype)
-    a_q2 = cp.empty((T, B, K), dtype)
-    dot_a_q2 = cp.empty((T, B, K), dtype)
-    a_k2 = cp.empty((T, B, K), dtype)
-    dot_a_k2 = cp.empty((T, B, K), dtype)
-    a_q_unit2 = cp.empty((T, B, K), dtype)
+    W_kv_and_dot = cp.empty((2 * K + 2 * H, I), dtype)
+    a_q_again = cp.empty((T, B, K), dtype)
+    dot_a_q_again = cp.empty((T, B, K), dtype)
+    a_k_again = cp.empty((T, B, K), dtype)
+    dot_a_k_again = cp.empty((T, B, K), dtype)
+    a_q_unit = cp.empty((T, B, K), dtype)
     q = cp.empty((T, B, K), dtype)
     dot_q = cp.empty((T, B, K), dtype)
-    a_k_unit2 = cp.empty((T, B, K), dtype)
-    k2 = cp.empty((T, B, K), dtype)
-    dot_k2 = cp.empty((T, B, K), dtype)
-    v2 = cp.empty((T, B, H), dtype)
-    dot_beta2 = cp.empty((T, B), dtype)
-    S_arg0_k2 = cp.empty((T, B, H, K), dtype)
-    dot_S_arg0_k2 = cp.empty((T, B, H, K), dtype)
+    a_k_unit = cp.empty((T, B, K), dtype)
+    k_again = cp.empty((T, B, K), dtype)
+    dot_k_again = cp.empty((T, B, K), dtype)
+    v_again = cp.empty((T, B, H), dtype)
+    dot_beta_again = cp.empty((T, B), dtype)
+    S_arg0_k = cp.empty((T, B, H, K), dtype)
+    dot_S_arg0_k = cp.empty((T, B, H, K), dtype)
     d_dot_q = cp.empty((T, B, K), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_a_q_unit = cp.empty((T, B, K), dtype)
@@ -1094,7 +1094,7 @@ def hvp_passes(size, dtype):
     d_beta_dot_S = cp.empty((T, B), dtype)
     d_dot_w_beta_x = cp.empty((T, B), dtype)
     d_w_beta_x = cp.empty((T, B), dtype)
-    d_parts_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    d_W_kv_x_and_dot = cp.empty((T, B, 2 * K + 2 * H), dtype)
     d_dot_k_dot_S_k_k = cp.empty((T, B, K), dtype)
     d_dot_k_dot_S_arg0_k = cp.empty((T, B, K), dtype)
     d_dot_k = cp.empty((T, B, K), dtype)
@@ -1105,7 +1105,7 @@ def hvp_passes(size, dtype):
     d_k = cp.empty((T, B, K), dtype)
     d_a_k_unit = cp.empty((T, B, K), dtype)
     d_dot_a_k = cp.empty((T, B, K), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_W_kv_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((K, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((K, I), dtype)
@@ -1129,34 +1129,34 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        W_qkv_x, v2,
+        W_qkv_x, v_again,
     )
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, K,
         W_qkv_x, dot_W_q_x, dot_W_k_x, norm_a_q, dot_norm_a_q, norm_a_k, dot_norm_a_k, d_dot_q, d_q,
-        dot_w_beta_x, beta, a_q2, dot_a_q2, a_k2, dot_a_k2, a_q_unit2, q, dot_q, a_k_unit2, k2, dot_k2,
-        dot_beta2, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
+        dot_w_beta_x, beta, a_q_again, dot_a_q_again, a_k_again, dot_a_k_again, a_q_unit, q, dot_q,
+        a_k_unit, k_again, dot_k_again, dot_beta_again, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", "each", T * B * H * K, 1,
-        S_arg0, k2, dot_S_arg0, dot_k2, S_arg0_k2, dot_S_arg0_k2,
+        S_arg0, k_again, dot_S_arg0, dot_k_again, S_arg0_k, dot_S_arg0_k,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * H, K,
-        d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta2, k2, dot_k2, d_dot_S, d_S,
-        d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
+        d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta_again, k_again, dot_k_again, d_dot_S,
+        d_S, d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B, H * K,
-        d_dot_S, S_arg0_k2, d_dot_beta,
+        d_dot_S, S_arg0_k, d_dot_beta,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B, H * K,
-        d_S, S_arg0_k2, d_beta_S,
+        d_S, S_arg0_k, d_beta_S,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B, H * K,
-        d_dot_S, dot_S_arg0_k2, d_beta_dot_S,
+        d_dot_S, dot_S_arg0_k, d_beta_dot_S,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "rows", T * B * K, H,
@@ -1184,14 +1184,14 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v2, d_parts_x,
+        d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v_again, d_W_kv_x_and_dot,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B, K,
         d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S, d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k,
-        d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k, d_k_dot_S_arg0_k, dot_a_k2, dot_norm_a_k, a_k2, norm_a_k,
-        a_k_unit2, W_qkv_x, dot_W_k_x, d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k,
-        d_parts_x,
+        d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k, d_k_dot_S_arg0_k, dot_a_k_again, dot_norm_a_k, a_k_again,
+        norm_a_k, a_k_unit, W_qkv_x, dot_W_k_x, d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit,
+        d_dot_a_k, d_W_kv_x_and_dot,
     )
     hvp_backward_after_sum10 = kernel(
         "hvp_backward_after_sum10", "rows", I, T * B,
@@ -1203,7 +1203,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_w_beta_x, w_beta, d_dot_w_beta_x, dot_w_beta, d_x,
+        d_x_W_kv_x_and_dot, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_w_beta_x, w_beta, d_dot_w_beta_x, dot_w_beta,
+        d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", K * I, 1,
@@ -1224,10 +1225,10 @@ def hvp_passes(size, dtype):
         d_dot_S_prev_rows[T % 2] = dstate["S"]
 
     def before():
-        parts[:K] = W_k
-        parts[K:2 * K] = dot_W_k
-        parts[2 * K:2 * K + H] = W_v
-        parts[2 * K + H:2 * K + 2 * H] = dot_W_v
+        W_kv_and_dot[:K] = W_k
+        W_kv_and_dot[K:2 * K] = dot_W_k
+        W_kv_and_dot[2 * K:2 * K + H] = W_v
+        W_kv_and_dot[2 * K + H:2 * K + 2 * H] = dot_W_v
         # through y = S @ q
         hvp_backward_before_sum()
         # through y = S @ q
@@ -1269,10 +1270,14 @@ def hvp_passes(size, dtype):
         product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
         hvp_backward_after()
         # through v = silu(W_v @ x)
-        product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+        product(
+            d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
+            x.reshape(-1, I),
+            d_W_v_W_v_x,
+        )
         # through v = silu(W_v @ x)
         product(
-            d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+            d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
             dot_x.reshape(-1, I),
             d_W_v_dot_W_v_x_x,
         )
@@ -1282,10 +1287,14 @@ def hvp_passes(size, dtype):
         # through beta = sigmoid(dot(w_beta, x))
         hvp_backward_after_sum11()
         # through a_k = silu(W_k @ x)
-        product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
-        product(d_parts_x.reshape(-1, 2 * K + 2 * H), parts, d_x_parts.reshape(-1, I))
+        product(
+            d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_k_dot_W_k_x_x,
+        )
+        product(d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H), W_kv_and_dot, d_x_W_kv_x_and_dot.reshape(-1, I))
         # through a_k = silu(W_k @ x)
-        product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_W_kv_x_and_dot.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
         hvp_backward_after2()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -138,8 +138,8 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x2_at, const storage_t* __restrict__ b_at,
-    const storage_t* __restrict__ dy_at, storage_t* __restrict__ y2_at, storage_t* __restrict__ d_y_pre_at)
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dy_at, storage_t* __restrict__ y_at, storage_t* __restrict__ d_y_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -148,11 +148,11 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t y, d_y_pre;
         states_backward_before_point(
-            compute_t(W_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
             compute_t(b_at[iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             y, d_y_pre);
-        y2_at[(iT * B + iB) * H + iH] = storage_t(y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
         d_y_pre_at[(iT * B + iB) * H + iH] = storage_t(d_y_pre);
     }
 }
@@ -235,7 +235,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ dot_W_x_x_at,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
 {
@@ -246,9 +246,9 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t y, dot_y;
         jvp_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_b_at[iH]),
             y, dot_y);
@@ -274,7 +274,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ dot_W_x_x_at,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ dot_y_pre_at, storage_t* __restrict__ y_at)
 {
@@ -285,9 +285,9 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_y_pre, y;
         hvp_forward_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_b_at[iH]),
             dot_y_pre, y);
@@ -310,7 +310,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_y_pre_at,
-    const storage_t* __restrict__ y_at, storage_t* __restrict__ d_dot_y_pre2_at)
+    const storage_t* __restrict__ y_at, storage_t* __restrict__ d_y_pre_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -323,8 +323,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
             compute_t(y_at[(iT * B + iB) * H + iH]),
             d_dot_y_pre, d_y_pre);
-        d_dot_y_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
-        d_dot_y_pre2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+        d_y_pre_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_y_pre_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
     }
 }
 

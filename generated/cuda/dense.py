@@ -361,15 +361,15 @@ def states_backward_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     W = cp.empty((H, I), dtype)
     b = cp.empty((H,), dtype)
-    W_x2 = cp.empty((T, B, H), dtype)
-    y2 = cp.empty((T, B, H), dtype)
+    W_x = cp.empty((T, B, H), dtype)
+    y = cp.empty((T, B, H), dtype)
     d_y_pre = cp.empty((T, B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W = cp.empty((H, I), dtype)
     d_b = cp.empty((H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_x2, b, dy, y2, d_y_pre,
+        W_x, b, dy, y, d_y_pre,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -380,7 +380,7 @@ def states_backward_passes(size, dtype):
 
     def before():
         # through y = tanh(W @ x + b)
-        product(x.reshape(-1, I), W.T, W_x2.reshape(-1, H))
+        product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
         states_backward_before()
         # through y = tanh(W @ x + b)
         product(d_y_pre.reshape(-1, H), W, d_x.reshape(-1, I))
@@ -489,14 +489,14 @@ def jvp_passes(size, dtype):
     b = cp.empty((H,), dtype)
     dot_W = cp.empty((H, I), dtype)
     dot_b = cp.empty((H,), dtype)
-    dot_W2 = cp.empty((I, 2 * H), dtype)
-    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    W_and_dot = cp.empty((I, 2 * H), dtype)
+    W_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     y = cp.empty((T, B, H), dtype)
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_x_dot_W_x_W, dot_W_x_x, b, dot_b, y, dot_y,
+        W_x_and_dot, dot_W_x_x, b, dot_b, y, dot_y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -508,9 +508,9 @@ def jvp_passes(size, dtype):
         dot_b[...] = dot_params["b"]
 
     def before():
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
         # y = tanh(W @ x + b)
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         jvp_before()
@@ -540,14 +540,14 @@ def hvp_passes(size, dtype):
     b = cp.empty((H,), dtype)
     dot_W = cp.empty((H, I), dtype)
     dot_b = cp.empty((H,), dtype)
-    dot_W2 = cp.empty((I, 2 * H), dtype)
-    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    W_and_dot = cp.empty((I, 2 * H), dtype)
+    W_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_y_pre = cp.empty((T, B, H), dtype)
     y = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_x_dot_W_x_W, dot_W_x_x, b, dot_b, dot_y_pre, y,
+        W_x_and_dot, dot_W_x_x, b, dot_b, dot_y_pre, y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -559,9 +559,9 @@ def hvp_passes(size, dtype):
         dot_b[...] = dot_params["b"]
 
     def before():
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
         # y = tanh(W @ x + b)
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         hvp_forward_before()
@@ -577,8 +577,8 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    dot_W22 = cp.empty((2 * H, I), dtype)
-    d_dot_y_pre2 = cp.empty((T, B, 2 * H), dtype)
+    W_and_dot_T = cp.empty((2 * H, I), dtype)
+    d_y_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_W_x = cp.empty((H, I), dtype)
     d_W_dot_W_x_x = cp.empty((H, I), dtype)
@@ -586,7 +586,7 @@ def hvp_passes(size, dtype):
     d_W = cp.empty((H, I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dy, dot_y_pre, y, d_dot_y_pre2,
+        dy, dot_y_pre, y, d_y_pre_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -597,21 +597,21 @@ def hvp_passes(size, dtype):
         dy[...] = cotangents["y"]
 
     def before():
-        dot_W22[:H] = W
-        dot_W22[H:2 * H] = dot_W
+        W_and_dot_T[:H] = W
+        W_and_dot_T[H:2 * H] = dot_W
         hvp_backward_before()
-        product(d_dot_y_pre2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
+        product(d_y_pre_and_dot.reshape(-1, 2 * H), W_and_dot_T, d_x.reshape(-1, I))
 
     def loop():
         pass
 
     def after():
         # through y = tanh(W @ x + b)
-        product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+        product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
         # through y = tanh(W @ x + b)
-        product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+        product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
         # through y = tanh(W @ x + b)
-        cp.sum(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
 
     def results():

@@ -232,7 +232,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -242,7 +242,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -263,8 +263,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_h_and_dot_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
@@ -274,10 +274,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -300,7 +300,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -310,7 +310,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -332,8 +332,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_h_and_dot_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
@@ -344,10 +344,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -374,7 +374,7 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_pre_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_dot_h_pre2_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -388,8 +388,8 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
@@ -431,13 +431,13 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W;
         hvp_backward_finish2_point(
-            compute_t(d_W_W_h_at[iH * H + iH2]),
-            compute_t(d_W_dot_W_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_W_W_h_at[iH * H + jH]),
+            compute_t(d_W_dot_W_h_h_prev_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

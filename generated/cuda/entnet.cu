@@ -424,9 +424,10 @@ extern "C" __global__ void states_forward_step_rows(
 extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ wW_x2_at, const storage_t* __restrict__ h_U_T2_at,
-    const storage_t* __restrict__ w_V_T2_at, storage_t* __restrict__ g2_at, storage_t* __restrict__ n2_at,
-    storage_t* __restrict__ a2_at, storage_t* __restrict__ a_squared2_at)
+    const storage_t* __restrict__ wW_x_at, const storage_t* __restrict__ h_U_T_steps_at,
+    const storage_t* __restrict__ w_V_T_at, storage_t* __restrict__ g_at,
+    storage_t* __restrict__ n_steps_at, storage_t* __restrict__ a_steps_at,
+    storage_t* __restrict__ a_squared_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
         const int64 iT = n / N / B;
@@ -434,42 +435,42 @@ extern "C" __global__ void states_backward_before_rows(
         const int64 iN = n % N;
         compute_t h_x_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t h_U_T = compute_t(h_U_T2_at[((iT * B + iB) * N + iN) * H + iH]);
-            const compute_t w_V_T = compute_t(w_V_T2_at[iN * H + iH]);
-            const compute_t W_x = compute_t(wW_x2_at[(iT * B + iB) * (N + H) + N + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_steps_at[((iT * B + iB) * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(wW_x_at[(iT * B + iB) * (N + H) + N + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
             const compute_t x = compute_t(x_at[(iT * B + iB) * H + iH]);
             // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             const compute_t n_pre = h_U_T + w_V_T + W_x;
             const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-            n2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(n_);
+            n_steps_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(n_);
             // through g = sigmoid(h[t-1] @ x + w @ x)
             h_x_total += h_prev * x;
         }
         block_sum(h_x_total);
         const compute_t h_x = h_x_total;
 
-        const compute_t w_x = compute_t(wW_x2_at[(iT * B + iB) * (N + H) + iN]);
+        const compute_t w_x = compute_t(wW_x_at[(iT * B + iB) * (N + H) + iN]);
         // through g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t g_pre = w_x + h_x;
         const compute_t g = sigmoid(g_pre);
         if (threadIdx.x == 0) {
-            g2_at[(iT * B + iB) * N + iN] = storage_t(g);
+            g_at[(iT * B + iB) * N + iN] = storage_t(g);
         }
         compute_t a_squared_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
-            const compute_t n_ = compute_t(n2_at[((iT * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_steps_at[((iT * B + iB) * N + iN) * H + iH]);
             // through a = h[t-1] + g * n
             const compute_t a = h_prev + n_ * g;
-            a2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
+            a_steps_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
             // through h = a / norm(a)
             a_squared_total += a * a;
         }
         block_sum(a_squared_total);
         const compute_t a_squared = a_squared_total;
         if (threadIdx.x == 0) {
-            a_squared2_at[(iT * B + iB) * N + iN] = storage_t(a_squared);
+            a_squared_at[(iT * B + iB) * N + iN] = storage_t(a_squared);
         }
     }
 }
@@ -483,7 +484,7 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_squared2_at, storage_t* __restrict__ norm_a2_at)
+    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -492,17 +493,17 @@ extern "C" __global__ void states_backward_before(
         const int64 iN = n % N;
         compute_t norm_a;
         states_backward_before_point(
-            compute_t(a_squared2_at[(iT * B + iB) * N + iN]),
+            compute_t(a_squared_at[(iT * B + iB) * N + iN]),
             norm_a);
-        norm_a2_at[(iT * B + iB) * N + iN] = storage_t(norm_a);
+        norm_a_at[(iT * B + iB) * N + iN] = storage_t(norm_a);
     }
 }
 
 extern "C" __global__ void states_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ a2_at, const storage_t* __restrict__ norm_a2_at,
-    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ a_steps_at, const storage_t* __restrict__ norm_a_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ n_steps_at,
     storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_n_pre_at,
     storage_t* __restrict__ d_g_at)
 {
@@ -513,7 +514,7 @@ extern "C" __global__ void states_backward_step_rows(
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dy = compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_h = dy + d_h_next;
             d_h_at[(iB * N + iN) * H + iH] = storage_t(d_h);
@@ -522,16 +523,16 @@ extern "C" __global__ void states_backward_step_rows(
         block_sum(d_norm_a_h_total);
         const compute_t d_norm_a_h = d_norm_a_h_total;
 
-        const compute_t norm_a = compute_t(norm_a2_at[(t * B + iB) * N + iN]);
-        const compute_t g = compute_t(g2_at[(t * B + iB) * N + iN]);
+        const compute_t norm_a = compute_t(norm_a_at[(t * B + iB) * N + iN]);
+        const compute_t g = compute_t(g_at[(t * B + iB) * N + iN]);
         // through h = a / norm(a)
         const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
         const compute_t d_norm_a_share = d_norm_a / choose(compute_t((0) >= (norm_a)), 1, norm_a);
         compute_t d_g_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_h = compute_t(d_h_at[(iB * N + iN) * H + iH]);
-            const compute_t n_ = compute_t(n2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_steps_at[((t * B + iB) * N + iN) * H + iH]);
             // through a = h[t-1] + g * n
             const compute_t d_a = a * d_norm_a_share + d_h / norm_a;
             // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -558,7 +559,7 @@ __device__ inline void states_backward_step_point(
 
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_g_at, const storage_t* __restrict__ g2_at,
+    const storage_t* __restrict__ d_g_at, const storage_t* __restrict__ g_at,
     storage_t* __restrict__ d_g_pre_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -568,7 +569,7 @@ extern "C" __global__ void states_backward_step(
         compute_t d_g_pre;
         states_backward_step_point(
             compute_t(d_g_at[iB * N + iN]),
-            compute_t(g2_at[(t * B + iB) * N + iN]),
+            compute_t(g_at[(t * B + iB) * N + iN]),
             d_g_pre);
         d_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_g_pre);
     }
@@ -873,7 +874,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
+    const storage_t* __restrict__ wW_x_and_dot_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_w_x_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -883,7 +884,7 @@ extern "C" __global__ void jvp_before(
         const int64 iN = n % N;
         compute_t dot_w_x;
         jvp_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(wW_x_and_dot_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
             compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
@@ -899,7 +900,7 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
+    const storage_t* __restrict__ wW_x_and_dot_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -909,7 +910,7 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_W_x;
         jvp_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(wW_x_and_dot_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
             compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -920,8 +921,8 @@ extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_x_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_w_x_at,
-    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_dot_h_U_T_U_T_at,
+    const storage_t* __restrict__ wW_x_and_dot_at, const storage_t* __restrict__ dot_w_x_at,
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_U_T_and_dot_at,
     const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ dot_w_V_T_at,
     const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ n_at,
     storage_t* __restrict__ dot_n_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
@@ -934,10 +935,10 @@ extern "C" __global__ void jvp_step_rows(
         compute_t dot_h_x_x_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
-            const compute_t dot_h_U_T_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]);
-            const compute_t h_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(h_U_T_and_dot_at[(iB * N + iN) * (2 * H) + H + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_and_dot_at[(iB * N + iN) * (2 * H) + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
+            const compute_t W_x = compute_t(wW_x_and_dot_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
             const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
             const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
@@ -962,7 +963,7 @@ extern "C" __global__ void jvp_step_rows(
         const compute_t dot_h_x_h_prev = dot_h_x_h_prev_total;
         const compute_t dot_h_x_x = dot_h_x_x_total;
 
-        const compute_t w_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
+        const compute_t w_x = compute_t(wW_x_and_dot_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
         const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
@@ -1050,7 +1051,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
+    const storage_t* __restrict__ wW_x_and_dot_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_w_x_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1060,7 +1061,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iN = n % N;
         compute_t dot_w_x;
         hvp_forward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(wW_x_and_dot_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
             compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
@@ -1076,7 +1077,7 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
+    const storage_t* __restrict__ wW_x_and_dot_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1086,7 +1087,7 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_W_x;
         hvp_forward_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(wW_x_and_dot_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
             compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -1097,8 +1098,8 @@ extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_x_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_w_x_at,
-    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_dot_h_U_T_U_T_at,
+    const storage_t* __restrict__ wW_x_and_dot_at, const storage_t* __restrict__ dot_w_x_at,
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_U_T_and_dot_at,
     const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ dot_w_V_T_at,
     const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ dot_g_pre_at,
     storage_t* __restrict__ g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
@@ -1113,10 +1114,10 @@ extern "C" __global__ void hvp_forward_step_rows(
         compute_t dot_h_x_x_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
-            const compute_t dot_h_U_T_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]);
-            const compute_t h_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(h_U_T_and_dot_at[(iB * N + iN) * (2 * H) + H + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_and_dot_at[(iB * N + iN) * (2 * H) + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
+            const compute_t W_x = compute_t(wW_x_and_dot_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
             const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
             const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
@@ -1141,7 +1142,7 @@ extern "C" __global__ void hvp_forward_step_rows(
         const compute_t dot_h_x_h_prev = dot_h_x_h_prev_total;
         const compute_t dot_h_x_x = dot_h_x_x_total;
 
-        const compute_t w_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
+        const compute_t w_x = compute_t(wW_x_and_dot_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
         const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
@@ -1214,7 +1215,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ dot_g2_at)
+    storage_t* __restrict__ dot_g_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1226,7 +1227,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_g_pre_at[(iT * B + iB) * N + iN]),
             compute_t(g_at[(iT * B + iB) * N + iN]),
             dot_g);
-        dot_g2_at[(iT * B + iB) * N + iN] = storage_t(dot_g);
+        dot_g_at[(iT * B + iB) * N + iN] = storage_t(dot_g);
     }
 }
 
@@ -1240,7 +1241,7 @@ __device__ inline void hvp_backward_before2_point(
 extern "C" __global__ void hvp_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ n_at, storage_t* __restrict__ a2_at)
+    const storage_t* __restrict__ n_at, storage_t* __restrict__ a_steps_at)
 {
     const int64 count = T * B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1254,18 +1255,18 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(g_at[(iT * B + iB) * N + iN]),
             compute_t(n_at[((iT * B + iB) * N + iN) * H + iH]),
             a);
-        a2_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
+        a_steps_at[((iT * B + iB) * N + iN) * H + iH] = storage_t(a);
     }
 }
 
 extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ a2_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ a_steps_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_norm_a_at,
     const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ a_unit_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_g2_at,
+    const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_g_at,
     storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_a_unit_at,
     storage_t* __restrict__ d_dot_a_at, storage_t* __restrict__ d_dot_n_pre_at,
     storage_t* __restrict__ d_dot_g_at, storage_t* __restrict__ d_g_dot_a_at,
@@ -1284,7 +1285,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H +
                 iH]);
             const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_dot_h = dy + d_dot_h_next;
@@ -1311,7 +1312,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t a_unit = compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
             const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t dot_n = compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
             // through h = a / norm(a)
             const compute_t d_a_unit = dot_a * d_dot_norm_a;
@@ -1336,7 +1337,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             d_g_dot_a_at[iB * N + iN] = storage_t(d_g_dot_a);
         }
 
-        const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * N + iN]);
         // through h = a / norm(a)
         const compute_t s1 = compute_t((0) >= (norm_a));
         const compute_t s2 = choose(s1, 1, norm_a);
@@ -1345,7 +1346,7 @@ extern "C" __global__ void hvp_backward_step_rows(
         const compute_t d_norm_a_share = d_norm_a / s2;
         compute_t d_g_a_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t a = compute_t(a2_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t d_a_unit = compute_t(d_a_unit_at[(iB * N + iN) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
             const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
@@ -1418,7 +1419,7 @@ __device__ inline void hvp_backward_step2_point(
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ d_dot_a_at,
+    const storage_t* __restrict__ dot_and_U_T_d_dot_n_pre_at, const storage_t* __restrict__ d_dot_a_at,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ dot_x_at,
     const storage_t* __restrict__ d_h_prev_h_U_T_at, const storage_t* __restrict__ d_a_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at)
@@ -1432,12 +1433,12 @@ extern "C" __global__ void hvp_backward_step2(
         hvp_backward_step2_point(
             compute_t(d_dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(x_at[(t * B + iB) * H + iH]),
-            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + H + iH]),
+            compute_t(dot_and_U_T_d_dot_n_pre_at[(iB * N + iN) * (2 * H) + H + iH]),
             compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
             compute_t(d_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(dot_x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + iH]),
+            compute_t(dot_and_U_T_d_dot_n_pre_at[(iB * N + iN) * (2 * H) + iH]),
             compute_t(d_a_at[(iB * N + iN) * H + iH]),
             d_dot_h_prev, d_h_prev);
         d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
@@ -1628,19 +1629,19 @@ extern "C" __global__ void hvp_backward_finish(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_V_T, d_U_T, d_W;
         hvp_backward_finish_point(
-            compute_t(d_V_T_w_V_T_at[iH * H + iH2]),
-            compute_t(d_V_T_dot_w_V_T_w_at[iH * H + iH2]),
-            compute_t(d_U_T_h_U_T_at[iH * H + iH2]),
-            compute_t(d_U_T_dot_h_U_T_h_prev_at[iH * H + iH2]),
-            compute_t(d_W_W_x_at[iH * H + iH2]),
-            compute_t(d_W_dot_W_x_x_at[iH * H + iH2]),
+            compute_t(d_V_T_w_V_T_at[iH * H + jH]),
+            compute_t(d_V_T_dot_w_V_T_w_at[iH * H + jH]),
+            compute_t(d_U_T_h_U_T_at[iH * H + jH]),
+            compute_t(d_U_T_dot_h_U_T_h_prev_at[iH * H + jH]),
+            compute_t(d_W_W_x_at[iH * H + jH]),
+            compute_t(d_W_dot_W_x_x_at[iH * H + jH]),
             d_V_T, d_U_T, d_W);
-        d_V_T_at[iH * H + iH2] = storage_t(d_V_T);
-        d_U_T_at[iH * H + iH2] = storage_t(d_U_T);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_V_T_at[iH * H + jH] = storage_t(d_V_T);
+        d_U_T_at[iH * H + jH] = storage_t(d_U_T);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

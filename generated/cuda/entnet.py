@@ -499,18 +499,18 @@ def states_backward_passes(size, dtype):
     V = cp.empty((H, H), dtype)
     W = cp.empty((H, H), dtype)
     d_h_prev_rows = cp.empty((2, B, N, H), dtype)
-    U_T2 = cp.empty((H, H), dtype)
-    V_T2 = cp.empty((H, H), dtype)
-    w_V_T2 = cp.empty((N, H), dtype)
-    wW2 = cp.empty((H, N + H), dtype)
+    U_T = cp.empty((H, H), dtype)
+    V_T = cp.empty((H, H), dtype)
+    w_V_T = cp.empty((N, H), dtype)
+    wW = cp.empty((H, N + H), dtype)
     U_T_T = cp.empty((H, H), dtype)
-    wW_x2 = cp.empty((T, B, N + H), dtype)
-    g2 = cp.empty((T, B, N), dtype)
-    h_U_T2 = cp.empty((T, B, N, H), dtype)
-    n2 = cp.empty((T, B, N, H), dtype)
-    a2 = cp.empty((T, B, N, H), dtype)
-    a_squared2 = cp.empty((T, B, N), dtype)
-    norm_a2 = cp.empty((T, B, N), dtype)
+    wW_x = cp.empty((T, B, N + H), dtype)
+    g = cp.empty((T, B, N), dtype)
+    h_U_T_steps = cp.empty((T, B, N, H), dtype)
+    n_steps = cp.empty((T, B, N, H), dtype)
+    a_steps = cp.empty((T, B, N, H), dtype)
+    a_squared = cp.empty((T, B, N), dtype)
+    norm_a = cp.empty((T, B, N), dtype)
     d_h = cp.empty((B, N, H), dtype)
     d_a = cp.empty((B, N, H), dtype)
     d_n_pre = cp.empty((T, B, N, H), dtype)
@@ -531,19 +531,19 @@ def states_backward_passes(size, dtype):
     d_w = cp.empty((N, H), dtype)
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B * N, H,
-        h_rows, x, wW_x2, h_U_T2, w_V_T2, g2, n2, a2, a_squared2,
+        h_rows, x, wW_x, h_U_T_steps, w_V_T, g, n_steps, a_steps, a_squared,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * N, 1,
-        a_squared2, norm_a2,
+        a_squared, norm_a,
     )
     states_backward_step_rows = kernel(
         "states_backward_step_rows", "rows", B * N, H,
-        dy, d_h_prev_rows, a2, norm_a2, g2, n2, d_h, d_a, d_n_pre, d_g,
+        dy, d_h_prev_rows, a_steps, norm_a, g, n_steps, d_h, d_a, d_n_pre, d_g,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * N, 1,
-        d_g, g2, d_g_pre,
+        d_g, g, d_g_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * N * H, 1,
@@ -581,16 +581,16 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        U_T2[...] = U.T
-        V_T2[...] = V.T
+        U_T[...] = U.T
+        V_T[...] = V.T
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(w, V_T2, w_V_T2)
-        wW2[..., :N] = w.T
-        wW2[..., N:N + H] = W.T
-        U_T_T[...] = U_T2.T
-        product(x.reshape(-1, H), wW2, wW_x2.reshape(-1, N + H))
+        product(w, V_T, w_V_T)
+        wW[..., :N] = w.T
+        wW[..., N:N + H] = W.T
+        U_T_T[...] = U_T.T
+        product(x.reshape(-1, H), wW, wW_x.reshape(-1, N + H))
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(h_rows[:-1].reshape(-1, H), U_T2, h_U_T2.reshape(-1, H))
+        product(h_rows[:-1].reshape(-1, H), U_T, h_U_T_steps.reshape(-1, H))
         states_backward_before_rows()
         states_backward_before()
 
@@ -623,7 +623,7 @@ def states_backward_passes(size, dtype):
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_w_V_T.T, w, d_V_T)
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(d_w_V_T, V_T2.T, d_w_w_V_T)
+        product(d_w_V_T, V_T.T, d_w_w_V_T)
         states_backward_finish()
 
     def results():
@@ -771,20 +771,20 @@ def jvp_passes(size, dtype):
     dot_W = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, N, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, N, H), dtype)
-    dot_U_T2 = cp.empty((H, 2 * H), dtype)
+    U_T_and_dot = cp.empty((H, 2 * H), dtype)
     V_T = cp.empty((H, H), dtype)
     dot_V_T = cp.empty((H, H), dtype)
     w_V_T = cp.empty((N, H), dtype)
     dot_w_V_T_w = cp.empty((N, H), dtype)
     dot_w_V_T_V_T = cp.empty((N, H), dtype)
     dot_w_V_T = cp.empty((N, H), dtype)
-    w_dot_w_W_dot_W = cp.empty((H, 2 * N + 2 * H), dtype)
+    wW_and_dot = cp.empty((H, 2 * N + 2 * H), dtype)
     wW = cp.empty((H, N + H), dtype)
-    parts = cp.empty((T, B, 2 * N + 2 * H), dtype)
+    wW_x_and_dot = cp.empty((T, B, 2 * N + 2 * H), dtype)
     dot_wW_x_x = cp.empty((T, B, N + H), dtype)
     dot_w_x = cp.empty((T, B, N), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
-    h_dot_h_U_T_U_T = cp.empty((B, N, 2 * H), dtype)
+    h_U_T_and_dot = cp.empty((B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
     n = cp.empty((B, N, H), dtype)
     dot_n = cp.empty((B, N, H), dtype)
@@ -796,16 +796,16 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * N, 1,
-        parts, dot_wW_x_x, dot_w_x,
+        wW_x_and_dot, dot_wW_x_x, dot_w_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        parts, dot_wW_x_x, dot_W_x,
+        wW_x_and_dot, dot_wW_x_x, dot_W_x,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", "rows", B * N, H,
-        h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev, h_dot_h_U_T_U_T, w_V_T, dot_w_V_T,
-        dot_W_x, n, dot_n, a, dot_a,
+        h_rows, x, dot_h_rows, dot_x, wW_x_and_dot, dot_w_x, dot_h_U_T_h_prev, h_U_T_and_dot, w_V_T,
+        dot_w_V_T, dot_W_x, n, dot_n, a, dot_a,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -823,8 +823,8 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_U_T2[..., :H] = U.T
-        dot_U_T2[..., H:2 * H] = dot_U.T
+        U_T_and_dot[..., :H] = U.T
+        U_T_and_dot[..., H:2 * H] = dot_U.T
         V_T[...] = V.T
         dot_V_T[...] = dot_V.T
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -833,23 +833,23 @@ def jvp_passes(size, dtype):
         product(dot_w, V_T, dot_w_V_T_w)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, dot_V_T, dot_w_V_T_V_T)
-        w_dot_w_W_dot_W[..., :N] = w.T
-        w_dot_w_W_dot_W[..., N:2 * N] = dot_w.T
-        w_dot_w_W_dot_W[..., 2 * N:2 * N + H] = W.T
-        w_dot_w_W_dot_W[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
-        wW[..., :N] = w_dot_w_W_dot_W[..., :N]
-        wW[..., N:N + H] = w_dot_w_W_dot_W[..., 2 * N:2 * N + H]
+        wW_and_dot[..., :N] = w.T
+        wW_and_dot[..., N:2 * N] = dot_w.T
+        wW_and_dot[..., 2 * N:2 * N + H] = W.T
+        wW_and_dot[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
+        wW[..., :N] = wW_and_dot[..., :N]
+        wW[..., N:N + H] = wW_and_dot[..., 2 * N:2 * N + H]
         jvp_once()
-        product(x.reshape(-1, H), w_dot_w_W_dot_W, parts.reshape(-1, 2 * N + 2 * H))
+        product(x.reshape(-1, H), wW_and_dot, wW_x_and_dot.reshape(-1, 2 * N + 2 * H))
         product(dot_x.reshape(-1, H), wW, dot_wW_x_x.reshape(-1, N + H))
         jvp_before()
         jvp_before2()
 
     def loop():
         for t in range(T):
-            product(h_rows[t].reshape(-1, H), dot_U_T2, h_dot_h_U_T_U_T.reshape(-1, 2 * H))
+            product(h_rows[t].reshape(-1, H), U_T_and_dot, h_U_T_and_dot.reshape(-1, 2 * H))
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(dot_h_rows[t].reshape(-1, H), dot_U_T2[:, :H], dot_h_U_T_h_prev.reshape(-1, H))
+            product(dot_h_rows[t].reshape(-1, H), U_T_and_dot[:, :H], dot_h_U_T_h_prev.reshape(-1, H))
             jvp_step_rows(t)
 
     def after():
@@ -888,16 +888,16 @@ def hvp_passes(size, dtype):
     dot_w_V_T_w = cp.empty((N, H), dtype)
     dot_w_V_T_V_T = cp.empty((N, H), dtype)
     dot_w_V_T = cp.empty((N, H), dtype)
-    w_dot_w_W_dot_W = cp.empty((H, 2 * N + 2 * H), dtype)
+    wW_and_dot = cp.empty((H, 2 * N + 2 * H), dtype)
     wW = cp.empty((H, N + H), dtype)
-    dot_U_T2 = cp.empty((H, 2 * H), dtype)
-    parts = cp.empty((T, B, 2 * N + 2 * H), dtype)
+    U_T_and_dot = cp.empty((H, 2 * H), dtype)
+    wW_x_and_dot = cp.empty((T, B, 2 * N + 2 * H), dtype)
     dot_wW_x_x = cp.empty((T, B, N + H), dtype)
     dot_w_x = cp.empty((T, B, N), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, N), dtype)
     g = cp.empty((T, B, N), dtype)
-    h_dot_h_U_T_U_T = cp.empty((B, N, 2 * H), dtype)
+    h_U_T_and_dot = cp.empty((B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
     n = cp.empty((T, B, N, H), dtype)
     dot_n = cp.empty((T, B, N, H), dtype)
@@ -912,16 +912,16 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * N, 1,
-        parts, dot_wW_x_x, dot_w_x,
+        wW_x_and_dot, dot_wW_x_x, dot_w_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        parts, dot_wW_x_x, dot_W_x,
+        wW_x_and_dot, dot_wW_x_x, dot_W_x,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * N, H,
-        h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev, h_dot_h_U_T_U_T, w_V_T, dot_w_V_T,
-        dot_W_x, dot_g_pre, g, n, dot_n, a, dot_a, norm_a, a_unit, dot_norm_a,
+        h_rows, x, dot_h_rows, dot_x, wW_x_and_dot, dot_w_x, dot_h_U_T_h_prev, h_U_T_and_dot, w_V_T,
+        dot_w_V_T, dot_W_x, dot_g_pre, g, n, dot_n, a, dot_a, norm_a, a_unit, dot_norm_a,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -949,23 +949,23 @@ def hvp_passes(size, dtype):
         product(dot_w, V_T, dot_w_V_T_w)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, dot_V_T, dot_w_V_T_V_T)
-        w_dot_w_W_dot_W[..., :N] = w.T
-        w_dot_w_W_dot_W[..., N:2 * N] = dot_w.T
-        w_dot_w_W_dot_W[..., 2 * N:2 * N + H] = W.T
-        w_dot_w_W_dot_W[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
-        wW[..., :N] = w_dot_w_W_dot_W[..., :N]
-        wW[..., N:N + H] = w_dot_w_W_dot_W[..., 2 * N:2 * N + H]
-        dot_U_T2[..., :H] = U_T
-        dot_U_T2[..., H:2 * H] = dot_U_T
+        wW_and_dot[..., :N] = w.T
+        wW_and_dot[..., N:2 * N] = dot_w.T
+        wW_and_dot[..., 2 * N:2 * N + H] = W.T
+        wW_and_dot[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
+        wW[..., :N] = wW_and_dot[..., :N]
+        wW[..., N:N + H] = wW_and_dot[..., 2 * N:2 * N + H]
+        U_T_and_dot[..., :H] = U_T
+        U_T_and_dot[..., H:2 * H] = dot_U_T
         hvp_forward_once()
-        product(x.reshape(-1, H), w_dot_w_W_dot_W, parts.reshape(-1, 2 * N + 2 * H))
+        product(x.reshape(-1, H), wW_and_dot, wW_x_and_dot.reshape(-1, 2 * N + 2 * H))
         product(dot_x.reshape(-1, H), wW, dot_wW_x_x.reshape(-1, N + H))
         hvp_forward_before()
         hvp_forward_before2()
 
     def loop():
         for t in range(T):
-            product(h_rows[t].reshape(-1, H), dot_U_T2, h_dot_h_U_T_U_T.reshape(-1, 2 * H))
+            product(h_rows[t].reshape(-1, H), U_T_and_dot, h_U_T_and_dot.reshape(-1, 2 * H))
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
             hvp_forward_step_rows(t)
@@ -980,10 +980,10 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, N, H), dtype)
     d_h_prev_rows = cp.empty((2, B, N, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, N, H), dtype)
-    dot_U_T22 = cp.empty((H, 2 * H), dtype)
-    U_T_T2 = cp.empty((H, H), dtype)
-    dot_g2 = cp.empty((T, B, N), dtype)
-    a2 = cp.empty((T, B, N, H), dtype)
+    dot_and_U_T = cp.empty((H, 2 * H), dtype)
+    U_T_turned = cp.empty((H, H), dtype)
+    dot_g = cp.empty((T, B, N), dtype)
+    a_steps = cp.empty((T, B, N, H), dtype)
     d_dot_h = cp.empty((B, N, H), dtype)
     d_a_unit = cp.empty((B, N, H), dtype)
     d_dot_a = cp.empty((B, N, H), dtype)
@@ -996,7 +996,7 @@ def hvp_passes(size, dtype):
     d_dot_g_pre = cp.empty((T, B, N), dtype)
     d_g_pre = cp.empty((T, B, N), dtype)
     d_h_prev_h_U_T = cp.empty((B, N, H), dtype)
-    d_parts = cp.empty((B, N, 2 * H), dtype)
+    dot_and_U_T_d_dot_n_pre = cp.empty((B, N, 2 * H), dtype)
     d_dot_W_x = cp.empty((T, B, H), dtype)
     d_W_x = cp.empty((T, B, H), dtype)
     d_dot_w_V_T = cp.empty((N, H), dtype)
@@ -1024,16 +1024,16 @@ def hvp_passes(size, dtype):
     d_W = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * N, 1,
-        dot_g_pre, g, dot_g2,
+        dot_g_pre, g, dot_g,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", "each", T * B * N * H, 1,
-        h_rows, g, n, a2,
+        h_rows, g, n, a_steps,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * N, H,
-        d_h_prev_rows, a2, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a, a_unit, g, n, dot_n, dot_g2,
-        d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a, d_n_pre, d_g_a,
+        d_h_prev_rows, a_steps, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a, a_unit, g, n, dot_n,
+        dot_g, d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a, d_n_pre, d_g_a,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * N, 1,
@@ -1041,8 +1041,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * N * H, 1,
-        d_dot_g_pre, x, d_parts, d_dot_a, d_g_pre, dot_x, d_h_prev_h_U_T, d_a, d_dot_h_prev_rows,
-        d_h_prev_rows,
+        d_dot_g_pre, x, dot_and_U_T_d_dot_n_pre, d_dot_a, d_g_pre, dot_x, d_h_prev_h_U_T, d_a,
+        d_dot_h_prev_rows, d_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", T * B * H, N,
@@ -1088,18 +1088,18 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        dot_U_T22[..., :H] = dot_U_T.T
-        dot_U_T22[..., H:2 * H] = U_T.T
-        U_T_T2[...] = U_T.T
+        dot_and_U_T[..., :H] = dot_U_T.T
+        dot_and_U_T[..., H:2 * H] = U_T.T
+        U_T_turned[...] = U_T.T
         hvp_backward_before()
         hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step_rows(t)
-            product(d_dot_n_pre[t].reshape(-1, H), dot_U_T22, d_parts.reshape(-1, 2 * H))
+            product(d_dot_n_pre[t].reshape(-1, H), dot_and_U_T, dot_and_U_T_d_dot_n_pre.reshape(-1, 2 * H))
             # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(d_n_pre[t].reshape(-1, H), U_T_T2, d_h_prev_h_U_T.reshape(-1, H))
+            product(d_n_pre[t].reshape(-1, H), U_T_turned, d_h_prev_h_U_T.reshape(-1, H))
             hvp_backward_step(t)
             hvp_backward_step2(t)
 

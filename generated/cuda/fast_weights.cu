@@ -122,9 +122,9 @@ extern "C" __global__ void forward_step_sum(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[(t * B + iB) * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH])
+                * compute_t(s_at[(t * B + iB) * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
@@ -205,16 +205,16 @@ extern "C" __global__ void forward_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
             A);
-        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + jH] = storage_t(A);
     }
 }
 
@@ -227,7 +227,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again2_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -238,13 +238,13 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             h_again);
-        h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+        h_again_steps_at[(iT * B + iB) * H + iH] = storage_t(h_again);
     }
 }
 
 extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_A_prev_rows_at, const storage_t* __restrict__ h_again2_at,
+    const storage_t* __restrict__ d_A_prev_rows_at, const storage_t* __restrict__ h_again_steps_at,
     storage_t* __restrict__ d_h_h_again_at, storage_t* __restrict__ d_h_h_h_again_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
@@ -252,12 +252,12 @@ extern "C" __global__ void backward_step_rows(
         const int64 iH = n % H;
         const compute_t eta = compute_t(0.5);
         compute_t d_h_h_h_again_total = 0;
-        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
-            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
+        for (int64 jH = threadIdx.x; jH < H; jH += blockDim.x) {
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t h_again = compute_t(h_again_steps_at[(t * B + iB) * H + jH]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_h_h_again = d_A_next * eta;
-            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_h_h_again_at[(iB * H + iH) * H + jH] = storage_t(d_h_h_again);
             d_h_h_h_again_total += d_h_h_again * h_again;
         }
         block_sum(d_h_h_h_again_total);
@@ -279,9 +279,9 @@ extern "C" __global__ void backward_step_sum(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(d_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_h_again_at[iB * H + iH] = storage_t(total);
@@ -349,9 +349,9 @@ extern "C" __global__ void backward_step_sum2(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_h_arg_at[iB * H + iH2])
-                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+            const int64 jH = k;
+            total += compute_t(d_h_arg_at[iB * H + jH])
+                * compute_t(A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_s_at[iB * H + iH] = storage_t(total);
@@ -400,15 +400,15 @@ extern "C" __global__ void backward_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_A_prev;
         backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH2]),
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(s_at[(t * B + iB) * H + jH]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.95),
             d_A_prev);
-        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH] = storage_t(d_A_prev);
     }
 }
 
@@ -478,9 +478,9 @@ extern "C" __global__ void states_forward_step_sum(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH])
+                * compute_t(s_at[iB * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
@@ -556,16 +556,16 @@ extern "C" __global__ void states_forward_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         states_forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
             A);
-        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + jH] = storage_t(A);
     }
 }
 
@@ -583,9 +583,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h2_at, const storage_t* __restrict__ C_x2_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ a2_at, storage_t* __restrict__ s2_at,
-    storage_t* __restrict__ h_again2_at)
+    const storage_t* __restrict__ W_h_steps_at, const storage_t* __restrict__ C_x_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ a_steps_at,
+    storage_t* __restrict__ s_steps_at, storage_t* __restrict__ h_again_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -594,21 +594,21 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t a, s, h_again;
         states_backward_before_point(
-            compute_t(W_h2_at[(iT * B + iB) * H + iH]),
-            compute_t(C_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_h_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(C_x_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             a, s, h_again);
-        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
-        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
-        h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+        a_steps_at[(iT * B + iB) * H + iH] = storage_t(a);
+        s_steps_at[(iT * B + iB) * H + iH] = storage_t(s);
+        h_again_steps_at[(iT * B + iB) * H + iH] = storage_t(h_again);
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
 extern "C" __global__ void states_backward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s2_at,
-    storage_t* __restrict__ A_s2_at)
+    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s_steps_at,
+    storage_t* __restrict__ A_s_steps_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -616,31 +616,31 @@ extern "C" __global__ void states_backward_before_sum(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[((iT * B + iB) * H + iH) * H + iH2])
-                * compute_t(s2_at[(iT * B + iB) * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(A_rows_at[((iT * B + iB) * H + iH) * H + jH])
+                * compute_t(s_steps_at[(iT * B + iB) * H + jH]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) A_s2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) A_s_steps_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
 extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ a2_at, const storage_t* __restrict__ A_s2_at,
-    storage_t* __restrict__ h_arg2_at, storage_t* __restrict__ h_arg_centred2_at,
-    storage_t* __restrict__ h_arg_std2_at, storage_t* __restrict__ h_layer_norm2_at)
+    const storage_t* __restrict__ a_steps_at, const storage_t* __restrict__ A_s_steps_at,
+    storage_t* __restrict__ h_arg_steps_at, storage_t* __restrict__ h_arg_centred_steps_at,
+    storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ h_layer_norm_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t sum_h_arg_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t a = compute_t(a2_at[(iT * B + iB) * H + iH]);
-            const compute_t A_s = compute_t(A_s2_at[(iT * B + iB) * H + iH]);
+            const compute_t a = compute_t(a_steps_at[(iT * B + iB) * H + iH]);
+            const compute_t A_s = compute_t(A_s_steps_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t h_arg = a + A_s;
-            h_arg2_at[(iT * B + iB) * H + iH] = storage_t(h_arg);
+            h_arg_steps_at[(iT * B + iB) * H + iH] = storage_t(h_arg);
             sum_h_arg_total += h_arg;
         }
         block_sum(sum_h_arg_total);
@@ -649,10 +649,10 @@ extern "C" __global__ void states_backward_before_rows(
         const compute_t H_ = compute_t(H);
         compute_t h_arg_squared_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t h_arg = compute_t(h_arg2_at[(iT * B + iB) * H + iH]);
+            const compute_t h_arg = compute_t(h_arg_steps_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
-            h_arg_centred2_at[(iT * B + iB) * H + iH] = storage_t(h_arg_centred);
+            h_arg_centred_steps_at[(iT * B + iB) * H + iH] = storage_t(h_arg_centred);
             h_arg_squared_total += h_arg_centred * h_arg_centred;
         }
         block_sum(h_arg_squared_total);
@@ -661,20 +661,20 @@ extern "C" __global__ void states_backward_before_rows(
         // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
         if (threadIdx.x == 0) {
-            h_arg_std2_at[iT * B + iB] = storage_t(h_arg_std);
+            h_arg_std_at[iT * B + iB] = storage_t(h_arg_std);
         }
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t h_arg_centred = compute_t(h_arg_centred2_at[(iT * B + iB) * H + iH]);
+            const compute_t h_arg_centred = compute_t(h_arg_centred_steps_at[(iT * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t h_layer_norm = h_arg_centred / h_arg_std;
-            h_layer_norm2_at[(iT * B + iB) * H + iH] = storage_t(h_layer_norm);
+            h_layer_norm_at[(iT * B + iB) * H + iH] = storage_t(h_layer_norm);
         }
     }
 }
 
 extern "C" __global__ void states_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_A_prev_rows_at, const storage_t* __restrict__ h_again2_at,
+    const storage_t* __restrict__ d_A_prev_rows_at, const storage_t* __restrict__ h_again_steps_at,
     storage_t* __restrict__ d_h_h_again_at, storage_t* __restrict__ d_h_h_h_again_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
@@ -682,12 +682,12 @@ extern "C" __global__ void states_backward_step_rows(
         const int64 iH = n % H;
         const compute_t eta = compute_t(0.5);
         compute_t d_h_h_h_again_total = 0;
-        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
-            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
+        for (int64 jH = threadIdx.x; jH < H; jH += blockDim.x) {
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t h_again = compute_t(h_again_steps_at[(t * B + iB) * H + jH]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_h_h_again = d_A_next * eta;
-            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_h_h_again_at[(iB * H + iH) * H + jH] = storage_t(d_h_h_again);
             d_h_h_h_again_total += d_h_h_again * h_again;
         }
         block_sum(d_h_h_h_again_total);
@@ -709,9 +709,9 @@ extern "C" __global__ void states_backward_step_sum(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(d_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_h_again_at[iB * H + iH] = storage_t(total);
@@ -723,7 +723,7 @@ extern "C" __global__ void states_backward_step_rows2(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_h_again_at, const storage_t* __restrict__ d_h_h_h_again_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gamma_at,
-    const storage_t* __restrict__ h_layer_norm2_at, const storage_t* __restrict__ h_arg_std2_at,
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ h_arg_std_at,
     storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_h_layer_norm_at,
     storage_t* __restrict__ d_h_arg_at)
 {
@@ -738,7 +738,7 @@ extern "C" __global__ void states_backward_step_rows2(
             const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_at[iB * H + iH]);
             const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
             const compute_t gamma = compute_t(gamma_at[iH]);
-            const compute_t h_layer_norm = compute_t(h_layer_norm2_at[(t * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
             const compute_t d_h_pre = compute_t((h) > (0)) * d_h;
@@ -753,13 +753,13 @@ extern "C" __global__ void states_backward_step_rows2(
         const compute_t d_h_layer_norm_dot = d_h_layer_norm_dot_total;
 
         const compute_t H_ = compute_t(H);
-        const compute_t h_arg_std = compute_t(h_arg_std2_at[t * B + iB]);
+        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
         // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
         const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t d_h_layer_norm = compute_t(d_h_layer_norm_at[iB * H + iH]);
-            const compute_t h_layer_norm = compute_t(h_layer_norm2_at[(t * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
             // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             const compute_t d_h_arg = (d_h_layer_norm - h_layer_norm * d_h_layer_norm_share - d_h_layer_norm_mean) /
                 h_arg_std;
@@ -779,9 +779,9 @@ extern "C" __global__ void states_backward_step_sum2(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_h_arg_at[iB * H + iH2])
-                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+            const int64 jH = k;
+            total += compute_t(d_h_arg_at[iB * H + jH])
+                * compute_t(A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_s_at[iB * H + iH] = storage_t(total);
@@ -797,7 +797,7 @@ __device__ inline void states_backward_step_point(
 
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_at, const storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ d_s_at, const storage_t* __restrict__ s_steps_at,
     const storage_t* __restrict__ d_h_arg_at, storage_t* __restrict__ d_a_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -807,7 +807,7 @@ extern "C" __global__ void states_backward_step(
         compute_t d_a;
         states_backward_step_point(
             compute_t(d_s_at[iB * H + iH]),
-            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(s_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
             d_a);
         d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
@@ -823,29 +823,29 @@ __device__ inline void states_backward_step2_point(
 
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ s_steps_at,
     storage_t* __restrict__ d_A_prev_rows_at)
 {
     const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_A_prev;
         states_backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
-            compute_t(s2_at[(t * B + iB) * H + iH2]),
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(s_steps_at[(t * B + iB) * H + jH]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.95),
             d_A_prev);
-        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH] = storage_t(d_A_prev);
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_layer_norm2_at,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ h_layer_norm_at,
     storage_t* __restrict__ d_gamma_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -857,7 +857,7 @@ extern "C" __global__ void states_backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(h_layer_norm2_at[(iT * B + iB) * H + iH]);
+                * compute_t(h_layer_norm_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -908,9 +908,9 @@ extern "C" __global__ void infer_step_sum(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH])
+                * compute_t(s_at[iB * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
@@ -986,16 +986,16 @@ extern "C" __global__ void infer_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         infer_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
             A);
-        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH] = storage_t(A);
     }
 }
 
@@ -1042,9 +1042,9 @@ extern "C" __global__ void step_step_sum(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH])
+                * compute_t(s_at[iB * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
@@ -1120,16 +1120,16 @@ extern "C" __global__ void step_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A;
         step_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
             A);
-        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH] = storage_t(A);
     }
 }
 
@@ -1146,7 +1146,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ C_x_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_x_at,
+    const storage_t* __restrict__ C_x_and_dot_at, const storage_t* __restrict__ dot_C_x_x_at,
     storage_t* __restrict__ dot_C_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1156,7 +1156,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_C_x;
         jvp_before_point(
-            compute_t(C_x_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
             dot_C_x);
         dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
@@ -1178,8 +1178,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
-    const storage_t* __restrict__ C_x_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_at,
+    const storage_t* __restrict__ W_h_and_dot_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ C_x_and_dot_at, const storage_t* __restrict__ dot_C_x_at,
     storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ s_at,
     storage_t* __restrict__ dot_s_at)
 {
@@ -1189,10 +1189,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t a, dot_a, s, dot_s;
         jvp_step_point(
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
-            compute_t(C_x_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(C_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
             a, dot_a, s, dot_s);
         a_at[iB * H + iH] = storage_t(a);
@@ -1215,11 +1215,11 @@ extern "C" __global__ void jvp_step_rows(
         compute_t A_s_total = 0;
         compute_t dot_A_s_A_prev_total = 0;
         compute_t dot_A_s_s_total = 0;
-        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
-            const compute_t A_prev = compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t s = compute_t(s_at[iB * H + iH2]);
-            const compute_t dot_A_prev = compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t dot_s = compute_t(dot_s_at[iB * H + iH2]);
+        for (int64 jH = threadIdx.x; jH < H; jH += blockDim.x) {
+            const compute_t A_prev = compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t s = compute_t(s_at[iB * H + jH]);
+            const compute_t dot_A_prev = compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t dot_s = compute_t(dot_s_at[iB * H + jH]);
             // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             A_s_total += A_prev * s;
             dot_A_s_A_prev_total += dot_A_prev * s;
@@ -1352,20 +1352,20 @@ extern "C" __global__ void jvp_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A, dot_A;
         jvp_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_h_again_at[iB * H + iH2]),
+            compute_t(dot_h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
-            compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH]),
             A, dot_A);
-        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(A);
-        dot_A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2] = storage_t(dot_A);
+        A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH] = storage_t(A);
+        dot_A_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH] = storage_t(dot_A);
     }
 }
 
@@ -1382,7 +1382,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ C_x_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_x_at,
+    const storage_t* __restrict__ C_x_and_dot_at, const storage_t* __restrict__ dot_C_x_x_at,
     storage_t* __restrict__ dot_C_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1392,7 +1392,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_C_x;
         hvp_forward_before_point(
-            compute_t(C_x_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
             dot_C_x);
         dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
@@ -1414,8 +1414,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
-    const storage_t* __restrict__ C_x_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_at,
+    const storage_t* __restrict__ W_h_and_dot_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ C_x_and_dot_at, const storage_t* __restrict__ dot_C_x_at,
     storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ s_at,
     storage_t* __restrict__ dot_s_at)
 {
@@ -1425,10 +1425,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t a, dot_a, s, dot_s;
         hvp_forward_step_point(
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
-            compute_t(C_x_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(C_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
             a, dot_a, s, dot_s);
         a_at[iB * H + iH] = storage_t(a);
@@ -1451,11 +1451,11 @@ extern "C" __global__ void hvp_forward_step_rows(
         compute_t A_s_total = 0;
         compute_t dot_A_s_A_prev_total = 0;
         compute_t dot_A_s_s_total = 0;
-        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
-            const compute_t A_prev = compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]);
-            const compute_t s = compute_t(s_at[(t * B + iB) * H + iH2]);
-            const compute_t dot_A_prev = compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2]);
-            const compute_t dot_s = compute_t(dot_s_at[(t * B + iB) * H + iH2]);
+        for (int64 jH = threadIdx.x; jH < H; jH += blockDim.x) {
+            const compute_t A_prev = compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH]);
+            const compute_t s = compute_t(s_at[(t * B + iB) * H + jH]);
+            const compute_t dot_A_prev = compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + jH]);
+            const compute_t dot_s = compute_t(dot_s_at[(t * B + iB) * H + jH]);
             // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             A_s_total += A_prev * s;
             dot_A_s_A_prev_total += dot_A_prev * s;
@@ -1598,20 +1598,20 @@ extern "C" __global__ void hvp_forward_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t A, dot_A;
         hvp_forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(h_again_at[iB * H + iH2]),
+            compute_t(h_again_at[iB * H + jH]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_h_again_at[iB * H + iH2]),
+            compute_t(dot_h_again_at[iB * H + jH]),
             compute_t(0.95),
-            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(A_rows_at[((t * B + iB) * H + iH) * H + jH]),
             compute_t(0.5),
-            compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2]),
+            compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + jH]),
             A, dot_A);
-        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(A);
-        dot_A_rows_at[(((t + 1) * B + iB) * H + iH) * H + iH2] = storage_t(dot_A);
+        A_rows_at[(((t + 1) * B + iB) * H + iH) * H + jH] = storage_t(A);
+        dot_A_rows_at[(((t + 1) * B + iB) * H + iH) * H + jH] = storage_t(dot_A);
     }
 }
 
@@ -1620,8 +1620,8 @@ extern "C" __global__ void hvp_backward_before_rows(
     const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ dot_h_arg_at,
     const storage_t* __restrict__ dot_h_arg_mean_at, const storage_t* __restrict__ h_layer_norm_at,
     const storage_t* __restrict__ dot_h_arg_share_at, const storage_t* __restrict__ h_arg_std_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_layer_norm2_at,
-    storage_t* __restrict__ h_again2_at, storage_t* __restrict__ h_arg_standard_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_layer_norm_at,
+    storage_t* __restrict__ h_again_steps_at, storage_t* __restrict__ h_arg_standard_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1640,8 +1640,8 @@ extern "C" __global__ void hvp_backward_before_rows(
                 h_arg_std;
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t h_again = h;
-            dot_h_layer_norm2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
-            h_again2_at[(iT * B + iB) * H + iH] = storage_t(h_again);
+            dot_h_layer_norm_at[(iT * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
+            h_again_steps_at[(iT * B + iB) * H + iH] = storage_t(h_again);
             sum_h_arg_total += h_arg;
         }
         block_sum(sum_h_arg_total);
@@ -1661,7 +1661,7 @@ extern "C" __global__ void hvp_backward_before_rows(
 extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_A_prev_rows_at, const storage_t* __restrict__ d_A_prev_rows_at,
-    const storage_t* __restrict__ h_again2_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ h_again_steps_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ d_dot_h_h_again_at, storage_t* __restrict__ d_h_h_again_at,
     storage_t* __restrict__ d_dot_h_dot_h_h_again_at, storage_t* __restrict__ d_h_h_h_again_at,
     storage_t* __restrict__ d_h_dot_h_h_again_at)
@@ -1673,17 +1673,17 @@ extern "C" __global__ void hvp_backward_step_rows(
         compute_t d_dot_h_dot_h_h_again_total = 0;
         compute_t d_h_h_h_again_total = 0;
         compute_t d_h_dot_h_h_again_total = 0;
-        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
+        for (int64 jH = threadIdx.x; jH < H; jH += blockDim.x) {
             const compute_t d_dot_A_next = compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H +
-                iH2]);
-            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
-            const compute_t h_again = compute_t(h_again2_at[(t * B + iB) * H + iH2]);
-            const compute_t dot_h = compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH2]);
+                jH]);
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]);
+            const compute_t h_again = compute_t(h_again_steps_at[(t * B + iB) * H + jH]);
+            const compute_t dot_h = compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + jH]);
             // through A = lam * A[t-1] + eta * outer(h, h)
             const compute_t d_dot_h_h_again = d_dot_A_next * eta;
             const compute_t d_h_h_again = eta * d_A_next;
-            d_dot_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_dot_h_h_again);
-            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_dot_h_h_again_at[(iB * H + iH) * H + jH] = storage_t(d_dot_h_h_again);
+            d_h_h_again_at[(iB * H + iH) * H + jH] = storage_t(d_h_h_again);
             d_dot_h_dot_h_h_again_total += d_dot_h_h_again * h_again;
             d_h_h_h_again_total += d_h_h_again * h_again;
             d_h_dot_h_h_again_total += d_dot_h_h_again * dot_h;
@@ -1711,9 +1711,9 @@ extern "C" __global__ void hvp_backward_step_sum(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_dot_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(d_dot_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_h_again_at[iB * H + iH] = storage_t(total);
@@ -1731,9 +1731,9 @@ extern "C" __global__ void hvp_backward_step_sum2(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(d_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(h_rows_at[((t + 1) * B + iB) * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_h_again_h_h_again_at[iB * H + iH] = storage_t(total);
@@ -1751,9 +1751,9 @@ extern "C" __global__ void hvp_backward_step_sum3(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_dot_h_h_again_at[(iB * H + iH2) * H + iH])
-                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH2]);
+            const int64 jH = k;
+            total += compute_t(d_dot_h_h_again_at[(iB * H + jH) * H + iH])
+                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + jH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_h_again_dot_h_h_again_at[iB * H + iH] = storage_t(total);
@@ -1879,9 +1879,9 @@ extern "C" __global__ void hvp_backward_step_sum4(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_dot_h_arg_at[iB * H + iH2])
-                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+            const int64 jH = k;
+            total += compute_t(d_dot_h_arg_at[iB * H + jH])
+                * compute_t(A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_s_at[iB * H + iH] = storage_t(total);
@@ -1899,9 +1899,9 @@ extern "C" __global__ void hvp_backward_step_sum5(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_dot_h_arg_at[iB * H + iH2])
-                * compute_t(dot_A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+            const int64 jH = k;
+            total += compute_t(d_dot_h_arg_at[iB * H + jH])
+                * compute_t(dot_A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_s_dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
@@ -1919,9 +1919,9 @@ extern "C" __global__ void hvp_backward_step_sum6(
         const int64 iH = n % H;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_h_arg_at[iB * H + iH2])
-                * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
+            const int64 jH = k;
+            total += compute_t(d_h_arg_at[iB * H + jH])
+                * compute_t(A_rows_at[((t * B + iB) * H + jH) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_s_A_s_at[iB * H + iH] = storage_t(total);
@@ -1946,7 +1946,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ d_dot_s_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ d_s_A_s_at,
     const storage_t* __restrict__ d_s_dot_A_s_A_prev_at, const storage_t* __restrict__ d_h_arg_at,
-    storage_t* __restrict__ d_dot_a2_at)
+    storage_t* __restrict__ d_a_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1961,8 +1961,8 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_s_dot_A_s_A_prev_at[iB * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
             d_dot_a, d_a);
-        d_dot_a2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-        d_dot_a2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+        d_a_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_a_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 
@@ -1985,19 +1985,19 @@ extern "C" __global__ void hvp_backward_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / H;
         const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_A_prev, d_dot_A_prev;
         hvp_backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH2]),
+            compute_t(s_at[(t * B + iB) * H + jH]),
             compute_t(d_dot_h_arg_at[iB * H + iH]),
-            compute_t(dot_s_at[(t * B + iB) * H + iH2]),
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(dot_s_at[(t * B + iB) * H + jH]),
+            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]),
             compute_t(0.95),
-            compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
+            compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + jH]),
             d_A_prev, d_dot_A_prev);
-        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_A_prev);
-        d_dot_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2] = storage_t(d_dot_A_prev);
+        d_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH] = storage_t(d_A_prev);
+        d_dot_A_prev_rows_at[(((t % 2) * B + iB) * H + iH) * H + jH] = storage_t(d_dot_A_prev);
     }
 }
 
@@ -2027,7 +2027,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_h_layer_norm2_at,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_h_layer_norm_at,
     storage_t* __restrict__ d_gamma_dot_h_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2039,7 +2039,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_h_layer_norm2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h_layer_norm_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2061,13 +2061,13 @@ extern "C" __global__ void hvp_backward_finish(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W;
         hvp_backward_finish_point(
-            compute_t(d_W_W_h_at[iH * H + iH2]),
-            compute_t(d_W_dot_W_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_W_W_h_at[iH * H + jH]),
+            compute_t(d_W_dot_W_h_h_prev_at[iH * H + jH]),
             d_W);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

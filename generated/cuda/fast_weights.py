@@ -339,7 +339,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_A_prev_rows = cp.empty((2, B, H, H), dtype)
-    h_again2 = cp.empty((T, B, H), dtype)
+    h_again_steps = cp.empty((T, B, H), dtype)
     d_h_h_again = cp.empty((B, H, H), dtype)
     d_h_again = cp.empty((B, H), dtype)
     d_h_h_h_again = cp.empty((B, H), dtype)
@@ -355,11 +355,11 @@ def train_passes(size, dtype):
     d_beta = cp.empty((H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        h_rows, h_again2,
+        h_rows, h_again_steps,
     )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B * H, H,
-        d_A_prev_rows, h_again2, d_h_h_again, d_h_h_h_again,
+        d_A_prev_rows, h_again_steps, d_h_h_again, d_h_h_h_again,
     )
     backward_step_sum = kernel(
         "backward_step_sum", "rows", B * H, H,
@@ -522,16 +522,16 @@ def states_backward_passes(size, dtype):
     gamma = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_A_prev_rows = cp.empty((2, B, H, H), dtype)
-    C_x2 = cp.empty((T, B, H), dtype)
-    W_h2 = cp.empty((T, B, H), dtype)
-    a2 = cp.empty((T, B, H), dtype)
-    s2 = cp.empty((T, B, H), dtype)
-    A_s2 = cp.empty((T, B, H), dtype)
-    h_arg2 = cp.empty((T, B, H), dtype)
-    h_arg_centred2 = cp.empty((T, B, H), dtype)
-    h_arg_std2 = cp.empty((T, B), dtype)
-    h_layer_norm2 = cp.empty((T, B, H), dtype)
-    h_again2 = cp.empty((T, B, H), dtype)
+    C_x = cp.empty((T, B, H), dtype)
+    W_h_steps = cp.empty((T, B, H), dtype)
+    a_steps = cp.empty((T, B, H), dtype)
+    s_steps = cp.empty((T, B, H), dtype)
+    A_s_steps = cp.empty((T, B, H), dtype)
+    h_arg_steps = cp.empty((T, B, H), dtype)
+    h_arg_centred_steps = cp.empty((T, B, H), dtype)
+    h_arg_std = cp.empty((T, B), dtype)
+    h_layer_norm = cp.empty((T, B, H), dtype)
+    h_again_steps = cp.empty((T, B, H), dtype)
     d_h_h_again = cp.empty((B, H, H), dtype)
     d_h_again = cp.empty((B, H), dtype)
     d_h_h_h_again = cp.empty((B, H), dtype)
@@ -547,19 +547,19 @@ def states_backward_passes(size, dtype):
     d_beta = cp.empty((H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_h2, C_x2, h_rows, a2, s2, h_again2,
+        W_h_steps, C_x, h_rows, a_steps, s_steps, h_again_steps,
     )
     states_backward_before_sum = kernel(
         "states_backward_before_sum", "rows", T * B * H, H,
-        A_rows, s2, A_s2,
+        A_rows, s_steps, A_s_steps,
     )
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B, H,
-        a2, A_s2, h_arg2, h_arg_centred2, h_arg_std2, h_layer_norm2,
+        a_steps, A_s_steps, h_arg_steps, h_arg_centred_steps, h_arg_std, h_layer_norm,
     )
     states_backward_step_rows = kernel(
         "states_backward_step_rows", "rows", B * H, H,
-        d_A_prev_rows, h_again2, d_h_h_again, d_h_h_h_again,
+        d_A_prev_rows, h_again_steps, d_h_h_again, d_h_h_h_again,
     )
     states_backward_step_sum = kernel(
         "states_backward_step_sum", "rows", B * H, H,
@@ -567,7 +567,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step_rows2 = kernel(
         "states_backward_step_rows2", "rows", B, H,
-        dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_layer_norm2, h_arg_std2, d_h_pre,
+        dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_layer_norm, h_arg_std, d_h_pre,
         d_h_layer_norm, d_h_arg,
     )
     states_backward_step_sum2 = kernel(
@@ -576,15 +576,15 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        d_s, s2, d_h_arg, d_a,
+        d_s, s_steps, d_h_arg, d_a,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H * H, 1,
-        d_h_arg, s2, d_A_prev_rows,
+        d_h_arg, s_steps, d_A_prev_rows,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
-        d_h_pre, h_layer_norm2, d_gamma,
+        d_h_pre, h_layer_norm, d_gamma,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -600,9 +600,9 @@ def states_backward_passes(size, dtype):
 
     def before():
         # through a = W @ h[t-1] + C @ x
-        product(x.reshape(-1, I), C.T, C_x2.reshape(-1, H))
+        product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
         # through a = W @ h[t-1] + C @ x
-        product(h_rows[:-1].reshape(-1, H), W.T, W_h2.reshape(-1, H))
+        product(h_rows[:-1].reshape(-1, H), W.T, W_h_steps.reshape(-1, H))
         states_backward_before()
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         states_backward_before_sum()
@@ -807,13 +807,13 @@ def jvp_passes(size, dtype):
     A_rows = cp.empty((2, B, H, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_A_rows = cp.empty((2, B, H, H), dtype)
-    dot_C2 = cp.empty((I, 2 * H), dtype)
-    dot_W2 = cp.empty((H, 2 * H), dtype)
-    W_T2 = cp.empty((H, H), dtype)
-    C_x_dot_C_x_C = cp.empty((T, B, 2 * H), dtype)
+    C_and_dot = cp.empty((I, 2 * H), dtype)
+    W_and_dot = cp.empty((H, 2 * H), dtype)
+    W_turned = cp.empty((H, H), dtype)
+    C_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_C_x_x = cp.empty((T, B, H), dtype)
     dot_C_x = cp.empty((T, B, H), dtype)
-    W_h_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    W_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_h_h_prev = cp.empty((B, H), dtype)
     a = cp.empty((B, H), dtype)
     dot_a = cp.empty((B, H), dtype)
@@ -830,11 +830,11 @@ def jvp_passes(size, dtype):
     dot_h_again = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
+        C_x_and_dot, dot_C_x_x, dot_C_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_h_dot_W_h_W, dot_W_h_h_prev, C_x_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+        W_h_and_dot, dot_W_h_h_prev, C_x_and_dot, dot_C_x, a, dot_a, s, dot_s,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", "rows", B * H, H,
@@ -867,21 +867,21 @@ def jvp_passes(size, dtype):
         dot_A_rows[0] = dot_state["A"]
 
     def before():
-        dot_C2[..., :H] = C.T
-        dot_C2[..., H:2 * H] = dot_C.T
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        W_T2[...] = W.T
-        product(x.reshape(-1, I), dot_C2, C_x_dot_C_x_C.reshape(-1, 2 * H))
+        C_and_dot[..., :H] = C.T
+        C_and_dot[..., H:2 * H] = dot_C.T
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        W_turned[...] = W.T
+        product(x.reshape(-1, I), C_and_dot, C_x_and_dot.reshape(-1, 2 * H))
         # a = W @ h[t-1] + C @ x
         product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_W2, W_h_dot_W_h_W)
+            product(h_rows[t], W_and_dot, W_h_and_dot)
             # a = W @ h[t-1] + C @ x
-            product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
+            product(dot_h_rows[t], W_turned, dot_W_h_h_prev)
             jvp_step(t)
             jvp_step_rows(t)
             jvp_step_rows2(t)
@@ -917,13 +917,13 @@ def hvp_passes(size, dtype):
     A_rows = cp.empty((T + 1, B, H, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_A_rows = cp.empty((T + 1, B, H, H), dtype)
-    dot_C2 = cp.empty((I, 2 * H), dtype)
-    dot_W2 = cp.empty((H, 2 * H), dtype)
-    W_T2 = cp.empty((H, H), dtype)
-    C_x_dot_C_x_C = cp.empty((T, B, 2 * H), dtype)
+    C_and_dot = cp.empty((I, 2 * H), dtype)
+    W_and_dot = cp.empty((H, 2 * H), dtype)
+    W_turned = cp.empty((H, H), dtype)
+    C_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_C_x_x = cp.empty((T, B, H), dtype)
     dot_C_x = cp.empty((T, B, H), dtype)
-    W_h_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    W_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_h_h_prev = cp.empty((B, H), dtype)
     a = cp.empty((B, H), dtype)
     dot_a = cp.empty((B, H), dtype)
@@ -943,11 +943,11 @@ def hvp_passes(size, dtype):
     dot_h_again = cp.empty((B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
+        C_x_and_dot, dot_C_x_x, dot_C_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_h_dot_W_h_W, dot_W_h_h_prev, C_x_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+        W_h_and_dot, dot_W_h_h_prev, C_x_and_dot, dot_C_x, a, dot_a, s, dot_s,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * H, H,
@@ -981,21 +981,21 @@ def hvp_passes(size, dtype):
         dot_A_rows[0] = dot_state["A"]
 
     def before():
-        dot_C2[..., :H] = C.T
-        dot_C2[..., H:2 * H] = dot_C.T
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        W_T2[...] = W.T
-        product(x.reshape(-1, I), dot_C2, C_x_dot_C_x_C.reshape(-1, 2 * H))
+        C_and_dot[..., :H] = C.T
+        C_and_dot[..., H:2 * H] = dot_C.T
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        W_turned[...] = W.T
+        product(x.reshape(-1, I), C_and_dot, C_x_and_dot.reshape(-1, 2 * H))
         # a = W @ h[t-1] + C @ x
         product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_W2, W_h_dot_W_h_W)
+            product(h_rows[t], W_and_dot, W_h_and_dot)
             # a = W @ h[t-1] + C @ x
-            product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
+            product(dot_h_rows[t], W_turned, dot_W_h_h_prev)
             hvp_forward_step(t)
             hvp_forward_step_rows(t)
             hvp_forward_step_rows2(t)
@@ -1013,10 +1013,10 @@ def hvp_passes(size, dtype):
     d_A_prev_rows = cp.empty((2, B, H, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_A_prev_rows = cp.empty((2, B, H, H), dtype)
-    dot_C22 = cp.empty((2 * H, I), dtype)
-    dot_W22 = cp.empty((2 * H, H), dtype)
-    dot_h_layer_norm2 = cp.empty((T, B, H), dtype)
-    h_again2 = cp.empty((T, B, H), dtype)
+    C_and_dot_T = cp.empty((2 * H, I), dtype)
+    W_and_dot_T = cp.empty((2 * H, H), dtype)
+    dot_h_layer_norm = cp.empty((T, B, H), dtype)
+    h_again_steps = cp.empty((T, B, H), dtype)
     h_arg_standard = cp.empty((T, B, H), dtype)
     d_dot_h_h_again = cp.empty((B, H, H), dtype)
     d_h_h_again = cp.empty((B, H, H), dtype)
@@ -1035,7 +1035,7 @@ def hvp_passes(size, dtype):
     d_dot_s = cp.empty((B, H), dtype)
     d_s_A_s = cp.empty((B, H), dtype)
     d_s_dot_A_s_A_prev = cp.empty((B, H), dtype)
-    d_dot_a2 = cp.empty((T, B, 2 * H), dtype)
+    d_a_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_W_h = cp.empty((H, H), dtype)
     d_W_dot_W_h_h_prev = cp.empty((H, H), dtype)
@@ -1050,11 +1050,11 @@ def hvp_passes(size, dtype):
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, H,
         h_arg, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, h_arg_std, h_rows,
-        dot_h_layer_norm2, h_again2, h_arg_standard,
+        dot_h_layer_norm, h_again_steps, h_arg_standard,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * H, H,
-        d_dot_A_prev_rows, d_A_prev_rows, h_again2, dot_h_rows, d_dot_h_h_again, d_h_h_again,
+        d_dot_A_prev_rows, d_A_prev_rows, h_again_steps, dot_h_rows, d_dot_h_h_again, d_h_h_again,
         d_dot_h_dot_h_h_again, d_h_h_h_again, d_h_dot_h_h_again,
     )
     hvp_backward_step_sum = kernel(
@@ -1090,7 +1090,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_dot_a2,
+        d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_a_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H * H, 1,
@@ -1102,7 +1102,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_dot_h_pre, dot_h_layer_norm2, d_gamma_dot_h_pre,
+        d_dot_h_pre, dot_h_layer_norm, d_gamma_dot_h_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * H, 1,
@@ -1125,10 +1125,10 @@ def hvp_passes(size, dtype):
         d_dot_A_prev_rows[T % 2] = dstate["A"]
 
     def before():
-        dot_C22[:H] = C
-        dot_C22[H:2 * H] = dot_C
-        dot_W22[:H] = W
-        dot_W22[H:2 * H] = dot_W
+        C_and_dot_T[:H] = C
+        C_and_dot_T[H:2 * H] = dot_C
+        W_and_dot_T[:H] = W
+        W_and_dot_T[H:2 * H] = dot_W
         hvp_backward_before_rows()
 
     def loop():
@@ -1149,20 +1149,24 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum6(t)
             hvp_backward_step(t)
             # through a = W @ h[t-1] + C @ x
-            product(d_dot_a2[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
-            product(d_dot_a2[t], dot_W22, d_h_prev_rows[t % 2])
+            product(d_a_and_dot[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+            product(d_a_and_dot[t], W_and_dot_T, d_h_prev_rows[t % 2])
             hvp_backward_step2(t)
 
     def after():
-        product(d_dot_a2.reshape(-1, 2 * H), dot_C22, d_x.reshape(-1, I))
+        product(d_a_and_dot.reshape(-1, 2 * H), C_and_dot_T, d_x.reshape(-1, I))
         # through a = W @ h[t-1] + C @ x
-        product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+        product(d_a_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
         # through a = W @ h[t-1] + C @ x
-        product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_W_dot_W_h_h_prev)
+        product(
+            d_a_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_W_dot_W_h_h_prev,
+        )
         # through a = W @ h[t-1] + C @ x
-        product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
+        product(d_a_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
         # through a = W @ h[t-1] + C @ x
-        product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
+        product(d_a_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         hvp_backward_after_sum()
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)

@@ -383,7 +383,7 @@ __device__ inline void states_backward_once_point(
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ zeta_at, const storage_t* __restrict__ nu_at,
-    storage_t* __restrict__ sigmoid_zeta2_at, storage_t* __restrict__ sigmoid_nu2_at)
+    storage_t* __restrict__ sigmoid_zeta_at, storage_t* __restrict__ sigmoid_nu_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -392,8 +392,8 @@ extern "C" __global__ void states_backward_once(
             compute_t(zeta_at[0]),
             compute_t(nu_at[0]),
             sigmoid_zeta, sigmoid_nu);
-        sigmoid_zeta2_at[0] = storage_t(sigmoid_zeta);
-        sigmoid_nu2_at[0] = storage_t(sigmoid_nu);
+        sigmoid_zeta_at[0] = storage_t(sigmoid_zeta);
+        sigmoid_nu_at[0] = storage_t(sigmoid_nu);
     }
 }
 
@@ -413,9 +413,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x2_at, const storage_t* __restrict__ U_h2_at,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ U_h_steps_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_h_at,
-    storage_t* __restrict__ z2_at, storage_t* __restrict__ n2_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -424,13 +424,13 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t z, n_;
         states_backward_before_point(
-            compute_t(W_x2_at[(iT * B + iB) * H + iH]),
-            compute_t(U_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_x_at[(iT * B + iB) * H + iH]),
+            compute_t(U_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(b_h_at[iH]),
             z, n_);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -455,8 +455,8 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ sigmoid_zeta2_at, const storage_t* __restrict__ z2_at,
-    const storage_t* __restrict__ sigmoid_nu2_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ sigmoid_nu_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_z_pre_at, storage_t* __restrict__ d_a_at)
 {
@@ -468,10 +468,10 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(sigmoid_zeta2_at[0]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(sigmoid_nu2_at[0]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_zeta_at[0]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_nu_at[0]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre, d_a);
         d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
@@ -490,7 +490,7 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_U_h_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ z2_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -500,7 +500,7 @@ extern "C" __global__ void states_backward_step2(
         states_backward_step2_point(
             compute_t(d_h_prev_U_h_at[iB * H + iH]),
             compute_t(d_h_at[(t * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -509,7 +509,7 @@ extern "C" __global__ void states_backward_step2(
 // through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ n_at,
     storage_t* __restrict__ d_sigmoid_nu_at)
 {
     for (int64 n = blockIdx.x; n < 1; n += gridDim.x) {
@@ -519,7 +519,7 @@ extern "C" __global__ void states_backward_after_sum(
             const int64 iB = k / H % B;
             const int64 iH = k % H;
             total += compute_t(d_h_at[(iT * B + iB) * H + iH])
-                * compute_t(n2_at[(iT * B + iB) * H + iH]);
+                * compute_t(n_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_sigmoid_nu_at[0] = storage_t(total);
@@ -535,8 +535,8 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ z2_at,
-    const storage_t* __restrict__ n2_at, storage_t* __restrict__ d_h_by_sigmoid_zeta_at)
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ n_at, storage_t* __restrict__ d_h_by_sigmoid_zeta_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -546,8 +546,8 @@ extern "C" __global__ void states_backward_after(
         compute_t d_h_by_sigmoid_zeta;
         states_backward_after_point(
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(z2_at[(iT * B + iB) * H + iH]),
-            compute_t(n2_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
             d_h_by_sigmoid_zeta);
         d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_sigmoid_zeta);
     }
@@ -581,8 +581,8 @@ __device__ inline void states_backward_finish_point(
 
 extern "C" __global__ void states_backward_finish(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_zeta2_at,
-    const storage_t* __restrict__ d_sigmoid_nu_at, const storage_t* __restrict__ sigmoid_nu2_at,
+    const storage_t* __restrict__ d_sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_zeta_at,
+    const storage_t* __restrict__ d_sigmoid_nu_at, const storage_t* __restrict__ sigmoid_nu_at,
     storage_t* __restrict__ d_zeta_at, storage_t* __restrict__ d_nu_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -590,9 +590,9 @@ extern "C" __global__ void states_backward_finish(
         compute_t d_zeta, d_nu;
         states_backward_finish_point(
             compute_t(d_sigmoid_zeta_at[0]),
-            compute_t(sigmoid_zeta2_at[0]),
+            compute_t(sigmoid_zeta_at[0]),
             compute_t(d_sigmoid_nu_at[0]),
-            compute_t(sigmoid_nu2_at[0]),
+            compute_t(sigmoid_nu_at[0]),
             d_zeta, d_nu);
         d_zeta_at[0] = storage_t(d_zeta);
         d_nu_at[0] = storage_t(d_nu);
@@ -786,7 +786,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ dot_W_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -796,7 +796,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_x;
         jvp_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -834,8 +834,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_h_dot_U_h_U_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_at,
+    const storage_t* __restrict__ U_h_and_dot_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ dot_W_x_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
@@ -848,10 +848,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(U_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
-            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
@@ -916,7 +916,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ dot_W_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -926,7 +926,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -965,8 +965,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_h_dot_U_h_U_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_at,
+    const storage_t* __restrict__ U_h_and_dot_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ dot_W_x_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
@@ -981,10 +981,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_z_pre, z, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(U_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
-            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(W_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1017,7 +1017,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z2_at)
+    storage_t* __restrict__ dot_z_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1029,7 +1029,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(z_at[(iT * B + iB) * H + iH]),
             dot_z);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -1070,12 +1070,12 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ sigmoid_nu_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_sigmoid_zeta_at, const storage_t* __restrict__ dot_z2_at,
+    const storage_t* __restrict__ dot_sigmoid_zeta_at, const storage_t* __restrict__ dot_z_at,
     const storage_t* __restrict__ dot_sigmoid_nu_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_n_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_z_pre_at,
-    storage_t* __restrict__ d_dot_a2_at)
+    storage_t* __restrict__ d_a_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1092,7 +1092,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_sigmoid_zeta_at[0]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(dot_sigmoid_nu_at[0]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
@@ -1102,25 +1102,25 @@ extern "C" __global__ void hvp_backward_step(
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
         d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
         d_z_pre_at[(t * B + iB) * H + iH] = storage_t(d_z_pre);
-        d_dot_a2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-        d_dot_a2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+        d_a_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_a_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_h_dot_U_h_U, const compute_t d_h_next, const compute_t z,
+    const compute_t d_h_prev_U_h_and_dot, const compute_t d_h_next, const compute_t z,
     const compute_t d_dot_h, const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_h_h_prev,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_h_dot_U_h_U + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_U_h_and_dot + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_h_dot_U_h_U_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_U_h_and_dot_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_h_h_prev_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1129,11 +1129,11 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_h_dot_U_h_U_at[iB * H + iH]),
+            compute_t(d_h_prev_U_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -1218,7 +1218,7 @@ extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ dot_n_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ dot_n_at,
     storage_t* __restrict__ d_dot_h_by_dot_sigmoid_zeta_at, storage_t* __restrict__ d_h_by_sigmoid_zeta_at,
     storage_t* __restrict__ d_dot_h_by_sigmoid_zeta_at)
 {
@@ -1233,7 +1233,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta, d_dot_h_by_sigmoid_zeta);
         d_dot_h_by_dot_sigmoid_zeta_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_sigmoid_zeta);
@@ -1383,13 +1383,13 @@ extern "C" __global__ void hvp_backward_finish3(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U;
         hvp_backward_finish3_point(
-            compute_t(d_U_U_h_at[iH * H + iH2]),
-            compute_t(d_U_dot_U_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_U_h_at[iH * H + jH]),
+            compute_t(d_U_dot_U_h_h_prev_at[iH * H + jH]),
             d_U);
-        d_U_at[iH * H + iH2] = storage_t(d_U);
+        d_U_at[iH * H + jH] = storage_t(d_U);
     }
 }
 

@@ -492,12 +492,12 @@ def states_backward_passes(size, dtype):
     zeta = cp.empty((), dtype)
     nu = cp.empty((), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    sigmoid_zeta2 = cp.empty((), dtype)
-    sigmoid_nu2 = cp.empty((), dtype)
-    W_x2 = cp.empty((T, B, H), dtype)
-    U_h2 = cp.empty((T, B, H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    n2 = cp.empty((T, B, H), dtype)
+    sigmoid_zeta = cp.empty((), dtype)
+    sigmoid_nu = cp.empty((), dtype)
+    W_x = cp.empty((T, B, H), dtype)
+    U_h_steps = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
     d_h = cp.empty((T, B, H), dtype)
     d_n_pre = cp.empty((T, B, H), dtype)
     d_z_pre = cp.empty((T, B, H), dtype)
@@ -515,27 +515,27 @@ def states_backward_passes(size, dtype):
     d_nu = cp.empty((), dtype)
     states_backward_once = kernel(
         "states_backward_once", "each", 1, 1,
-        zeta, nu, sigmoid_zeta2, sigmoid_nu2,
+        zeta, nu, sigmoid_zeta, sigmoid_nu,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_x2, U_h2, b_z, b_h, z2, n2,
+        W_x, U_h_steps, b_z, b_h, z, n,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, sigmoid_zeta2, z2, sigmoid_nu2, n2, h_rows, d_h, d_n_pre, d_z_pre, d_a,
+        dy, d_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, n, h_rows, d_h, d_n_pre, d_z_pre, d_a,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_h_prev_U_h, d_h, z2, d_h_prev_rows,
+        d_h_prev_U_h, d_h, z, d_h_prev_rows,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", 1, T * B * H,
-        d_h, n2, d_sigmoid_nu,
+        d_h, n, d_sigmoid_nu,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_h, z2, n2, d_h_by_sigmoid_zeta,
+        d_h, z, n, d_h_by_sigmoid_zeta,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "rows", 1, T * B * H,
@@ -543,7 +543,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_finish = kernel(
         "states_backward_finish", "each", 1, 1,
-        d_sigmoid_zeta, sigmoid_zeta2, d_sigmoid_nu, sigmoid_nu2, d_zeta, d_nu,
+        d_sigmoid_zeta, sigmoid_zeta, d_sigmoid_nu, sigmoid_nu, d_zeta, d_nu,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -561,9 +561,9 @@ def states_backward_passes(size, dtype):
     def before():
         states_backward_once()
         # through a = W @ x + U @ h[t-1]
-        product(x.reshape(-1, I), W.T, W_x2.reshape(-1, H))
+        product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
         # through a = W @ x + U @ h[t-1]
-        product(h_rows[:-1].reshape(-1, H), U.T, U_h2.reshape(-1, H))
+        product(h_rows[:-1].reshape(-1, H), U.T, U_h_steps.reshape(-1, H))
         states_backward_before()
 
     def loop():
@@ -747,13 +747,13 @@ def jvp_passes(size, dtype):
     dot_sigmoid_zeta = cp.empty((), dtype)
     sigmoid_nu = cp.empty((), dtype)
     dot_sigmoid_nu = cp.empty((), dtype)
-    dot_W2 = cp.empty((I, 2 * H), dtype)
-    dot_U2 = cp.empty((H, 2 * H), dtype)
-    U_T2 = cp.empty((H, H), dtype)
-    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    W_and_dot = cp.empty((I, 2 * H), dtype)
+    U_and_dot = cp.empty((H, 2 * H), dtype)
+    U_turned = cp.empty((H, H), dtype)
+    W_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
-    U_h_dot_U_h_U = cp.empty((B, 2 * H), dtype)
+    U_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_U_h_h_prev = cp.empty((B, H), dtype)
     jvp_once = kernel(
         "jvp_once", "each", 1, 1,
@@ -761,11 +761,11 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
+        W_x_and_dot, dot_W_x_x, dot_W_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h, sigmoid_zeta,
+        U_h_and_dot, dot_U_h_h_prev, W_x_and_dot, dot_W_x, b_z, dot_b_z, b_h, dot_b_h, sigmoid_zeta,
         sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows,
     )
 
@@ -788,22 +788,22 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        dot_U2[..., :H] = U.T
-        dot_U2[..., H:2 * H] = dot_U.T
-        U_T2[...] = U.T
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        U_and_dot[..., :H] = U.T
+        U_and_dot[..., H:2 * H] = dot_U.T
+        U_turned[...] = U.T
         jvp_once()
-        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
         # a = W @ x + U @ h[t-1]
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_U2, U_h_dot_U_h_U)
+            product(h_rows[t], U_and_dot, U_h_and_dot)
             # a = W @ x + U @ h[t-1]
-            product(dot_h_rows[t], U_T2, dot_U_h_h_prev)
+            product(dot_h_rows[t], U_turned, dot_U_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -842,13 +842,13 @@ def hvp_passes(size, dtype):
     dot_sigmoid_zeta = cp.empty((), dtype)
     sigmoid_nu = cp.empty((), dtype)
     dot_sigmoid_nu = cp.empty((), dtype)
-    dot_W2 = cp.empty((I, 2 * H), dtype)
-    dot_U2 = cp.empty((H, 2 * H), dtype)
-    U_T2 = cp.empty((H, H), dtype)
-    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    W_and_dot = cp.empty((I, 2 * H), dtype)
+    U_and_dot = cp.empty((H, 2 * H), dtype)
+    U_turned = cp.empty((H, H), dtype)
+    W_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
-    U_h_dot_U_h_U = cp.empty((B, 2 * H), dtype)
+    U_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_U_h_h_prev = cp.empty((B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
@@ -861,11 +861,11 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
+        W_x_and_dot, dot_W_x_x, dot_W_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h, sigmoid_zeta,
+        U_h_and_dot, dot_U_h_h_prev, W_x_and_dot, dot_W_x, b_z, dot_b_z, b_h, dot_b_h, sigmoid_zeta,
         sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre, z, dot_n_pre, n, dot_n,
     )
 
@@ -888,22 +888,22 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        dot_U2[..., :H] = U.T
-        dot_U2[..., H:2 * H] = dot_U.T
-        U_T2[...] = U.T
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        U_and_dot[..., :H] = U.T
+        U_and_dot[..., H:2 * H] = dot_U.T
+        U_turned[...] = U.T
         hvp_forward_once()
-        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
         # a = W @ x + U @ h[t-1]
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_U2, U_h_dot_U_h_U)
+            product(h_rows[t], U_and_dot, U_h_and_dot)
             # a = W @ x + U @ h[t-1]
-            product(dot_h_rows[t], U_T2, dot_U_h_h_prev)
+            product(dot_h_rows[t], U_turned, dot_U_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -916,14 +916,14 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((T + 1, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    dot_W22 = cp.empty((2 * H, I), dtype)
-    dot_U22 = cp.empty((2 * H, H), dtype)
-    dot_z2 = cp.empty((T, B, H), dtype)
+    W_and_dot_T = cp.empty((2 * H, I), dtype)
+    U_and_dot_T = cp.empty((2 * H, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((T, B, H), dtype)
     d_n_pre = cp.empty((T, B, H), dtype)
     d_z_pre = cp.empty((T, B, H), dtype)
-    d_dot_a2 = cp.empty((T, B, 2 * H), dtype)
-    d_h_prev_U_h_dot_U_h_U = cp.empty((B, H), dtype)
+    d_a_and_dot = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_U_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_h_h_prev = cp.empty((B, H), dtype)
     d_dot_sigmoid_nu = cp.empty((), dtype)
     d_sigmoid_nu_h = cp.empty((), dtype)
@@ -947,16 +947,16 @@ def hvp_passes(size, dtype):
     d_nu = cp.empty((), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_z_pre, z, dot_z2,
+        dot_z_pre, z, dot_z,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, dot_n_pre, n, d_h_prev_rows, dot_sigmoid_zeta,
-        dot_z2, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows, d_dot_h, d_n_pre, d_z_pre, d_dot_a2,
+        dot_z, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows, d_dot_h, d_n_pre, d_z_pre, d_a_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_U_h_dot_U_h_U, d_h_prev_rows, z, d_dot_h, dot_z2, d_dot_h_prev_dot_U_h_h_prev,
+        d_h_prev_U_h_and_dot, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_h_prev_dot_U_h_h_prev,
         d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
@@ -973,7 +973,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_h, z, n, d_h_prev_rows, dot_z2, dot_n, d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta,
+        d_dot_h, z, n, d_h_prev_rows, dot_z, dot_n, d_dot_h_by_dot_sigmoid_zeta, d_h_by_sigmoid_zeta,
         d_dot_h_by_sigmoid_zeta,
     )
     hvp_backward_after_sum4 = kernel(
@@ -1008,18 +1008,18 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        dot_W22[:H] = W
-        dot_W22[H:2 * H] = dot_W
-        dot_U22[:H] = U
-        dot_U22[H:2 * H] = dot_U
+        W_and_dot_T[:H] = W
+        W_and_dot_T[H:2 * H] = dot_W
+        U_and_dot_T[:H] = U
+        U_and_dot_T[H:2 * H] = dot_U
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_dot_a2[t], dot_U22, d_h_prev_U_h_dot_U_h_U)
+            product(d_a_and_dot[t], U_and_dot_T, d_h_prev_U_h_and_dot)
             # through a = W @ x + U @ h[t-1]
-            product(d_dot_a2[t][:, H:2 * H], U, d_dot_h_prev_dot_U_h_h_prev)
+            product(d_a_and_dot[t][:, H:2 * H], U, d_dot_h_prev_dot_U_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
@@ -1029,15 +1029,19 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum2()
         # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
         hvp_backward_after_sum3()
-        product(d_dot_a2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
+        product(d_a_and_dot.reshape(-1, 2 * H), W_and_dot_T, d_x.reshape(-1, I))
         # through a = W @ x + U @ h[t-1]
-        product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+        product(d_a_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
         # through a = W @ x + U @ h[t-1]
-        product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+        product(d_a_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
         # through a = W @ x + U @ h[t-1]
-        product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
+        product(d_a_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
         # through a = W @ x + U @ h[t-1]
-        product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_dot_U_h_h_prev)
+        product(
+            d_a_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_dot_U_h_h_prev,
+        )
         # through z = sigmoid(a + b_z)
         cp.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b_z)
         # through n = tanh(a + b_h)

@@ -155,7 +155,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -166,7 +166,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -201,7 +201,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ o_rows_at, const storage_t* __restrict__ d_o_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ d_f_prev_rows_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_rows_at,
     const storage_t* __restrict__ d_i_prev_rows_at, const storage_t* __restrict__ z_at,
@@ -218,7 +218,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -405,7 +405,7 @@ extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_z_x_at, const storage_t* __restrict__ R_z_y_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ z2_at, storage_t* __restrict__ tanh_c2_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -419,8 +419,8 @@ extern "C" __global__ void states_backward_before(
             compute_t(b_z_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             z, tanh_c);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -455,10 +455,10 @@ extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ o_rows_at, const storage_t* __restrict__ d_o_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ d_f_prev_rows_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_rows_at,
-    const storage_t* __restrict__ d_i_prev_rows_at, const storage_t* __restrict__ z2_at,
+    const storage_t* __restrict__ d_i_prev_rows_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ i_rows_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_zifo_pre_at)
 {
@@ -472,14 +472,14 @@ extern "C" __global__ void states_backward_step(
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_f_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(i_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
@@ -755,7 +755,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
+    const storage_t* __restrict__ W_zifo_x_and_dot_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -766,13 +766,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -853,25 +853,27 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zifo_y_and_dot_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
+    const storage_t* __restrict__ W_zifo_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
-    const storage_t* __restrict__ parts6_at, const storage_t* __restrict__ dot_R_ii_if_io_i_i_prev_at,
-    const storage_t* __restrict__ parts8_at, const storage_t* __restrict__ dot_R_fi_ff_fo_f_f_prev_at,
-    const storage_t* __restrict__ parts10_at, const storage_t* __restrict__ dot_R_oi_of_oo_o_o_prev_at,
-    const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
-    const storage_t* __restrict__ dot_p_i_at, storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ p_f_at,
-    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
-    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_b_f_at,
-    const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ i_rows_at,
-    storage_t* __restrict__ dot_i_rows_at, storage_t* __restrict__ f_rows_at,
-    storage_t* __restrict__ dot_f_rows_at, storage_t* __restrict__ o_rows_at,
-    storage_t* __restrict__ dot_o_rows_at, storage_t* __restrict__ y_rows_at,
-    storage_t* __restrict__ dot_y_rows_at)
+    const storage_t* __restrict__ R_ii_if_io_i_and_dot_at,
+    const storage_t* __restrict__ dot_R_ii_if_io_i_i_prev_at,
+    const storage_t* __restrict__ R_fi_ff_fo_f_and_dot_at,
+    const storage_t* __restrict__ dot_R_fi_ff_fo_f_f_prev_at,
+    const storage_t* __restrict__ R_oi_of_oo_o_and_dot_at,
+    const storage_t* __restrict__ dot_R_oi_of_oo_o_o_prev_at, const storage_t* __restrict__ p_i_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_p_i_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_p_f_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ p_o_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
+    const storage_t* __restrict__ dot_p_o_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ i_rows_at, storage_t* __restrict__ dot_i_rows_at,
+    storage_t* __restrict__ f_rows_at, storage_t* __restrict__ dot_f_rows_at,
+    storage_t* __restrict__ o_rows_at, storage_t* __restrict__ dot_o_rows_at,
+    storage_t* __restrict__ y_rows_at, storage_t* __restrict__ dot_y_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -879,66 +881,66 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t i, dot_i, f, dot_f, c, dot_c, o, dot_o, y, dot_y;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts8_at[iB * (6 * H) + H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts10_at[iB * (6 * H) + H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + iH]),
-            compute_t(parts8_at[iB * (6 * H) + iH]),
-            compute_t(parts10_at[iB * (6 * H) + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
@@ -978,7 +980,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
+    const storage_t* __restrict__ W_zifo_x_and_dot_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -989,13 +991,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1076,22 +1078,25 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zifo_y_and_dot_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
+    const storage_t* __restrict__ W_zifo_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
-    const storage_t* __restrict__ parts6_at, const storage_t* __restrict__ dot_R_ii_if_io_i_i_prev_at,
-    const storage_t* __restrict__ parts8_at, const storage_t* __restrict__ dot_R_fi_ff_fo_f_f_prev_at,
-    const storage_t* __restrict__ parts10_at, const storage_t* __restrict__ dot_R_oi_of_oo_o_o_prev_at,
-    const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
-    const storage_t* __restrict__ dot_p_i_at, storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ p_f_at,
-    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
-    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_b_f_at,
-    const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_rows_at,
+    const storage_t* __restrict__ R_ii_if_io_i_and_dot_at,
+    const storage_t* __restrict__ dot_R_ii_if_io_i_i_prev_at,
+    const storage_t* __restrict__ R_fi_ff_fo_f_and_dot_at,
+    const storage_t* __restrict__ dot_R_fi_ff_fo_f_f_prev_at,
+    const storage_t* __restrict__ R_oi_of_oo_o_and_dot_at,
+    const storage_t* __restrict__ dot_R_oi_of_oo_o_o_prev_at, const storage_t* __restrict__ p_i_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_p_i_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_p_f_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ p_o_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
+    const storage_t* __restrict__ dot_p_o_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at,
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_rows_at,
     storage_t* __restrict__ dot_i_rows_at, storage_t* __restrict__ dot_f_pre_at,
     storage_t* __restrict__ f_rows_at, storage_t* __restrict__ dot_f_rows_at,
     storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_rows_at,
@@ -1104,66 +1109,66 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_z_pre, z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y, dot_y;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts8_at[iB * (6 * H) + H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts10_at[iB * (6 * H) + H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + iH]),
-            compute_t(parts8_at[iB * (6 * H) + iH]),
-            compute_t(parts10_at[iB * (6 * H) + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts6_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            compute_t(parts6_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts8_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts10_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_ii_if_io_i_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_fi_ff_fo_f_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(R_oi_of_oo_o_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
@@ -1201,8 +1206,8 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_c_rows_at,
-    storage_t* __restrict__ dot_z2_at, storage_t* __restrict__ tanh_c2_at,
-    storage_t* __restrict__ dot_tanh_c2_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ dot_tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1216,9 +1221,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_z, tanh_c, dot_tanh_c);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
-        dot_tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_tanh_c_at[(iT * B + iB) * H + iH] = storage_t(dot_tanh_c);
     }
 }
 
@@ -1281,21 +1286,21 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ o_rows_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dot_o_rows_at, const storage_t* __restrict__ d_dot_o_prev_rows_at,
     const storage_t* __restrict__ d_o_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
-    const storage_t* __restrict__ dot_tanh_c2_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
+    const storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ dot_p_o_at, const storage_t* __restrict__ d_dot_f_prev_rows_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ d_f_prev_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_rows_at,
     const storage_t* __restrict__ d_dot_i_prev_rows_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ d_i_prev_rows_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ i_rows_at, const storage_t* __restrict__ dot_z2_at,
+    const storage_t* __restrict__ i_rows_at, const storage_t* __restrict__ dot_z_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i_rows_at,
     const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ dot_p_i_at,
     const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ dot_p_f_at,
-    const storage_t* __restrict__ dot_f_rows_at, storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ dot_f_rows_at, storage_t* __restrict__ d_zifo_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1308,13 +1313,13 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_dot_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_o_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1330,7 +1335,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_i_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
@@ -1340,14 +1345,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1373,8 +1378,9 @@ __device__ inline void hvp_backward_step2_point(
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at,
-    const storage_t* __restrict__ d_dot_parts_prev_at, const storage_t* __restrict__ d_dot_parts_prev2_at,
-    const storage_t* __restrict__ d_dot_parts_prev3_at, storage_t* __restrict__ d_dot_y_prev_rows_at,
+    const storage_t* __restrict__ R_i_ii_fi_oi_d_dot_i_pre_at,
+    const storage_t* __restrict__ R_f_if_ff_of_d_dot_f_pre_at,
+    const storage_t* __restrict__ R_o_io_fo_oo_d_dot_o_pre_at, storage_t* __restrict__ d_dot_y_prev_rows_at,
     storage_t* __restrict__ d_dot_i_prev_rows_at, storage_t* __restrict__ d_dot_f_prev_rows_at,
     storage_t* __restrict__ d_dot_o_prev_rows_at)
 {
@@ -1385,18 +1391,18 @@ extern "C" __global__ void hvp_backward_step2(
         compute_t d_dot_y_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev;
         hvp_backward_step2_point(
             compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (4 * H) + iH]),
-            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + iH]),
-            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + H + iH]),
-            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + H + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(d_dot_parts_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_i_ii_fi_oi_d_dot_i_pre_at[iB * (4 * H) + iH]),
+            compute_t(R_f_if_ff_of_d_dot_f_pre_at[iB * (4 * H) + iH]),
+            compute_t(R_o_io_fo_oo_d_dot_o_pre_at[iB * (4 * H) + iH]),
+            compute_t(R_i_ii_fi_oi_d_dot_i_pre_at[iB * (4 * H) + H + iH]),
+            compute_t(R_f_if_ff_of_d_dot_f_pre_at[iB * (4 * H) + H + iH]),
+            compute_t(R_o_io_fo_oo_d_dot_o_pre_at[iB * (4 * H) + H + iH]),
+            compute_t(R_i_ii_fi_oi_d_dot_i_pre_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_f_if_ff_of_d_dot_f_pre_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_o_io_fo_oo_d_dot_o_pre_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_i_ii_fi_oi_d_dot_i_pre_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_f_if_ff_of_d_dot_f_pre_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_o_io_fo_oo_d_dot_o_pre_at[iB * (4 * H) + 3 * H + iH]),
             d_dot_y_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
         d_dot_i_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_i_prev);
@@ -1408,7 +1414,7 @@ extern "C" __global__ void hvp_backward_step2(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1419,7 +1425,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1431,7 +1437,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_i_dot_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1442,7 +1448,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1454,7 +1460,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1465,7 +1471,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1477,7 +1483,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_f_dot_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1488,7 +1494,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1500,7 +1506,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1511,7 +1517,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1523,7 +1529,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
 extern "C" __global__ void hvp_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_o_dot_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1534,7 +1540,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_zifo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1648,51 +1654,51 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_R_z, d_R_i, d_R_ii, d_R_fi, d_R_oi, d_R_f, d_R_if, d_R_ff, d_R_of, d_R_o, d_R_io, d_R_fo,
             d_R_oo;
         hvp_backward_finish2_point(
-            compute_t(d_R_z_R_z_y_at[iH * H + iH2]),
-            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_i_R_i_y_at[iH * H + iH2]),
-            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_ii_R_ii_i_at[iH * H + iH2]),
-            compute_t(d_R_ii_dot_R_ii_i_i_prev_at[iH * H + iH2]),
-            compute_t(d_R_fi_R_fi_f_at[iH * H + iH2]),
-            compute_t(d_R_fi_dot_R_fi_f_f_prev_at[iH * H + iH2]),
-            compute_t(d_R_oi_R_oi_o_at[iH * H + iH2]),
-            compute_t(d_R_oi_dot_R_oi_o_o_prev_at[iH * H + iH2]),
-            compute_t(d_R_f_R_f_y_at[iH * H + iH2]),
-            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_if_R_if_i_at[iH * H + iH2]),
-            compute_t(d_R_if_dot_R_if_i_i_prev_at[iH * H + iH2]),
-            compute_t(d_R_ff_R_ff_f_at[iH * H + iH2]),
-            compute_t(d_R_ff_dot_R_ff_f_f_prev_at[iH * H + iH2]),
-            compute_t(d_R_of_R_of_o_at[iH * H + iH2]),
-            compute_t(d_R_of_dot_R_of_o_o_prev_at[iH * H + iH2]),
-            compute_t(d_R_o_R_o_y_at[iH * H + iH2]),
-            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_io_R_io_i_at[iH * H + iH2]),
-            compute_t(d_R_io_dot_R_io_i_i_prev_at[iH * H + iH2]),
-            compute_t(d_R_fo_R_fo_f_at[iH * H + iH2]),
-            compute_t(d_R_fo_dot_R_fo_f_f_prev_at[iH * H + iH2]),
-            compute_t(d_R_oo_R_oo_o_at[iH * H + iH2]),
-            compute_t(d_R_oo_dot_R_oo_o_o_prev_at[iH * H + iH2]),
+            compute_t(d_R_z_R_z_y_at[iH * H + jH]),
+            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_i_R_i_y_at[iH * H + jH]),
+            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_ii_R_ii_i_at[iH * H + jH]),
+            compute_t(d_R_ii_dot_R_ii_i_i_prev_at[iH * H + jH]),
+            compute_t(d_R_fi_R_fi_f_at[iH * H + jH]),
+            compute_t(d_R_fi_dot_R_fi_f_f_prev_at[iH * H + jH]),
+            compute_t(d_R_oi_R_oi_o_at[iH * H + jH]),
+            compute_t(d_R_oi_dot_R_oi_o_o_prev_at[iH * H + jH]),
+            compute_t(d_R_f_R_f_y_at[iH * H + jH]),
+            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_if_R_if_i_at[iH * H + jH]),
+            compute_t(d_R_if_dot_R_if_i_i_prev_at[iH * H + jH]),
+            compute_t(d_R_ff_R_ff_f_at[iH * H + jH]),
+            compute_t(d_R_ff_dot_R_ff_f_f_prev_at[iH * H + jH]),
+            compute_t(d_R_of_R_of_o_at[iH * H + jH]),
+            compute_t(d_R_of_dot_R_of_o_o_prev_at[iH * H + jH]),
+            compute_t(d_R_o_R_o_y_at[iH * H + jH]),
+            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_io_R_io_i_at[iH * H + jH]),
+            compute_t(d_R_io_dot_R_io_i_i_prev_at[iH * H + jH]),
+            compute_t(d_R_fo_R_fo_f_at[iH * H + jH]),
+            compute_t(d_R_fo_dot_R_fo_f_f_prev_at[iH * H + jH]),
+            compute_t(d_R_oo_R_oo_o_at[iH * H + jH]),
+            compute_t(d_R_oo_dot_R_oo_o_o_prev_at[iH * H + jH]),
             d_R_z, d_R_i, d_R_ii, d_R_fi, d_R_oi, d_R_f, d_R_if, d_R_ff, d_R_of, d_R_o, d_R_io, d_R_fo,
             d_R_oo);
-        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
-        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
-        d_R_ii_at[iH * H + iH2] = storage_t(d_R_ii);
-        d_R_fi_at[iH * H + iH2] = storage_t(d_R_fi);
-        d_R_oi_at[iH * H + iH2] = storage_t(d_R_oi);
-        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
-        d_R_if_at[iH * H + iH2] = storage_t(d_R_if);
-        d_R_ff_at[iH * H + iH2] = storage_t(d_R_ff);
-        d_R_of_at[iH * H + iH2] = storage_t(d_R_of);
-        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
-        d_R_io_at[iH * H + iH2] = storage_t(d_R_io);
-        d_R_fo_at[iH * H + iH2] = storage_t(d_R_fo);
-        d_R_oo_at[iH * H + iH2] = storage_t(d_R_oo);
+        d_R_z_at[iH * H + jH] = storage_t(d_R_z);
+        d_R_i_at[iH * H + jH] = storage_t(d_R_i);
+        d_R_ii_at[iH * H + jH] = storage_t(d_R_ii);
+        d_R_fi_at[iH * H + jH] = storage_t(d_R_fi);
+        d_R_oi_at[iH * H + jH] = storage_t(d_R_oi);
+        d_R_f_at[iH * H + jH] = storage_t(d_R_f);
+        d_R_if_at[iH * H + jH] = storage_t(d_R_if);
+        d_R_ff_at[iH * H + jH] = storage_t(d_R_ff);
+        d_R_of_at[iH * H + jH] = storage_t(d_R_of);
+        d_R_o_at[iH * H + jH] = storage_t(d_R_o);
+        d_R_io_at[iH * H + jH] = storage_t(d_R_io);
+        d_R_fo_at[iH * H + jH] = storage_t(d_R_fo);
+        d_R_oo_at[iH * H + jH] = storage_t(d_R_oo);
     }
 }
 

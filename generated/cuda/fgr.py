@@ -465,12 +465,12 @@ def train_passes(size, dtype):
     d_i_prev_rows = cp.empty((2, B, H), dtype)
     d_f_prev_rows = cp.empty((2, B, H), dtype)
     d_o_prev_rows = cp.empty((2, B, H), dtype)
-    W_zifo2 = cp.empty((4 * H, I), dtype)
-    R_zifo2 = cp.empty((4 * H, H), dtype)
-    R_ii_if_io2 = cp.empty((3 * H, H), dtype)
-    R_fi_ff_fo2 = cp.empty((3 * H, H), dtype)
-    R_oi_of_oo2 = cp.empty((3 * H, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_zifo_T = cp.empty((4 * H, I), dtype)
+    R_zifo_T = cp.empty((4 * H, H), dtype)
+    R_ii_if_io_T = cp.empty((3 * H, H), dtype)
+    R_fi_ff_fo_T = cp.empty((3 * H, H), dtype)
+    R_oi_of_oo_T = cp.empty((3 * H, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_zifo_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zifo = cp.empty((4 * H, I), dtype)
@@ -484,12 +484,12 @@ def train_passes(size, dtype):
     d_p_o = cp.empty((H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        c_rows, tanh_c2,
+        c_rows, tanh_c,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c2, d_c_prev_rows, p_o, d_f_prev_rows, c_rows,
-        f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
+        dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o, d_f_prev_rows, c_rows, f_rows,
+        d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -533,35 +533,35 @@ def train_passes(size, dtype):
         d_o_prev_rows[T % 2] = dstate["o"]
 
     def before():
-        W_zifo2[:H] = W_z
-        W_zifo2[H:2 * H] = W_i
-        W_zifo2[2 * H:3 * H] = W_f
-        W_zifo2[3 * H:4 * H] = W_o
-        R_zifo2[:H] = R_z
-        R_zifo2[H:2 * H] = R_i
-        R_zifo2[2 * H:3 * H] = R_f
-        R_zifo2[3 * H:4 * H] = R_o
-        R_ii_if_io2[:H] = R_ii
-        R_ii_if_io2[H:2 * H] = R_if
-        R_ii_if_io2[2 * H:3 * H] = R_io
-        R_fi_ff_fo2[:H] = R_fi
-        R_fi_ff_fo2[H:2 * H] = R_ff
-        R_fi_ff_fo2[2 * H:3 * H] = R_fo
-        R_oi_of_oo2[:H] = R_oi
-        R_oi_of_oo2[H:2 * H] = R_of
-        R_oi_of_oo2[2 * H:3 * H] = R_oo
+        W_zifo_T[:H] = W_z
+        W_zifo_T[H:2 * H] = W_i
+        W_zifo_T[2 * H:3 * H] = W_f
+        W_zifo_T[3 * H:4 * H] = W_o
+        R_zifo_T[:H] = R_z
+        R_zifo_T[H:2 * H] = R_i
+        R_zifo_T[2 * H:3 * H] = R_f
+        R_zifo_T[3 * H:4 * H] = R_o
+        R_ii_if_io_T[:H] = R_ii
+        R_ii_if_io_T[H:2 * H] = R_if
+        R_ii_if_io_T[2 * H:3 * H] = R_io
+        R_fi_ff_fo_T[:H] = R_fi
+        R_fi_ff_fo_T[H:2 * H] = R_ff
+        R_fi_ff_fo_T[2 * H:3 * H] = R_fo
+        R_oi_of_oo_T[:H] = R_oi
+        R_oi_of_oo_T[H:2 * H] = R_of
+        R_oi_of_oo_T[2 * H:3 * H] = R_oo
         backward_before()
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_zifo_pre[t], R_zifo2, d_y_prev_rows[t % 2])
-            product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io2, d_i_prev_rows[t % 2])
-            product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo2, d_f_prev_rows[t % 2])
-            product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo2, d_o_prev_rows[t % 2])
+            product(d_zifo_pre[t], R_zifo_T, d_y_prev_rows[t % 2])
+            product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io_T, d_i_prev_rows[t % 2])
+            product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo_T, d_f_prev_rows[t % 2])
+            product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo_T, d_o_prev_rows[t % 2])
 
     def after():
-        product(d_zifo_pre.reshape(-1, 4 * H), W_zifo2, d_x.reshape(-1, I))
+        product(d_zifo_pre.reshape(-1, 4 * H), W_zifo_T, d_x.reshape(-1, I))
         product(d_zifo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
         product(d_zifo_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
         cp.sum(d_zifo_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
@@ -788,15 +788,15 @@ def states_backward_passes(size, dtype):
     d_i_prev_rows = cp.empty((2, B, H), dtype)
     d_f_prev_rows = cp.empty((2, B, H), dtype)
     d_o_prev_rows = cp.empty((2, B, H), dtype)
-    W_zifo2 = cp.empty((4 * H, I), dtype)
-    R_zifo2 = cp.empty((4 * H, H), dtype)
-    R_ii_if_io2 = cp.empty((3 * H, H), dtype)
-    R_fi_ff_fo2 = cp.empty((3 * H, H), dtype)
-    R_oi_of_oo2 = cp.empty((3 * H, H), dtype)
+    W_zifo_T = cp.empty((4 * H, I), dtype)
+    R_zifo_T = cp.empty((4 * H, H), dtype)
+    R_ii_if_io_T = cp.empty((3 * H, H), dtype)
+    R_fi_ff_fo_T = cp.empty((3 * H, H), dtype)
+    R_oi_of_oo_T = cp.empty((3 * H, H), dtype)
     W_z_x = cp.empty((T, B, H), dtype)
     R_z_y = cp.empty((T, B, H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_zifo_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zifo = cp.empty((4 * H, I), dtype)
@@ -810,12 +810,12 @@ def states_backward_passes(size, dtype):
     d_p_o = cp.empty((H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_z_x, R_z_y, b_z, c_rows, z2, tanh_c2,
+        W_z_x, R_z_y, b_z, c_rows, z, tanh_c,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c2, d_c_prev_rows, p_o, d_f_prev_rows, c_rows,
-        f_rows, d_i_prev_rows, z2, i_rows, p_i, p_f, d_zifo_pre,
+        dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o, d_f_prev_rows, c_rows, f_rows,
+        d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
@@ -866,23 +866,23 @@ def states_backward_passes(size, dtype):
         d_o_prev_rows[T % 2] = dstate["o"]
 
     def before():
-        W_zifo2[:H] = W_z
-        W_zifo2[H:2 * H] = W_i
-        W_zifo2[2 * H:3 * H] = W_f
-        W_zifo2[3 * H:4 * H] = W_o
-        R_zifo2[:H] = R_z
-        R_zifo2[H:2 * H] = R_i
-        R_zifo2[2 * H:3 * H] = R_f
-        R_zifo2[3 * H:4 * H] = R_o
-        R_ii_if_io2[:H] = R_ii
-        R_ii_if_io2[H:2 * H] = R_if
-        R_ii_if_io2[2 * H:3 * H] = R_io
-        R_fi_ff_fo2[:H] = R_fi
-        R_fi_ff_fo2[H:2 * H] = R_ff
-        R_fi_ff_fo2[2 * H:3 * H] = R_fo
-        R_oi_of_oo2[:H] = R_oi
-        R_oi_of_oo2[H:2 * H] = R_of
-        R_oi_of_oo2[2 * H:3 * H] = R_oo
+        W_zifo_T[:H] = W_z
+        W_zifo_T[H:2 * H] = W_i
+        W_zifo_T[2 * H:3 * H] = W_f
+        W_zifo_T[3 * H:4 * H] = W_o
+        R_zifo_T[:H] = R_z
+        R_zifo_T[H:2 * H] = R_i
+        R_zifo_T[2 * H:3 * H] = R_f
+        R_zifo_T[3 * H:4 * H] = R_o
+        R_ii_if_io_T[:H] = R_ii
+        R_ii_if_io_T[H:2 * H] = R_if
+        R_ii_if_io_T[2 * H:3 * H] = R_io
+        R_fi_ff_fo_T[:H] = R_fi
+        R_fi_ff_fo_T[H:2 * H] = R_ff
+        R_fi_ff_fo_T[2 * H:3 * H] = R_fo
+        R_oi_of_oo_T[:H] = R_oi
+        R_oi_of_oo_T[H:2 * H] = R_of
+        R_oi_of_oo_T[2 * H:3 * H] = R_oo
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         product(x.reshape(-1, I), W_z.T, W_z_x.reshape(-1, H))
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
@@ -892,13 +892,13 @@ def states_backward_passes(size, dtype):
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_zifo_pre[t], R_zifo2, d_y_prev_rows[t % 2])
-            product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io2, d_i_prev_rows[t % 2])
-            product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo2, d_f_prev_rows[t % 2])
-            product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo2, d_o_prev_rows[t % 2])
+            product(d_zifo_pre[t], R_zifo_T, d_y_prev_rows[t % 2])
+            product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io_T, d_i_prev_rows[t % 2])
+            product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo_T, d_f_prev_rows[t % 2])
+            product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo_T, d_o_prev_rows[t % 2])
 
     def after():
-        product(d_zifo_pre.reshape(-1, 4 * H), W_zifo2, d_x.reshape(-1, I))
+        product(d_zifo_pre.reshape(-1, 4 * H), W_zifo_T, d_x.reshape(-1, I))
         product(d_zifo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
         product(d_zifo_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
         cp.sum(d_zifo_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
@@ -1292,40 +1292,41 @@ def jvp_passes(size, dtype):
     dot_i_rows = cp.empty((2, B, H), dtype)
     dot_f_rows = cp.empty((2, B, H), dtype)
     dot_o_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_zifo_and_dot = cp.empty((I, 8 * H), dtype)
     W_zifo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    R_zifo_and_dot = cp.empty((H, 8 * H), dtype)
     R_zifo = cp.empty((H, 4 * H), dtype)
-    parts5 = cp.empty((H, 6 * H), dtype)
+    R_ii_if_io_and_dot = cp.empty((H, 6 * H), dtype)
     R_ii_if_io = cp.empty((H, 3 * H), dtype)
-    parts7 = cp.empty((H, 6 * H), dtype)
+    R_fi_ff_fo_and_dot = cp.empty((H, 6 * H), dtype)
     R_fi_ff_fo = cp.empty((H, 3 * H), dtype)
-    parts9 = cp.empty((H, 6 * H), dtype)
+    R_oi_of_oo_and_dot = cp.empty((H, 6 * H), dtype)
     R_oi_of_oo = cp.empty((H, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_zifo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_zifo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    R_zifo_y_and_dot = cp.empty((B, 8 * H), dtype)
     dot_R_zifo_y_y_prev = cp.empty((B, 4 * H), dtype)
-    parts6 = cp.empty((B, 6 * H), dtype)
+    R_ii_if_io_i_and_dot = cp.empty((B, 6 * H), dtype)
     dot_R_ii_if_io_i_i_prev = cp.empty((B, 3 * H), dtype)
-    parts8 = cp.empty((B, 6 * H), dtype)
+    R_fi_ff_fo_f_and_dot = cp.empty((B, 6 * H), dtype)
     dot_R_fi_ff_fo_f_f_prev = cp.empty((B, 3 * H), dtype)
-    parts10 = cp.empty((B, 6 * H), dtype)
+    R_oi_of_oo_o_and_dot = cp.empty((B, 6 * H), dtype)
     dot_R_oi_of_oo_o_o_prev = cp.empty((B, 3 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        W_zifo_x_and_dot, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, parts6, dot_R_ii_if_io_i_i_prev,
-        parts8, dot_R_fi_ff_fo_f_f_prev, parts10, dot_R_oi_of_oo_o_o_prev, p_i, c_rows, b_i, dot_W_i_x,
-        dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o,
-        dot_b_o, i_rows, dot_i_rows, f_rows, dot_f_rows, o_rows, dot_o_rows, y_rows, dot_y_rows,
+        R_zifo_y_and_dot, dot_R_zifo_y_y_prev, W_zifo_x_and_dot, b_z, dot_W_z_x, dot_b_z,
+        R_ii_if_io_i_and_dot, dot_R_ii_if_io_i_i_prev, R_fi_ff_fo_f_and_dot, dot_R_fi_ff_fo_f_f_prev,
+        R_oi_of_oo_o_and_dot, dot_R_oi_of_oo_o_o_prev, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows,
+        dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, i_rows,
+        dot_i_rows, f_rows, dot_f_rows, o_rows, dot_o_rows, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1391,70 +1392,70 @@ def jvp_passes(size, dtype):
         dot_o_rows[0] = dot_state["o"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_i.T
-        parts[..., 3 * H:4 * H] = dot_W_i.T
-        parts[..., 4 * H:5 * H] = W_f.T
-        parts[..., 5 * H:6 * H] = dot_W_f.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_zifo[..., :H] = parts[..., :H]
-        W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = R_z.T
-        parts3[..., H:2 * H] = dot_R_z.T
-        parts3[..., 2 * H:3 * H] = R_i.T
-        parts3[..., 3 * H:4 * H] = dot_R_i.T
-        parts3[..., 4 * H:5 * H] = R_f.T
-        parts3[..., 5 * H:6 * H] = dot_R_f.T
-        parts3[..., 6 * H:7 * H] = R_o.T
-        parts3[..., 7 * H:8 * H] = dot_R_o.T
-        R_zifo[..., :H] = parts3[..., :H]
-        R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        parts5[..., :H] = R_ii.T
-        parts5[..., H:2 * H] = dot_R_ii.T
-        parts5[..., 2 * H:3 * H] = R_if.T
-        parts5[..., 3 * H:4 * H] = dot_R_if.T
-        parts5[..., 4 * H:5 * H] = R_io.T
-        parts5[..., 5 * H:6 * H] = dot_R_io.T
-        R_ii_if_io[..., :H] = parts5[..., :H]
-        R_ii_if_io[..., H:2 * H] = parts5[..., 2 * H:3 * H]
-        R_ii_if_io[..., 2 * H:3 * H] = parts5[..., 4 * H:5 * H]
-        parts7[..., :H] = R_fi.T
-        parts7[..., H:2 * H] = dot_R_fi.T
-        parts7[..., 2 * H:3 * H] = R_ff.T
-        parts7[..., 3 * H:4 * H] = dot_R_ff.T
-        parts7[..., 4 * H:5 * H] = R_fo.T
-        parts7[..., 5 * H:6 * H] = dot_R_fo.T
-        R_fi_ff_fo[..., :H] = parts7[..., :H]
-        R_fi_ff_fo[..., H:2 * H] = parts7[..., 2 * H:3 * H]
-        R_fi_ff_fo[..., 2 * H:3 * H] = parts7[..., 4 * H:5 * H]
-        parts9[..., :H] = R_oi.T
-        parts9[..., H:2 * H] = dot_R_oi.T
-        parts9[..., 2 * H:3 * H] = R_of.T
-        parts9[..., 3 * H:4 * H] = dot_R_of.T
-        parts9[..., 4 * H:5 * H] = R_oo.T
-        parts9[..., 5 * H:6 * H] = dot_R_oo.T
-        R_oi_of_oo[..., :H] = parts9[..., :H]
-        R_oi_of_oo[..., H:2 * H] = parts9[..., 2 * H:3 * H]
-        R_oi_of_oo[..., 2 * H:3 * H] = parts9[..., 4 * H:5 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_zifo_and_dot[..., :H] = W_z.T
+        W_zifo_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zifo_and_dot[..., 2 * H:3 * H] = W_i.T
+        W_zifo_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+        W_zifo_and_dot[..., 4 * H:5 * H] = W_f.T
+        W_zifo_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+        W_zifo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_zifo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_zifo[..., :H] = W_zifo_and_dot[..., :H]
+        W_zifo[..., H:2 * H] = W_zifo_and_dot[..., 2 * H:3 * H]
+        W_zifo[..., 2 * H:3 * H] = W_zifo_and_dot[..., 4 * H:5 * H]
+        W_zifo[..., 3 * H:4 * H] = W_zifo_and_dot[..., 6 * H:7 * H]
+        R_zifo_and_dot[..., :H] = R_z.T
+        R_zifo_and_dot[..., H:2 * H] = dot_R_z.T
+        R_zifo_and_dot[..., 2 * H:3 * H] = R_i.T
+        R_zifo_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+        R_zifo_and_dot[..., 4 * H:5 * H] = R_f.T
+        R_zifo_and_dot[..., 5 * H:6 * H] = dot_R_f.T
+        R_zifo_and_dot[..., 6 * H:7 * H] = R_o.T
+        R_zifo_and_dot[..., 7 * H:8 * H] = dot_R_o.T
+        R_zifo[..., :H] = R_zifo_and_dot[..., :H]
+        R_zifo[..., H:2 * H] = R_zifo_and_dot[..., 2 * H:3 * H]
+        R_zifo[..., 2 * H:3 * H] = R_zifo_and_dot[..., 4 * H:5 * H]
+        R_zifo[..., 3 * H:4 * H] = R_zifo_and_dot[..., 6 * H:7 * H]
+        R_ii_if_io_and_dot[..., :H] = R_ii.T
+        R_ii_if_io_and_dot[..., H:2 * H] = dot_R_ii.T
+        R_ii_if_io_and_dot[..., 2 * H:3 * H] = R_if.T
+        R_ii_if_io_and_dot[..., 3 * H:4 * H] = dot_R_if.T
+        R_ii_if_io_and_dot[..., 4 * H:5 * H] = R_io.T
+        R_ii_if_io_and_dot[..., 5 * H:6 * H] = dot_R_io.T
+        R_ii_if_io[..., :H] = R_ii_if_io_and_dot[..., :H]
+        R_ii_if_io[..., H:2 * H] = R_ii_if_io_and_dot[..., 2 * H:3 * H]
+        R_ii_if_io[..., 2 * H:3 * H] = R_ii_if_io_and_dot[..., 4 * H:5 * H]
+        R_fi_ff_fo_and_dot[..., :H] = R_fi.T
+        R_fi_ff_fo_and_dot[..., H:2 * H] = dot_R_fi.T
+        R_fi_ff_fo_and_dot[..., 2 * H:3 * H] = R_ff.T
+        R_fi_ff_fo_and_dot[..., 3 * H:4 * H] = dot_R_ff.T
+        R_fi_ff_fo_and_dot[..., 4 * H:5 * H] = R_fo.T
+        R_fi_ff_fo_and_dot[..., 5 * H:6 * H] = dot_R_fo.T
+        R_fi_ff_fo[..., :H] = R_fi_ff_fo_and_dot[..., :H]
+        R_fi_ff_fo[..., H:2 * H] = R_fi_ff_fo_and_dot[..., 2 * H:3 * H]
+        R_fi_ff_fo[..., 2 * H:3 * H] = R_fi_ff_fo_and_dot[..., 4 * H:5 * H]
+        R_oi_of_oo_and_dot[..., :H] = R_oi.T
+        R_oi_of_oo_and_dot[..., H:2 * H] = dot_R_oi.T
+        R_oi_of_oo_and_dot[..., 2 * H:3 * H] = R_of.T
+        R_oi_of_oo_and_dot[..., 3 * H:4 * H] = dot_R_of.T
+        R_oi_of_oo_and_dot[..., 4 * H:5 * H] = R_oo.T
+        R_oi_of_oo_and_dot[..., 5 * H:6 * H] = dot_R_oo.T
+        R_oi_of_oo[..., :H] = R_oi_of_oo_and_dot[..., :H]
+        R_oi_of_oo[..., H:2 * H] = R_oi_of_oo_and_dot[..., 2 * H:3 * H]
+        R_oi_of_oo[..., 2 * H:3 * H] = R_oi_of_oo_and_dot[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), W_zifo_and_dot, W_zifo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], parts3, parts4)
+            product(y_rows[t], R_zifo_and_dot, R_zifo_y_and_dot)
             product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
-            product(i_rows[t % 2], parts5, parts6)
+            product(i_rows[t % 2], R_ii_if_io_and_dot, R_ii_if_io_i_and_dot)
             product(dot_i_rows[t % 2], R_ii_if_io, dot_R_ii_if_io_i_i_prev)
-            product(f_rows[t % 2], parts7, parts8)
+            product(f_rows[t % 2], R_fi_ff_fo_and_dot, R_fi_ff_fo_f_and_dot)
             product(dot_f_rows[t % 2], R_fi_ff_fo, dot_R_fi_ff_fo_f_f_prev)
-            product(o_rows[t % 2], parts9, parts10)
+            product(o_rows[t % 2], R_oi_of_oo_and_dot, R_oi_of_oo_o_and_dot)
             product(dot_o_rows[t % 2], R_oi_of_oo, dot_R_oi_of_oo_o_o_prev)
             jvp_step(t)
 
@@ -1546,46 +1547,47 @@ def hvp_passes(size, dtype):
     dot_i_rows = cp.empty((T + 1, B, H), dtype)
     dot_f_rows = cp.empty((T + 1, B, H), dtype)
     dot_o_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_zifo_and_dot = cp.empty((I, 8 * H), dtype)
     W_zifo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    R_zifo_and_dot = cp.empty((H, 8 * H), dtype)
     R_zifo = cp.empty((H, 4 * H), dtype)
-    parts5 = cp.empty((H, 6 * H), dtype)
+    R_ii_if_io_and_dot = cp.empty((H, 6 * H), dtype)
     R_ii_if_io = cp.empty((H, 3 * H), dtype)
-    parts7 = cp.empty((H, 6 * H), dtype)
+    R_fi_ff_fo_and_dot = cp.empty((H, 6 * H), dtype)
     R_fi_ff_fo = cp.empty((H, 3 * H), dtype)
-    parts9 = cp.empty((H, 6 * H), dtype)
+    R_oi_of_oo_and_dot = cp.empty((H, 6 * H), dtype)
     R_oi_of_oo = cp.empty((H, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_zifo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_zifo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    R_zifo_y_and_dot = cp.empty((B, 8 * H), dtype)
     dot_R_zifo_y_y_prev = cp.empty((B, 4 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    parts6 = cp.empty((B, 6 * H), dtype)
+    R_ii_if_io_i_and_dot = cp.empty((B, 6 * H), dtype)
     dot_R_ii_if_io_i_i_prev = cp.empty((B, 3 * H), dtype)
-    parts8 = cp.empty((B, 6 * H), dtype)
+    R_fi_ff_fo_f_and_dot = cp.empty((B, 6 * H), dtype)
     dot_R_fi_ff_fo_f_f_prev = cp.empty((B, 3 * H), dtype)
-    parts10 = cp.empty((B, 6 * H), dtype)
+    R_oi_of_oo_o_and_dot = cp.empty((B, 6 * H), dtype)
     dot_R_oi_of_oo_o_o_prev = cp.empty((B, 3 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     dot_o_pre = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        W_zifo_x_and_dot, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, parts6, dot_R_ii_if_io_i_i_prev,
-        parts8, dot_R_fi_ff_fo_f_f_prev, parts10, dot_R_oi_of_oo_o_o_prev, p_i, c_rows, b_i, dot_W_i_x,
-        dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o,
-        dot_b_o, dot_z_pre, z, dot_i_pre, i_rows, dot_i_rows, dot_f_pre, f_rows, dot_f_rows, dot_o_pre,
-        o_rows, dot_o_rows, y_rows, dot_y_rows,
+        R_zifo_y_and_dot, dot_R_zifo_y_y_prev, W_zifo_x_and_dot, b_z, dot_W_z_x, dot_b_z,
+        R_ii_if_io_i_and_dot, dot_R_ii_if_io_i_i_prev, R_fi_ff_fo_f_and_dot, dot_R_fi_ff_fo_f_f_prev,
+        R_oi_of_oo_o_and_dot, dot_R_oi_of_oo_o_o_prev, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows,
+        dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z,
+        dot_i_pre, i_rows, dot_i_rows, dot_f_pre, f_rows, dot_f_rows, dot_o_pre, o_rows, dot_o_rows, y_rows,
+        dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1651,70 +1653,70 @@ def hvp_passes(size, dtype):
         dot_o_rows[0] = dot_state["o"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_i.T
-        parts[..., 3 * H:4 * H] = dot_W_i.T
-        parts[..., 4 * H:5 * H] = W_f.T
-        parts[..., 5 * H:6 * H] = dot_W_f.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_zifo[..., :H] = parts[..., :H]
-        W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = R_z.T
-        parts3[..., H:2 * H] = dot_R_z.T
-        parts3[..., 2 * H:3 * H] = R_i.T
-        parts3[..., 3 * H:4 * H] = dot_R_i.T
-        parts3[..., 4 * H:5 * H] = R_f.T
-        parts3[..., 5 * H:6 * H] = dot_R_f.T
-        parts3[..., 6 * H:7 * H] = R_o.T
-        parts3[..., 7 * H:8 * H] = dot_R_o.T
-        R_zifo[..., :H] = parts3[..., :H]
-        R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        parts5[..., :H] = R_ii.T
-        parts5[..., H:2 * H] = dot_R_ii.T
-        parts5[..., 2 * H:3 * H] = R_if.T
-        parts5[..., 3 * H:4 * H] = dot_R_if.T
-        parts5[..., 4 * H:5 * H] = R_io.T
-        parts5[..., 5 * H:6 * H] = dot_R_io.T
-        R_ii_if_io[..., :H] = parts5[..., :H]
-        R_ii_if_io[..., H:2 * H] = parts5[..., 2 * H:3 * H]
-        R_ii_if_io[..., 2 * H:3 * H] = parts5[..., 4 * H:5 * H]
-        parts7[..., :H] = R_fi.T
-        parts7[..., H:2 * H] = dot_R_fi.T
-        parts7[..., 2 * H:3 * H] = R_ff.T
-        parts7[..., 3 * H:4 * H] = dot_R_ff.T
-        parts7[..., 4 * H:5 * H] = R_fo.T
-        parts7[..., 5 * H:6 * H] = dot_R_fo.T
-        R_fi_ff_fo[..., :H] = parts7[..., :H]
-        R_fi_ff_fo[..., H:2 * H] = parts7[..., 2 * H:3 * H]
-        R_fi_ff_fo[..., 2 * H:3 * H] = parts7[..., 4 * H:5 * H]
-        parts9[..., :H] = R_oi.T
-        parts9[..., H:2 * H] = dot_R_oi.T
-        parts9[..., 2 * H:3 * H] = R_of.T
-        parts9[..., 3 * H:4 * H] = dot_R_of.T
-        parts9[..., 4 * H:5 * H] = R_oo.T
-        parts9[..., 5 * H:6 * H] = dot_R_oo.T
-        R_oi_of_oo[..., :H] = parts9[..., :H]
-        R_oi_of_oo[..., H:2 * H] = parts9[..., 2 * H:3 * H]
-        R_oi_of_oo[..., 2 * H:3 * H] = parts9[..., 4 * H:5 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_zifo_and_dot[..., :H] = W_z.T
+        W_zifo_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zifo_and_dot[..., 2 * H:3 * H] = W_i.T
+        W_zifo_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+        W_zifo_and_dot[..., 4 * H:5 * H] = W_f.T
+        W_zifo_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+        W_zifo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_zifo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_zifo[..., :H] = W_zifo_and_dot[..., :H]
+        W_zifo[..., H:2 * H] = W_zifo_and_dot[..., 2 * H:3 * H]
+        W_zifo[..., 2 * H:3 * H] = W_zifo_and_dot[..., 4 * H:5 * H]
+        W_zifo[..., 3 * H:4 * H] = W_zifo_and_dot[..., 6 * H:7 * H]
+        R_zifo_and_dot[..., :H] = R_z.T
+        R_zifo_and_dot[..., H:2 * H] = dot_R_z.T
+        R_zifo_and_dot[..., 2 * H:3 * H] = R_i.T
+        R_zifo_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+        R_zifo_and_dot[..., 4 * H:5 * H] = R_f.T
+        R_zifo_and_dot[..., 5 * H:6 * H] = dot_R_f.T
+        R_zifo_and_dot[..., 6 * H:7 * H] = R_o.T
+        R_zifo_and_dot[..., 7 * H:8 * H] = dot_R_o.T
+        R_zifo[..., :H] = R_zifo_and_dot[..., :H]
+        R_zifo[..., H:2 * H] = R_zifo_and_dot[..., 2 * H:3 * H]
+        R_zifo[..., 2 * H:3 * H] = R_zifo_and_dot[..., 4 * H:5 * H]
+        R_zifo[..., 3 * H:4 * H] = R_zifo_and_dot[..., 6 * H:7 * H]
+        R_ii_if_io_and_dot[..., :H] = R_ii.T
+        R_ii_if_io_and_dot[..., H:2 * H] = dot_R_ii.T
+        R_ii_if_io_and_dot[..., 2 * H:3 * H] = R_if.T
+        R_ii_if_io_and_dot[..., 3 * H:4 * H] = dot_R_if.T
+        R_ii_if_io_and_dot[..., 4 * H:5 * H] = R_io.T
+        R_ii_if_io_and_dot[..., 5 * H:6 * H] = dot_R_io.T
+        R_ii_if_io[..., :H] = R_ii_if_io_and_dot[..., :H]
+        R_ii_if_io[..., H:2 * H] = R_ii_if_io_and_dot[..., 2 * H:3 * H]
+        R_ii_if_io[..., 2 * H:3 * H] = R_ii_if_io_and_dot[..., 4 * H:5 * H]
+        R_fi_ff_fo_and_dot[..., :H] = R_fi.T
+        R_fi_ff_fo_and_dot[..., H:2 * H] = dot_R_fi.T
+        R_fi_ff_fo_and_dot[..., 2 * H:3 * H] = R_ff.T
+        R_fi_ff_fo_and_dot[..., 3 * H:4 * H] = dot_R_ff.T
+        R_fi_ff_fo_and_dot[..., 4 * H:5 * H] = R_fo.T
+        R_fi_ff_fo_and_dot[..., 5 * H:6 * H] = dot_R_fo.T
+        R_fi_ff_fo[..., :H] = R_fi_ff_fo_and_dot[..., :H]
+        R_fi_ff_fo[..., H:2 * H] = R_fi_ff_fo_and_dot[..., 2 * H:3 * H]
+        R_fi_ff_fo[..., 2 * H:3 * H] = R_fi_ff_fo_and_dot[..., 4 * H:5 * H]
+        R_oi_of_oo_and_dot[..., :H] = R_oi.T
+        R_oi_of_oo_and_dot[..., H:2 * H] = dot_R_oi.T
+        R_oi_of_oo_and_dot[..., 2 * H:3 * H] = R_of.T
+        R_oi_of_oo_and_dot[..., 3 * H:4 * H] = dot_R_of.T
+        R_oi_of_oo_and_dot[..., 4 * H:5 * H] = R_oo.T
+        R_oi_of_oo_and_dot[..., 5 * H:6 * H] = dot_R_oo.T
+        R_oi_of_oo[..., :H] = R_oi_of_oo_and_dot[..., :H]
+        R_oi_of_oo[..., H:2 * H] = R_oi_of_oo_and_dot[..., 2 * H:3 * H]
+        R_oi_of_oo[..., 2 * H:3 * H] = R_oi_of_oo_and_dot[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), W_zifo_and_dot, W_zifo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], parts3, parts4)
+            product(y_rows[t], R_zifo_and_dot, R_zifo_y_and_dot)
             product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
-            product(i_rows[t], parts5, parts6)
+            product(i_rows[t], R_ii_if_io_and_dot, R_ii_if_io_i_and_dot)
             product(dot_i_rows[t], R_ii_if_io, dot_R_ii_if_io_i_i_prev)
-            product(f_rows[t], parts7, parts8)
+            product(f_rows[t], R_fi_ff_fo_and_dot, R_fi_ff_fo_f_and_dot)
             product(dot_f_rows[t], R_fi_ff_fo, dot_R_fi_ff_fo_f_f_prev)
-            product(o_rows[t], parts9, parts10)
+            product(o_rows[t], R_oi_of_oo_and_dot, R_oi_of_oo_o_and_dot)
             product(dot_o_rows[t], R_oi_of_oo, dot_R_oi_of_oo_o_o_prev)
             hvp_forward_step(t)
 
@@ -1736,22 +1738,22 @@ def hvp_passes(size, dtype):
     d_dot_i_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_f_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_o_prev_rows = cp.empty((2, B, H), dtype)
-    parts11 = cp.empty((8 * H, I), dtype)
-    parts32 = cp.empty((8 * H, H), dtype)
-    parts52 = cp.empty((6 * H, H), dtype)
-    parts72 = cp.empty((6 * H, H), dtype)
-    parts92 = cp.empty((6 * H, H), dtype)
+    W_zifo_and_dot_T = cp.empty((8 * H, I), dtype)
+    R_zifo_and_dot_T = cp.empty((8 * H, H), dtype)
+    R_ii_if_io_and_dot_T = cp.empty((6 * H, H), dtype)
+    R_fi_ff_fo_and_dot_T = cp.empty((6 * H, H), dtype)
+    R_oi_of_oo_and_dot_T = cp.empty((6 * H, H), dtype)
     R_i_ii_fi_oi = cp.empty((H, 4 * H), dtype)
     R_f_if_ff_of = cp.empty((H, 4 * H), dtype)
     R_o_io_fo_oo = cp.empty((H, 4 * H), dtype)
-    dot_z2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    dot_tanh_c2 = cp.empty((T, B, H), dtype)
-    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    dot_tanh_c = cp.empty((T, B, H), dtype)
+    d_zifo_pre_and_dot = cp.empty((T, B, 8 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
-    d_dot_parts_prev = cp.empty((B, 4 * H), dtype)
-    d_dot_parts_prev2 = cp.empty((B, 4 * H), dtype)
-    d_dot_parts_prev3 = cp.empty((B, 4 * H), dtype)
+    R_i_ii_fi_oi_d_dot_i_pre = cp.empty((B, 4 * H), dtype)
+    R_f_if_ff_of_d_dot_f_pre = cp.empty((B, 4 * H), dtype)
+    R_o_io_fo_oo_d_dot_o_pre = cp.empty((B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_z_W_z_x = cp.empty((H, I), dtype)
     d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
@@ -1819,44 +1821,44 @@ def hvp_passes(size, dtype):
     d_R_oo = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_z_pre, z, c_rows, dot_c_rows, dot_z2, tanh_c2, dot_tanh_c2,
+        dot_z_pre, z, c_rows, dot_c_rows, dot_z, tanh_c, dot_tanh_c,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o_rows, d_dot_o_prev_rows,
-        d_o_prev_rows, dot_o_pre, dot_tanh_c2, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o,
+        dy, d_dot_y_prev_rows, o_rows, dot_c_rows, tanh_c, d_y_prev_rows, dot_o_rows, d_dot_o_prev_rows,
+        d_o_prev_rows, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o,
         d_dot_f_prev_rows, c_rows, d_f_prev_rows, dot_f_pre, f_rows, d_dot_i_prev_rows, z, d_i_prev_rows,
-        dot_i_pre, i_rows, dot_z2, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f, dot_f_rows,
-        d_parts_pre,
+        dot_i_pre, i_rows, dot_z, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f, dot_f_rows,
+        d_zifo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_dot_y_prev_dot_R_z_y_y_prev, d_dot_parts_prev, d_dot_parts_prev2, d_dot_parts_prev3,
-        d_dot_y_prev_rows, d_dot_i_prev_rows, d_dot_f_prev_rows, d_dot_o_prev_rows,
+        d_dot_y_prev_dot_R_z_y_y_prev, R_i_ii_fi_oi_d_dot_i_pre, R_f_if_ff_of_d_dot_f_pre,
+        R_o_io_fo_oo_d_dot_o_pre, d_dot_y_prev_rows, d_dot_i_prev_rows, d_dot_f_prev_rows, d_dot_o_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_parts_pre, c_rows, d_p_i_i_pre,
+        d_zifo_pre_and_dot, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
+        d_zifo_pre_and_dot, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "columns", H, T * B,
-        d_parts_pre, c_rows, d_p_f_f_pre,
+        d_zifo_pre_and_dot, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", H, T * B,
-        d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
+        d_zifo_pre_and_dot, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "columns", H, T * B,
-        d_parts_pre, c_rows, d_p_o_o_pre,
+        d_zifo_pre_and_dot, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "columns", H, T * B,
-        d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
+        d_zifo_pre_and_dot, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1894,40 +1896,40 @@ def hvp_passes(size, dtype):
         d_dot_o_prev_rows[T % 2] = dstate["o"]
 
     def before():
-        parts11[:H] = W_z
-        parts11[H:2 * H] = dot_W_z
-        parts11[2 * H:3 * H] = W_i
-        parts11[3 * H:4 * H] = dot_W_i
-        parts11[4 * H:5 * H] = W_f
-        parts11[5 * H:6 * H] = dot_W_f
-        parts11[6 * H:7 * H] = W_o
-        parts11[7 * H:8 * H] = dot_W_o
-        parts32[:H] = R_z
-        parts32[H:2 * H] = dot_R_z
-        parts32[2 * H:3 * H] = R_i
-        parts32[3 * H:4 * H] = dot_R_i
-        parts32[4 * H:5 * H] = R_f
-        parts32[5 * H:6 * H] = dot_R_f
-        parts32[6 * H:7 * H] = R_o
-        parts32[7 * H:8 * H] = dot_R_o
-        parts52[:H] = R_ii
-        parts52[H:2 * H] = dot_R_ii
-        parts52[2 * H:3 * H] = R_if
-        parts52[3 * H:4 * H] = dot_R_if
-        parts52[4 * H:5 * H] = R_io
-        parts52[5 * H:6 * H] = dot_R_io
-        parts72[:H] = R_fi
-        parts72[H:2 * H] = dot_R_fi
-        parts72[2 * H:3 * H] = R_ff
-        parts72[3 * H:4 * H] = dot_R_ff
-        parts72[4 * H:5 * H] = R_fo
-        parts72[5 * H:6 * H] = dot_R_fo
-        parts92[:H] = R_oi
-        parts92[H:2 * H] = dot_R_oi
-        parts92[2 * H:3 * H] = R_of
-        parts92[3 * H:4 * H] = dot_R_of
-        parts92[4 * H:5 * H] = R_oo
-        parts92[5 * H:6 * H] = dot_R_oo
+        W_zifo_and_dot_T[:H] = W_z
+        W_zifo_and_dot_T[H:2 * H] = dot_W_z
+        W_zifo_and_dot_T[2 * H:3 * H] = W_i
+        W_zifo_and_dot_T[3 * H:4 * H] = dot_W_i
+        W_zifo_and_dot_T[4 * H:5 * H] = W_f
+        W_zifo_and_dot_T[5 * H:6 * H] = dot_W_f
+        W_zifo_and_dot_T[6 * H:7 * H] = W_o
+        W_zifo_and_dot_T[7 * H:8 * H] = dot_W_o
+        R_zifo_and_dot_T[:H] = R_z
+        R_zifo_and_dot_T[H:2 * H] = dot_R_z
+        R_zifo_and_dot_T[2 * H:3 * H] = R_i
+        R_zifo_and_dot_T[3 * H:4 * H] = dot_R_i
+        R_zifo_and_dot_T[4 * H:5 * H] = R_f
+        R_zifo_and_dot_T[5 * H:6 * H] = dot_R_f
+        R_zifo_and_dot_T[6 * H:7 * H] = R_o
+        R_zifo_and_dot_T[7 * H:8 * H] = dot_R_o
+        R_ii_if_io_and_dot_T[:H] = R_ii
+        R_ii_if_io_and_dot_T[H:2 * H] = dot_R_ii
+        R_ii_if_io_and_dot_T[2 * H:3 * H] = R_if
+        R_ii_if_io_and_dot_T[3 * H:4 * H] = dot_R_if
+        R_ii_if_io_and_dot_T[4 * H:5 * H] = R_io
+        R_ii_if_io_and_dot_T[5 * H:6 * H] = dot_R_io
+        R_fi_ff_fo_and_dot_T[:H] = R_fi
+        R_fi_ff_fo_and_dot_T[H:2 * H] = dot_R_fi
+        R_fi_ff_fo_and_dot_T[2 * H:3 * H] = R_ff
+        R_fi_ff_fo_and_dot_T[3 * H:4 * H] = dot_R_ff
+        R_fi_ff_fo_and_dot_T[4 * H:5 * H] = R_fo
+        R_fi_ff_fo_and_dot_T[5 * H:6 * H] = dot_R_fo
+        R_oi_of_oo_and_dot_T[:H] = R_oi
+        R_oi_of_oo_and_dot_T[H:2 * H] = dot_R_oi
+        R_oi_of_oo_and_dot_T[2 * H:3 * H] = R_of
+        R_oi_of_oo_and_dot_T[3 * H:4 * H] = dot_R_of
+        R_oi_of_oo_and_dot_T[4 * H:5 * H] = R_oo
+        R_oi_of_oo_and_dot_T[5 * H:6 * H] = dot_R_oo
         R_i_ii_fi_oi[..., :H] = R_i
         R_i_ii_fi_oi[..., H:2 * H] = R_ii
         R_i_ii_fi_oi[..., 2 * H:3 * H] = R_fi
@@ -1945,46 +1947,54 @@ def hvp_passes(size, dtype):
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_parts_pre[t], parts32, d_y_prev_rows[t % 2])
-            product(d_parts_pre[t][:, 2 * H:8 * H], parts52, d_i_prev_rows[t % 2])
-            product(d_parts_pre[t][:, 2 * H:8 * H], parts72, d_f_prev_rows[t % 2])
-            product(d_parts_pre[t][:, 2 * H:8 * H], parts92, d_o_prev_rows[t % 2])
+            product(d_zifo_pre_and_dot[t], R_zifo_and_dot_T, d_y_prev_rows[t % 2])
+            product(d_zifo_pre_and_dot[t][:, 2 * H:8 * H], R_ii_if_io_and_dot_T, d_i_prev_rows[t % 2])
+            product(d_zifo_pre_and_dot[t][:, 2 * H:8 * H], R_fi_ff_fo_and_dot_T, d_f_prev_rows[t % 2])
+            product(d_zifo_pre_and_dot[t][:, 2 * H:8 * H], R_oi_of_oo_and_dot_T, d_o_prev_rows[t % 2])
             # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-            product(d_parts_pre[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
-            product(d_parts_pre[t][:, 3 * H:4 * H], R_i_ii_fi_oi, d_dot_parts_prev)
-            product(d_parts_pre[t][:, 5 * H:6 * H], R_f_if_ff_of, d_dot_parts_prev2)
-            product(d_parts_pre[t][:, 7 * H:8 * H], R_o_io_fo_oo, d_dot_parts_prev3)
+            product(d_zifo_pre_and_dot[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
+            product(d_zifo_pre_and_dot[t][:, 3 * H:4 * H], R_i_ii_fi_oi, R_i_ii_fi_oi_d_dot_i_pre)
+            product(d_zifo_pre_and_dot[t][:, 5 * H:6 * H], R_f_if_ff_of, R_f_if_ff_of_d_dot_f_pre)
+            product(d_zifo_pre_and_dot[t][:, 7 * H:8 * H], R_o_io_fo_oo, R_o_io_fo_oo_d_dot_o_pre)
             hvp_backward_step2(t)
 
     def after():
-        product(d_parts_pre.reshape(-1, 8 * H), parts11, d_x.reshape(-1, I))
+        product(d_zifo_pre_and_dot.reshape(-1, 8 * H), W_zifo_and_dot_T, d_x.reshape(-1, I))
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+        product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_z_dot_R_z_y_y_prev,
         )
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+        cp.sum(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
         # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
-        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
-        # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
-        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
-        # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
+        product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
         # o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_i_dot_W_i_x_x,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_i_R_i_y,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_i_dot_R_i_y_y_prev,
         )
@@ -1996,50 +2006,70 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum2()
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
         # o[t-1])
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
-        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
-        # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, i_rows[:-1].reshape(-1, H), d_R_ii_R_ii_i)
+        cp.sum(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
         # o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            i_rows[:-1].reshape(-1, H),
+            d_R_ii_R_ii_i,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
+        # o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_i_rows[:-1].reshape(-1, H),
             d_R_ii_dot_R_ii_i_i_prev,
         )
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
         # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, f_rows[:-1].reshape(-1, H), d_R_fi_R_fi_f)
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            f_rows[:-1].reshape(-1, H),
+            d_R_fi_R_fi_f,
+        )
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
         # o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_f_rows[:-1].reshape(-1, H),
             d_R_fi_dot_R_fi_f_f_prev,
         )
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
         # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, o_rows[:-1].reshape(-1, H), d_R_oi_R_oi_o)
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            o_rows[:-1].reshape(-1, H),
+            d_R_oi_R_oi_o,
+        )
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @
         # o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_o_rows[:-1].reshape(-1, H),
             d_R_oi_dot_R_oi_o_o_prev,
         )
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
         # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
-        # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
-        # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
+        product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
         # o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_f_R_f_y,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_f_dot_R_f_y_y_prev,
         )
@@ -2051,46 +2081,66 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum4()
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
         # o[t-1])
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
-        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
-        # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, i_rows[:-1].reshape(-1, H), d_R_if_R_if_i)
+        cp.sum(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
         # o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            i_rows[:-1].reshape(-1, H),
+            d_R_if_R_if_i,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
+        # o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_i_rows[:-1].reshape(-1, H),
             d_R_if_dot_R_if_i_i_prev,
         )
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
         # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, f_rows[:-1].reshape(-1, H), d_R_ff_R_ff_f)
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            f_rows[:-1].reshape(-1, H),
+            d_R_ff_R_ff_f,
+        )
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
         # o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_f_rows[:-1].reshape(-1, H),
             d_R_ff_dot_R_ff_f_f_prev,
         )
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
         # o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, o_rows[:-1].reshape(-1, H), d_R_of_R_of_o)
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            o_rows[:-1].reshape(-1, H),
+            d_R_of_R_of_o,
+        )
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @
         # o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_o_rows[:-1].reshape(-1, H),
             d_R_of_dot_R_of_o_o_prev,
         )
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
+        product(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_o_R_o_y,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_o_dot_R_o_y_y_prev,
         )
@@ -2099,28 +2149,40 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         hvp_backward_after_sum6()
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
-        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, i_rows[:-1].reshape(-1, H), d_R_io_R_io_i)
+        cp.sum(d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            i_rows[:-1].reshape(-1, H),
+            d_R_io_R_io_i,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_i_rows[:-1].reshape(-1, H),
             d_R_io_dot_R_io_i_i_prev,
         )
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, f_rows[:-1].reshape(-1, H), d_R_fo_R_fo_f)
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            f_rows[:-1].reshape(-1, H),
+            d_R_fo_R_fo_f,
+        )
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_f_rows[:-1].reshape(-1, H),
             d_R_fo_dot_R_fo_f_f_prev,
         )
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, o_rows[:-1].reshape(-1, H), d_R_oo_R_oo_o)
+        product(
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            o_rows[:-1].reshape(-1, H),
+            d_R_oo_R_oo_o,
+        )
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_zifo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_o_rows[:-1].reshape(-1, H),
             d_R_oo_dot_R_oo_o_o_prev,
         )

@@ -134,7 +134,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ r_h2_at)
+    storage_t* __restrict__ r_h_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -146,7 +146,7 @@ extern "C" __global__ void backward_before(
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             r_h);
-        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        r_h_steps_at[(iT * B + iB) * H + iH] = storage_t(r_h);
     }
 }
 
@@ -338,10 +338,10 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_rzn_x2_at, const storage_t* __restrict__ U_rz_h2_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rz_h_steps_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ r2_at, storage_t* __restrict__ z2_at,
-    storage_t* __restrict__ r_h2_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ r_at,
+    storage_t* __restrict__ z_steps_at, storage_t* __restrict__ r_h_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -350,17 +350,17 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t r, z, r_h;
         states_backward_before_point(
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             r, z, r_h);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z_steps_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_h_steps_at[(iT * B + iB) * H + iH] = storage_t(r_h);
     }
 }
 
@@ -374,8 +374,8 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_rzn_x2_at, const storage_t* __restrict__ U_n_r_h2_at,
-    const storage_t* __restrict__ b_n_at, storage_t* __restrict__ n2_at)
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_n_r_h_steps_at,
+    const storage_t* __restrict__ b_n_at, storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -384,11 +384,11 @@ extern "C" __global__ void states_backward_before2(
         const int64 iH = n % H;
         compute_t n_;
         states_backward_before2_point(
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_n_r_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_n_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -409,7 +409,7 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ z_steps_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_rzn_pre_at)
 {
@@ -421,8 +421,8 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
@@ -442,7 +442,7 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ r2_at, storage_t* __restrict__ d_rzn_pre_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -452,7 +452,7 @@ extern "C" __global__ void states_backward_step2(
         states_backward_step2_point(
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
@@ -468,8 +468,8 @@ __device__ inline void states_backward_step3_point(
 extern "C" __global__ void states_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_U_rz_h_at, const storage_t* __restrict__ d_r_h_at,
-    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ z2_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ z_steps_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -479,9 +479,9 @@ extern "C" __global__ void states_backward_step3(
         states_backward_step3_point(
             compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -659,7 +659,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
     storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
     storage_t* __restrict__ dot_W_n_x_at)
 {
@@ -670,11 +670,11 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -710,13 +710,13 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ U_rz_h_and_dot_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h2_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -724,17 +724,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -743,8 +743,8 @@ extern "C" __global__ void jvp_step(
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
-        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_and_dot_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -766,7 +766,7 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_at,
     const storage_t* __restrict__ dot_U_n_r_h_at, const storage_t* __restrict__ dot_b_n_at,
     const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
@@ -778,7 +778,7 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
@@ -813,7 +813,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
     storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
     storage_t* __restrict__ dot_W_n_x_at)
 {
@@ -824,11 +824,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -864,14 +864,14 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ U_rz_h_and_dot_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_r_pre_at,
     storage_t* __restrict__ r_at, storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h2_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -879,17 +879,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -901,8 +901,8 @@ extern "C" __global__ void hvp_forward_step(
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
-        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_and_dot_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -925,7 +925,7 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_at,
     const storage_t* __restrict__ dot_U_n_r_h_at, const storage_t* __restrict__ dot_b_n_at,
     const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
@@ -938,7 +938,7 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
@@ -972,7 +972,7 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ r_h_at, storage_t* __restrict__ dot_r_h_at)
+    storage_t* __restrict__ dot_r_at, storage_t* __restrict__ r_h_at, storage_t* __restrict__ dot_r_h_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -986,7 +986,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             dot_r, r_h, dot_r_h);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
         r_h_at[(iT * B + iB) * H + iH] = storage_t(r_h);
         dot_r_h_at[(iT * B + iB) * H + iH] = storage_t(dot_r_h);
     }
@@ -1024,7 +1024,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
+    storage_t* __restrict__ d_n_pre_and_dot_at, storage_t* __restrict__ d_rz_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1045,10 +1045,10 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1070,7 +1070,7 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ d_dot_r_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
+    storage_t* __restrict__ d_rz_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1085,27 +1085,27 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
-    const compute_t d_h_prev_parts, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
-    const compute_t dot_r, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
-    const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
+    const compute_t d_h_prev_U_rz_h_and_dot, const compute_t d_r_h, const compute_t r,
+    const compute_t d_dot_r_h, const compute_t dot_r, const compute_t d_h_next, const compute_t z,
+    const compute_t d_dot_h, const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_z_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - z;
-    d_h_prev = d_h_prev_parts + d_r_h * r + d_dot_r_h * dot_r + d_h_next * s1 - d_dot_h * dot_z;
+    d_h_prev = d_h_prev_U_rz_h_and_dot + d_r_h * r + d_dot_r_h * dot_r + d_h_next * s1 - d_dot_h * dot_z;
     d_dot_h_prev = r * d_dot_r_h + d_dot_h * s1 + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_r_h_at,
+    const storage_t* __restrict__ d_h_prev_U_rz_h_and_dot_at, const storage_t* __restrict__ d_r_h_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_at,
-    const storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
@@ -1117,11 +1117,11 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rz_h_and_dot_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_at[iB * H + iH]),
-            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -1135,14 +1135,14 @@ extern "C" __global__ void hvp_backward_step3(
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+    const compute_t d_x_W_n_x_and_dot, const compute_t d_x_W_rz_x_and_dot, compute_t& d_x)
 {
-    d_x = d_x_parts2 + d_x_parts;
+    d_x = d_x_W_n_x_and_dot + d_x_W_rz_x_and_dot;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts2_at, const storage_t* __restrict__ d_x_parts_at,
+    const storage_t* __restrict__ d_x_W_n_x_and_dot_at, const storage_t* __restrict__ d_x_W_rz_x_and_dot_at,
     storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1152,8 +1152,8 @@ extern "C" __global__ void hvp_backward_after(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_n_x_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_rz_x_and_dot_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -1215,19 +1215,19 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_r, d_U_z, d_U_n;
         hvp_backward_finish2_point(
-            compute_t(d_U_r_U_r_h_at[iH * H + iH2]),
-            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_z_U_z_h_at[iH * H + iH2]),
-            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_n_U_n_r_h_at[iH * H + iH2]),
-            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + iH2]),
+            compute_t(d_U_r_U_r_h_at[iH * H + jH]),
+            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_z_U_z_h_at[iH * H + jH]),
+            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_n_U_n_r_h_at[iH * H + jH]),
+            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + jH]),
             d_U_r, d_U_z, d_U_n);
-        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
-        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
-        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+        d_U_r_at[iH * H + jH] = storage_t(d_U_r);
+        d_U_z_at[iH * H + jH] = storage_t(d_U_z);
+        d_U_n_at[iH * H + jH] = storage_t(d_U_n);
     }
 }
 

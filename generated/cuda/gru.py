@@ -352,9 +352,9 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_rzn2 = cp.empty((3 * H, I), dtype)
-    U_rz2 = cp.empty((2 * H, H), dtype)
-    r_h2 = cp.empty((T, B, H), dtype)
+    W_rzn_T = cp.empty((3 * H, I), dtype)
+    U_rz_T = cp.empty((2 * H, H), dtype)
+    r_h_steps = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_rzn_pre = cp.empty((T, B, 3 * H), dtype)
     d_r_h = cp.empty((B, H), dtype)
@@ -366,7 +366,7 @@ def train_passes(size, dtype):
     d_U_n = cp.empty((H, H), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        r, h_rows, r_h2,
+        r, h_rows, r_h_steps,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
@@ -392,11 +392,11 @@ def train_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_rzn2[:H] = W_r
-        W_rzn2[H:2 * H] = W_z
-        W_rzn2[2 * H:3 * H] = W_n
-        U_rz2[:H] = U_r
-        U_rz2[H:2 * H] = U_z
+        W_rzn_T[:H] = W_r
+        W_rzn_T[H:2 * H] = W_z
+        W_rzn_T[2 * H:3 * H] = W_n
+        U_rz_T[:H] = U_r
+        U_rz_T[H:2 * H] = U_z
         backward_before()
 
     def loop():
@@ -405,16 +405,16 @@ def train_passes(size, dtype):
             # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
             backward_step2(t)
-            product(d_rzn_pre[t][:, :2 * H], U_rz2, d_h_prev_U_rz_h)
+            product(d_rzn_pre[t][:, :2 * H], U_rz_T, d_h_prev_U_rz_h)
             backward_step3(t)
 
     def after():
-        product(d_rzn_pre.reshape(-1, 3 * H), W_rzn2, d_x.reshape(-1, I))
+        product(d_rzn_pre.reshape(-1, 3 * H), W_rzn_T, d_x.reshape(-1, I))
         product(d_rzn_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_rzn)
         product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
         cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h_steps.reshape(-1, H), d_U_n)
 
     def results():
         dparams = {
@@ -525,15 +525,15 @@ def states_backward_passes(size, dtype):
     U_n = cp.empty((H, H), dtype)
     b_n = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_rzn2 = cp.empty((I, 3 * H), dtype)
-    U_rz2 = cp.empty((2 * H, H), dtype)
-    W_rzn_x2 = cp.empty((T, B, 3 * H), dtype)
-    U_rz_h2 = cp.empty((T, B, 2 * H), dtype)
-    r2 = cp.empty((T, B, H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    r_h2 = cp.empty((T, B, H), dtype)
-    U_n_r_h2 = cp.empty((T, B, H), dtype)
-    n2 = cp.empty((T, B, H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rz_T = cp.empty((2 * H, H), dtype)
+    W_rzn_x = cp.empty((T, B, 3 * H), dtype)
+    U_rz_h_steps = cp.empty((T, B, 2 * H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    z_steps = cp.empty((T, B, H), dtype)
+    r_h_steps = cp.empty((T, B, H), dtype)
+    U_n_r_h_steps = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_rzn_pre = cp.empty((T, B, 3 * H), dtype)
     d_r_h = cp.empty((B, H), dtype)
@@ -545,23 +545,23 @@ def states_backward_passes(size, dtype):
     d_U_n = cp.empty((H, H), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_rzn_x2, U_rz_h2, b_r, b_z, h_rows, r2, z2, r_h2,
+        W_rzn_x, U_rz_h_steps, b_r, b_z, h_rows, r, z_steps, r_h_steps,
     )
     states_backward_before2 = kernel(
         "states_backward_before2", "each", T * B * H, 1,
-        W_rzn_x2, U_n_r_h2, b_n, n2,
+        W_rzn_x, U_n_r_h_steps, b_n, n,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z2, n2, h_rows, d_h, d_rzn_pre,
+        dy, d_h_prev_rows, z_steps, n, h_rows, d_h, d_rzn_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_r_h, h_rows, r2, d_rzn_pre,
+        d_r_h, h_rows, r, d_rzn_pre,
     )
     states_backward_step3 = kernel(
         "states_backward_step3", "each", B * H, 1,
-        d_h_prev_U_rz_h, d_r_h, r2, d_h, z2, d_h_prev_rows,
+        d_h_prev_U_rz_h, d_r_h, r, d_h, z_steps, d_h_prev_rows,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -580,16 +580,16 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_rzn2[..., :H] = W_r.T
-        W_rzn2[..., H:2 * H] = W_z.T
-        W_rzn2[..., 2 * H:3 * H] = W_n.T
-        U_rz2[:H] = U_r
-        U_rz2[H:2 * H] = U_z
-        product(x.reshape(-1, I), W_rzn2, W_rzn_x2.reshape(-1, 3 * H))
-        product(h_rows[:-1].reshape(-1, H), U_rz2.T, U_rz_h2.reshape(-1, 2 * H))
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rz_T[:H] = U_r
+        U_rz_T[H:2 * H] = U_z
+        product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
+        product(h_rows[:-1].reshape(-1, H), U_rz_T.T, U_rz_h_steps.reshape(-1, 2 * H))
         states_backward_before()
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(r_h2.reshape(-1, H), U_n.T, U_n_r_h2.reshape(-1, H))
+        product(r_h_steps.reshape(-1, H), U_n.T, U_n_r_h_steps.reshape(-1, H))
         states_backward_before2()
 
     def loop():
@@ -598,16 +598,16 @@ def states_backward_passes(size, dtype):
             # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
             states_backward_step2(t)
-            product(d_rzn_pre[t][:, :2 * H], U_rz2, d_h_prev_U_rz_h)
+            product(d_rzn_pre[t][:, :2 * H], U_rz_T, d_h_prev_U_rz_h)
             states_backward_step3(t)
 
     def after():
-        product(d_rzn_pre.reshape(-1, 3 * H), W_rzn2.T, d_x.reshape(-1, I))
+        product(d_rzn_pre.reshape(-1, 3 * H), W_rzn.T, d_x.reshape(-1, I))
         product(d_rzn_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_rzn)
         product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
         cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h2.reshape(-1, H), d_U_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h_steps.reshape(-1, H), d_U_n)
 
     def results():
         dparams = {
@@ -802,36 +802,36 @@ def jvp_passes(size, dtype):
     dot_b_n = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_rzn_and_dot = cp.empty((I, 6 * H), dtype)
     W_rzn = cp.empty((I, 3 * H), dtype)
-    dot_U_n2 = cp.empty((2 * H, H), dtype)
-    parts3 = cp.empty((H, 4 * H), dtype)
+    dot_and_U_n = cp.empty((2 * H, H), dtype)
+    U_rz_and_dot = cp.empty((H, 4 * H), dtype)
     U_rz = cp.empty((H, 2 * H), dtype)
     U_n_T = cp.empty((H, H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    W_rzn_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 4 * H), dtype)
+    U_rz_h_and_dot = cp.empty((B, 4 * H), dtype)
     dot_U_rz_h_h_prev = cp.empty((B, 2 * H), dtype)
     z = cp.empty((B, H), dtype)
     dot_z = cp.empty((B, H), dtype)
-    dot_r_h2 = cp.empty((B, 2 * H), dtype)
+    r_h_and_dot = cp.empty((B, 2 * H), dtype)
     U_n_r_h = cp.empty((B, H), dtype)
     dot_U_n_r_h = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        W_rzn_x_and_dot, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, h_rows,
-        dot_h_rows, z, dot_z, dot_r_h2,
+        U_rz_h_and_dot, dot_U_rz_h_h_prev, W_rzn_x_and_dot, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
+        dot_b_z, h_rows, dot_h_rows, z, dot_z, r_h_and_dot,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows,
+        W_rzn_x_and_dot, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -859,37 +859,37 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_r.T
-        parts[..., H:2 * H] = dot_W_r.T
-        parts[..., 2 * H:3 * H] = W_z.T
-        parts[..., 3 * H:4 * H] = dot_W_z.T
-        parts[..., 4 * H:5 * H] = W_n.T
-        parts[..., 5 * H:6 * H] = dot_W_n.T
-        W_rzn[..., :H] = parts[..., :H]
-        W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        dot_U_n2[:H] = dot_U_n.T
-        dot_U_n2[H:2 * H] = U_n.T
-        parts3[..., :H] = U_r.T
-        parts3[..., H:2 * H] = dot_U_r.T
-        parts3[..., 2 * H:3 * H] = U_z.T
-        parts3[..., 3 * H:4 * H] = dot_U_z.T
-        U_rz[..., :H] = parts3[..., :H]
-        U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        W_rzn_and_dot[..., :H] = W_r.T
+        W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+        W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+        W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+        W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+        W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+        W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
+        dot_and_U_n[:H] = dot_U_n.T
+        dot_and_U_n[H:2 * H] = U_n.T
+        U_rz_and_dot[..., :H] = U_r.T
+        U_rz_and_dot[..., H:2 * H] = dot_U_r.T
+        U_rz_and_dot[..., 2 * H:3 * H] = U_z.T
+        U_rz_and_dot[..., 3 * H:4 * H] = dot_U_z.T
+        U_rz[..., :H] = U_rz_and_dot[..., :H]
+        U_rz[..., H:2 * H] = U_rz_and_dot[..., 2 * H:3 * H]
         U_n_T[...] = U_n.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(x.reshape(-1, I), W_rzn_and_dot, W_rzn_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_rz_and_dot, U_rz_h_and_dot)
             product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
             jvp_step(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(dot_r_h2[:, :H], U_n_T, U_n_r_h)
+            product(r_h_and_dot[:, :H], U_n_T, U_n_r_h)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
+            product(r_h_and_dot, dot_and_U_n, dot_U_n_r_h)
             jvp_step2(t)
 
     def after():
@@ -930,25 +930,25 @@ def hvp_passes(size, dtype):
     dot_b_n = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_rzn_and_dot = cp.empty((I, 6 * H), dtype)
     W_rzn = cp.empty((I, 3 * H), dtype)
-    dot_U_n2 = cp.empty((2 * H, H), dtype)
-    parts3 = cp.empty((H, 4 * H), dtype)
+    dot_and_U_n = cp.empty((2 * H, H), dtype)
+    U_rz_and_dot = cp.empty((H, 4 * H), dtype)
     U_rz = cp.empty((H, 2 * H), dtype)
-    U_n_T2 = cp.empty((H, H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    U_n_turned = cp.empty((H, H), dtype)
+    W_rzn_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 4 * H), dtype)
+    U_rz_h_and_dot = cp.empty((B, 4 * H), dtype)
     dot_U_rz_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
-    dot_r_h2 = cp.empty((B, 2 * H), dtype)
+    r_h_and_dot = cp.empty((B, 2 * H), dtype)
     U_n_r_h = cp.empty((B, H), dtype)
     dot_U_n_r_h = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
@@ -956,17 +956,17 @@ def hvp_passes(size, dtype):
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        W_rzn_x_and_dot, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, h_rows,
-        dot_h_rows, dot_r_pre, r, dot_z_pre, z, dot_z, dot_r_h2,
+        U_rz_h_and_dot, dot_U_rz_h_h_prev, W_rzn_x_and_dot, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
+        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z, dot_z, r_h_and_dot,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows, dot_n_pre, n,
-        dot_n,
+        W_rzn_x_and_dot, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows,
+        dot_n_pre, n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -994,37 +994,37 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_r.T
-        parts[..., H:2 * H] = dot_W_r.T
-        parts[..., 2 * H:3 * H] = W_z.T
-        parts[..., 3 * H:4 * H] = dot_W_z.T
-        parts[..., 4 * H:5 * H] = W_n.T
-        parts[..., 5 * H:6 * H] = dot_W_n.T
-        W_rzn[..., :H] = parts[..., :H]
-        W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        dot_U_n2[:H] = dot_U_n.T
-        dot_U_n2[H:2 * H] = U_n.T
-        parts3[..., :H] = U_r.T
-        parts3[..., H:2 * H] = dot_U_r.T
-        parts3[..., 2 * H:3 * H] = U_z.T
-        parts3[..., 3 * H:4 * H] = dot_U_z.T
-        U_rz[..., :H] = parts3[..., :H]
-        U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_n_T2[...] = U_n.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        W_rzn_and_dot[..., :H] = W_r.T
+        W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+        W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+        W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+        W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+        W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+        W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
+        dot_and_U_n[:H] = dot_U_n.T
+        dot_and_U_n[H:2 * H] = U_n.T
+        U_rz_and_dot[..., :H] = U_r.T
+        U_rz_and_dot[..., H:2 * H] = dot_U_r.T
+        U_rz_and_dot[..., 2 * H:3 * H] = U_z.T
+        U_rz_and_dot[..., 3 * H:4 * H] = dot_U_z.T
+        U_rz[..., :H] = U_rz_and_dot[..., :H]
+        U_rz[..., H:2 * H] = U_rz_and_dot[..., 2 * H:3 * H]
+        U_n_turned[...] = U_n.T
+        product(x.reshape(-1, I), W_rzn_and_dot, W_rzn_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_rz_and_dot, U_rz_h_and_dot)
             product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
             hvp_forward_step(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(dot_r_h2[:, :H], U_n_T2, U_n_r_h)
+            product(r_h_and_dot[:, :H], U_n_turned, U_n_r_h)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
+            product(r_h_and_dot, dot_and_U_n, dot_U_n_r_h)
             hvp_forward_step2(t)
 
     def after():
@@ -1037,23 +1037,23 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((4 * H, I), dtype)
-    dot_W_n2 = cp.empty((2 * H, I), dtype)
-    dot_U_n22 = cp.empty((2 * H, H), dtype)
-    parts32 = cp.empty((4 * H, H), dtype)
-    dot_r2 = cp.empty((T, B, H), dtype)
+    W_rz_and_dot = cp.empty((4 * H, I), dtype)
+    W_n_and_dot = cp.empty((2 * H, I), dtype)
+    U_n_and_dot = cp.empty((2 * H, H), dtype)
+    U_rz_and_dot_T = cp.empty((4 * H, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
     r_h = cp.empty((T, B, H), dtype)
     dot_r_h = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_n_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_dot_r_h = cp.empty((B, H), dtype)
     d_r_h = cp.empty((B, H), dtype)
-    d_r_dot_r_z_dot_z_pre = cp.empty((T, B, 4 * H), dtype)
-    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_rz_pre_and_dot = cp.empty((T, B, 4 * H), dtype)
+    d_h_prev_U_rz_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_r_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_z_h_h_prev = cp.empty((B, H), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
-    d_x_parts2 = cp.empty((T, B, I), dtype)
+    d_x_W_rz_x_and_dot = cp.empty((T, B, I), dtype)
+    d_x_W_n_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_r_W_r_x = cp.empty((H, I), dtype)
     d_W_r_dot_W_r_x_x = cp.empty((H, I), dtype)
@@ -1078,25 +1078,25 @@ def hvp_passes(size, dtype):
     d_U_n = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_r_pre, r, h_rows, dot_h_rows, dot_r2, r_h, dot_r_h,
+        dot_r_pre, r, h_rows, dot_h_rows, dot_r, r_h, dot_r_h,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n,
-        d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
+        d_dot_h, d_n_pre_and_dot, d_rz_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_dot_r_h, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_dot_r_z_dot_z_pre,
+        d_dot_r_h, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_rz_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r2, d_h_prev_rows, z, d_dot_h, dot_z,
+        d_h_prev_U_rz_h_and_dot, d_r_h, r, d_dot_r_h, dot_r, d_h_prev_rows, z, d_dot_h, dot_z,
         d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * I, 1,
-        d_x_parts2, d_x_parts, d_x,
+        d_x_W_n_x_and_dot, d_x_W_rz_x_and_dot, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1115,84 +1115,76 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        parts5[:H] = W_r
-        parts5[H:2 * H] = dot_W_r
-        parts5[2 * H:3 * H] = W_z
-        parts5[3 * H:4 * H] = dot_W_z
-        dot_W_n2[:H] = W_n
-        dot_W_n2[H:2 * H] = dot_W_n
-        dot_U_n22[:H] = U_n
-        dot_U_n22[H:2 * H] = dot_U_n
-        parts32[:H] = U_r
-        parts32[H:2 * H] = dot_U_r
-        parts32[2 * H:3 * H] = U_z
-        parts32[3 * H:4 * H] = dot_U_z
+        W_rz_and_dot[:H] = W_r
+        W_rz_and_dot[H:2 * H] = dot_W_r
+        W_rz_and_dot[2 * H:3 * H] = W_z
+        W_rz_and_dot[3 * H:4 * H] = dot_W_z
+        W_n_and_dot[:H] = W_n
+        W_n_and_dot[H:2 * H] = dot_W_n
+        U_n_and_dot[:H] = U_n
+        U_n_and_dot[H:2 * H] = dot_U_n
+        U_rz_and_dot_T[:H] = U_r
+        U_rz_and_dot_T[H:2 * H] = dot_U_r
+        U_rz_and_dot_T[2 * H:3 * H] = U_z
+        U_rz_and_dot_T[3 * H:4 * H] = dot_U_z
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(d_dot_n_pre2[t][:, H:2 * H], U_n, d_dot_r_h)
+            product(d_n_pre_and_dot[t][:, H:2 * H], U_n, d_dot_r_h)
             # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(d_dot_n_pre2[t], dot_U_n22, d_r_h)
+            product(d_n_pre_and_dot[t], U_n_and_dot, d_r_h)
             # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-            product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
+            product(d_rz_pre_and_dot[t][:, 3 * H:4 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
             hvp_backward_step2(t)
-            product(d_r_dot_r_z_dot_z_pre[t], parts32, d_h_prev_parts)
+            product(d_rz_pre_and_dot[t], U_rz_and_dot_T, d_h_prev_U_rz_h_and_dot)
             # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-            product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
+            product(d_rz_pre_and_dot[t][:, H:2 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
             hvp_backward_step3(t)
 
     def after():
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
-        product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_n2, d_x_parts2.reshape(-1, I))
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H), W_rz_and_dot, d_x_W_rz_x_and_dot.reshape(-1, I))
+        product(d_n_pre_and_dot.reshape(-1, 2 * H), W_n_and_dot, d_x_W_n_x_and_dot.reshape(-1, I))
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         product(
-            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_r_dot_U_r_h_h_prev,
         )
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+        cp.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(
-            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_z_dot_W_z_x_x,
-        )
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_z_U_z_h)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         product(
-            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_z_U_z_h,
-        )
-        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(
-            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_z_dot_U_z_h_h_prev,
         )
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        cp.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_h.reshape(-1, H), d_U_n_U_n_r_h)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, r_h.reshape(-1, H), d_U_n_U_n_r_h)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_h.reshape(-1, H), d_U_n_dot_U_n_r_h_r_h)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_h.reshape(-1, H), d_U_n_dot_U_n_r_h_r_h)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        cp.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+        cp.sum(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
         hvp_backward_after()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -326,9 +326,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_rz_v2_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ W_rz_v_steps_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ r2_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ r_h_x2_at)
+    storage_t* __restrict__ r_at, storage_t* __restrict__ z_steps_at, storage_t* __restrict__ r_h_x_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -337,15 +337,15 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t r, z, r_h;
         states_backward_before_point(
-            compute_t(W_rz_v2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_rz_v_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_rz_v2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_rz_v_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             r, z, r_h);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        r_h_x2_at[(iT * B + iB) * (H + I) + iH] = storage_t(r_h);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z_steps_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_h_x_steps_at[(iT * B + iB) * (H + I) + iH] = storage_t(r_h);
     }
 }
 
@@ -359,8 +359,8 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_n_r_h_x2_at, const storage_t* __restrict__ b_n_at,
-    storage_t* __restrict__ n2_at)
+    const storage_t* __restrict__ W_n_r_h_x_steps_at, const storage_t* __restrict__ b_n_at,
+    storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -369,10 +369,10 @@ extern "C" __global__ void states_backward_before2(
         const int64 iH = n % H;
         compute_t n_;
         states_backward_before2_point(
-            compute_t(W_n_r_h_x2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_n_r_h_x_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_n_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -393,7 +393,7 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ z_steps_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_rz_pre_at)
 {
@@ -405,8 +405,8 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
@@ -426,7 +426,7 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_r_h_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ r2_at, storage_t* __restrict__ d_rz_pre_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rz_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -436,7 +436,7 @@ extern "C" __global__ void states_backward_step2(
         states_backward_step2_point(
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rz_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
     }
@@ -452,8 +452,8 @@ __device__ inline void states_backward_step3_point(
 extern "C" __global__ void states_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_v_at, const storage_t* __restrict__ d_r_h_x_at,
-    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ z2_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ z_steps_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -463,9 +463,9 @@ extern "C" __global__ void states_backward_step3(
         states_backward_step3_point(
             compute_t(d_v_at[(t * B + iB) * (H + I) + iH]),
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -670,7 +670,7 @@ extern "C" __global__ void jvp_step(
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_v_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h_x2_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_x_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -691,8 +691,8 @@ extern "C" __global__ void jvp_step(
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        dot_r_h_x2_at[iB * (2 * H + 2 * I) + iH] = storage_t(r_h);
-        dot_r_h_x2_at[iB * (2 * H + 2 * I) + H + I + iH] = storage_t(dot_r_h);
+        r_h_x_and_dot_at[iB * (2 * H + 2 * I) + iH] = storage_t(r_h);
+        r_h_x_and_dot_at[iB * (2 * H + 2 * I) + H + I + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -769,7 +769,7 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rz_v_v_at,
+    const storage_t* __restrict__ W_rz_v_and_dot_at, const storage_t* __restrict__ dot_W_rz_v_v_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
@@ -783,14 +783,14 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
-            compute_t(parts2_at[iB * (4 * H) + H + iH]),
+            compute_t(W_rz_v_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_W_rz_v_v_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[iB * (4 * H) + iH]),
+            compute_t(W_rz_v_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts2_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_rz_v_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_rz_v_v_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rz_v_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -826,11 +826,12 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_W_n_r_h_x_r_h_x_at,
-    const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_b_n_at,
-    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+    const storage_t* __restrict__ W_n_r_h_x_and_dot_at,
+    const storage_t* __restrict__ dot_W_n_r_h_x_r_h_x_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_n_pre_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -838,9 +839,9 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(W_n_r_h_x_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_n_r_h_x_r_h_x_at[iB * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(W_n_r_h_x_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -870,7 +871,7 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ dot_z2_at)
+    storage_t* __restrict__ dot_r_at, storage_t* __restrict__ dot_z_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -884,8 +885,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(z_at[(iT * B + iB) * H + iH]),
             dot_r, dot_z);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z_steps_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -918,10 +919,10 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_steps_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
+    storage_t* __restrict__ d_n_pre_and_dot_at, storage_t* __restrict__ d_rz_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -935,17 +936,17 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_steps_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -967,7 +968,7 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ d_dot_r_h_x_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_r_h_x_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
+    storage_t* __restrict__ d_rz_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -982,8 +983,8 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -1002,13 +1003,13 @@ extern "C" __global__ void hvp_backward_step3(
     const int64 count = B * (H + I), stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / (H + I);
-        const int64 iHI = n % (H + I);
+        const int64 iH_I = n % (H + I);
         compute_t d_dot_v;
         hvp_backward_step3_point(
-            compute_t(d_dot_v_dot_W_r_v_v_at[iB * (H + I) + iHI]),
-            compute_t(d_dot_v_dot_W_z_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_r_v_v_at[iB * (H + I) + iH_I]),
+            compute_t(d_dot_v_dot_W_z_v_v_at[iB * (H + I) + iH_I]),
             d_dot_v);
-        d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
+        d_dot_v_at[iB * (H + I) + iH_I] = storage_t(d_dot_v);
     }
 }
 
@@ -1026,9 +1027,9 @@ extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_v_at, const storage_t* __restrict__ d_r_h_x_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_x_at,
-    const storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ d_dot_v_at,
+    const storage_t* __restrict__ dot_z_steps_at, const storage_t* __restrict__ d_dot_v_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1041,11 +1042,11 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_x_at[iB * (H + I) + iH]),
-            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_v_at[iB * (H + I) + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -1099,19 +1100,19 @@ extern "C" __global__ void hvp_backward_finish(
     const int64 count = H * (H + I), stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / (H + I);
-        const int64 iHI = n % (H + I);
+        const int64 iH_I = n % (H + I);
         compute_t d_W_r, d_W_z, d_W_n;
         hvp_backward_finish_point(
-            compute_t(d_W_r_W_r_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_r_dot_W_r_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_z_W_z_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_z_dot_W_z_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_n_W_n_r_h_x_at[iH * (H + I) + iHI]),
-            compute_t(d_W_n_dot_W_n_r_h_x_r_h_x_at[iH * (H + I) + iHI]),
+            compute_t(d_W_r_W_r_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_r_dot_W_r_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_z_W_z_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_z_dot_W_z_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_n_W_n_r_h_x_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_n_dot_W_n_r_h_x_r_h_x_at[iH * (H + I) + iH_I]),
             d_W_r, d_W_z, d_W_n);
-        d_W_r_at[iH * (H + I) + iHI] = storage_t(d_W_r);
-        d_W_z_at[iH * (H + I) + iHI] = storage_t(d_W_z);
-        d_W_n_at[iH * (H + I) + iHI] = storage_t(d_W_n);
+        d_W_r_at[iH * (H + I) + iH_I] = storage_t(d_W_r);
+        d_W_z_at[iH * (H + I) + iH_I] = storage_t(d_W_z);
+        d_W_n_at[iH * (H + I) + iH_I] = storage_t(d_W_n);
     }
 }
 

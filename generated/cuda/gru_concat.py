@@ -336,7 +336,7 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_rz2 = cp.empty((2 * H, H + I), dtype)
+    W_rz_T = cp.empty((2 * H, H + I), dtype)
     d_h = cp.empty((B, H), dtype)
     d_n_pre = cp.empty((T, B, H), dtype)
     d_r_h_x = cp.empty((T, B, H + I), dtype)
@@ -372,8 +372,8 @@ def train_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_rz2[:H] = W_r
-        W_rz2[H:2 * H] = W_z
+        W_rz_T[:H] = W_r
+        W_rz_T[H:2 * H] = W_z
 
     def loop():
         for t in reversed(range(T)):
@@ -382,7 +382,7 @@ def train_passes(size, dtype):
             product(d_n_pre[t], W_n, d_r_h_x[t])
             backward_step2(t)
             # through v = concat(h[t-1], x)
-            product(d_rz_pre[t], W_rz2, d_v[t])
+            product(d_rz_pre[t], W_rz_T, d_v[t])
             backward_step3(t)
 
     def after():
@@ -489,14 +489,14 @@ def states_backward_passes(size, dtype):
     W_n = cp.empty((H, H + I), dtype)
     b_n = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_rz2 = cp.empty((2 * H, H + I), dtype)
-    v2 = cp.empty((T, B, H + I), dtype)
-    W_rz_v2 = cp.empty((T, B, 2 * H), dtype)
-    r2 = cp.empty((T, B, H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    r_h_x2 = cp.empty((T, B, H + I), dtype)
-    W_n_r_h_x2 = cp.empty((T, B, H), dtype)
-    n2 = cp.empty((T, B, H), dtype)
+    W_rz_T = cp.empty((2 * H, H + I), dtype)
+    v_steps = cp.empty((T, B, H + I), dtype)
+    W_rz_v_steps = cp.empty((T, B, 2 * H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    z_steps = cp.empty((T, B, H), dtype)
+    r_h_x_steps = cp.empty((T, B, H + I), dtype)
+    W_n_r_h_x_steps = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_n_pre = cp.empty((T, B, H), dtype)
     d_r_h_x = cp.empty((T, B, H + I), dtype)
@@ -509,23 +509,23 @@ def states_backward_passes(size, dtype):
     d_b_n = cp.empty((H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_rz_v2, b_r, b_z, h_rows, r2, z2, r_h_x2,
+        W_rz_v_steps, b_r, b_z, h_rows, r, z_steps, r_h_x_steps,
     )
     states_backward_before2 = kernel(
         "states_backward_before2", "each", T * B * H, 1,
-        W_n_r_h_x2, b_n, n2,
+        W_n_r_h_x_steps, b_n, n,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z2, n2, h_rows, d_h, d_n_pre, d_rz_pre,
+        dy, d_h_prev_rows, z_steps, n, h_rows, d_h, d_n_pre, d_rz_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_r_h_x, h_rows, r2, d_rz_pre,
+        d_r_h_x, h_rows, r, d_rz_pre,
     )
     states_backward_step3 = kernel(
         "states_backward_step3", "each", B * H, 1,
-        d_v, d_r_h_x, r2, d_h, z2, d_h_prev_rows,
+        d_v, d_r_h_x, r, d_h, z_steps, d_h_prev_rows,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * I, 1,
@@ -545,15 +545,15 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_rz2[:H] = W_r
-        W_rz2[H:2 * H] = W_z
-        v2[..., :H] = h_rows[:-1]
-        v2[..., H:H + I] = x
-        product(v2.reshape(-1, H + I), W_rz2.T, W_rz_v2.reshape(-1, 2 * H))
+        W_rz_T[:H] = W_r
+        W_rz_T[H:2 * H] = W_z
+        v_steps[..., :H] = h_rows[:-1]
+        v_steps[..., H:H + I] = x
+        product(v_steps.reshape(-1, H + I), W_rz_T.T, W_rz_v_steps.reshape(-1, 2 * H))
         states_backward_before()
-        r_h_x2[..., H:H + I] = x
+        r_h_x_steps[..., H:H + I] = x
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(r_h_x2.reshape(-1, H + I), W_n.T, W_n_r_h_x2.reshape(-1, H))
+        product(r_h_x_steps.reshape(-1, H + I), W_n.T, W_n_r_h_x_steps.reshape(-1, H))
         states_backward_before2()
 
     def loop():
@@ -563,14 +563,14 @@ def states_backward_passes(size, dtype):
             product(d_n_pre[t], W_n, d_r_h_x[t])
             states_backward_step2(t)
             # through v = concat(h[t-1], x)
-            product(d_rz_pre[t], W_rz2, d_v[t])
+            product(d_rz_pre[t], W_rz_T, d_v[t])
             states_backward_step3(t)
 
     def after():
-        product(d_rz_pre.reshape(-1, 2 * H).T, v2.reshape(-1, H + I), d_W_rz)
+        product(d_rz_pre.reshape(-1, 2 * H).T, v_steps.reshape(-1, H + I), d_W_rz)
         cp.sum(d_rz_pre.reshape(-1, 2 * H), axis=0, out=d_b_rz)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(d_n_pre.reshape(-1, H).T, r_h_x2.reshape(-1, H + I), d_W_n)
+        product(d_n_pre.reshape(-1, H).T, r_h_x_steps.reshape(-1, H + I), d_W_n)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         cp.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_n)
         states_backward_after()
@@ -741,23 +741,24 @@ def jvp_passes(size, dtype):
     dot_b_n = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    dot_W_r2 = cp.empty((2 * H + 2 * I, H), dtype)
-    dot_W_z2 = cp.empty((2 * H + 2 * I, H), dtype)
-    dot_W_n2 = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_and_W_r = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_and_W_z = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_and_W_n = cp.empty((2 * H + 2 * I, H), dtype)
     W_rz = cp.empty((H + I, 2 * H), dtype)
     W_n_T = cp.empty((H + I, H), dtype)
-    dot_v2 = cp.empty((B, 2 * H + 2 * I), dtype)
+    v_and_dot = cp.empty((B, 2 * H + 2 * I), dtype)
     W_rz_v = cp.empty((B, 2 * H), dtype)
     dot_W_r_v = cp.empty((B, H), dtype)
     dot_W_z_v = cp.empty((B, H), dtype)
     z = cp.empty((B, H), dtype)
     dot_z = cp.empty((B, H), dtype)
-    dot_r_h_x2 = cp.empty((B, 2 * H + 2 * I), dtype)
+    r_h_x_and_dot = cp.empty((B, 2 * H + 2 * I), dtype)
     W_n_r_h_x = cp.empty((B, H), dtype)
     dot_W_n_r_h_x = cp.empty((B, H), dtype)
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_rz_v, b_r, dot_W_r_v, dot_b_r, b_z, dot_W_z_v, dot_b_z, h_rows, dot_h_rows, z, dot_z, dot_r_h_x2,
+        W_rz_v, b_r, dot_W_r_v, dot_b_r, b_z, dot_W_z_v, dot_b_z, h_rows, dot_h_rows, z, dot_z,
+        r_h_x_and_dot,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
@@ -783,34 +784,34 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_W_r2[:H + I] = dot_W_r.T
-        dot_W_r2[H + I:2 * H + 2 * I] = W_r.T
-        dot_W_z2[:H + I] = dot_W_z.T
-        dot_W_z2[H + I:2 * H + 2 * I] = W_z.T
-        dot_W_n2[:H + I] = dot_W_n.T
-        dot_W_n2[H + I:2 * H + 2 * I] = W_n.T
+        dot_and_W_r[:H + I] = dot_W_r.T
+        dot_and_W_r[H + I:2 * H + 2 * I] = W_r.T
+        dot_and_W_z[:H + I] = dot_W_z.T
+        dot_and_W_z[H + I:2 * H + 2 * I] = W_z.T
+        dot_and_W_n[:H + I] = dot_W_n.T
+        dot_and_W_n[H + I:2 * H + 2 * I] = W_n.T
         W_rz[..., :H] = W_r.T
         W_rz[..., H:2 * H] = W_z.T
         W_n_T[...] = W_n.T
 
     def loop():
         for t in range(T):
-            dot_v2[..., :H] = h_rows[t]
-            dot_v2[..., H:H + I] = x[t]
-            dot_v2[..., H + I:2 * H + I] = dot_h_rows[t]
-            dot_v2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
-            product(dot_v2[:, :H + I], W_rz, W_rz_v)
+            v_and_dot[..., :H] = h_rows[t]
+            v_and_dot[..., H:H + I] = x[t]
+            v_and_dot[..., H + I:2 * H + I] = dot_h_rows[t]
+            v_and_dot[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+            product(v_and_dot[:, :H + I], W_rz, W_rz_v)
             # r = sigmoid(W_r @ v + b_r)
-            product(dot_v2, dot_W_r2, dot_W_r_v)
+            product(v_and_dot, dot_and_W_r, dot_W_r_v)
             # z = sigmoid(W_z @ v + b_z)
-            product(dot_v2, dot_W_z2, dot_W_z_v)
+            product(v_and_dot, dot_and_W_z, dot_W_z_v)
             jvp_step(t)
-            dot_r_h_x2[..., H:H + I] = x[t]
-            dot_r_h_x2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+            r_h_x_and_dot[..., H:H + I] = x[t]
+            r_h_x_and_dot[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
             # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(dot_r_h_x2[:, :H + I], W_n_T, W_n_r_h_x)
+            product(r_h_x_and_dot[:, :H + I], W_n_T, W_n_r_h_x)
             # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(dot_r_h_x2, dot_W_n2, dot_W_n_r_h_x)
+            product(r_h_x_and_dot, dot_and_W_n, dot_W_n_r_h_x)
             jvp_step2(t)
 
     def after():
@@ -845,13 +846,13 @@ def hvp_passes(size, dtype):
     dot_b_n = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((H + I, 4 * H), dtype)
+    W_rz_and_dot = cp.empty((H + I, 4 * H), dtype)
     W_rz = cp.empty((H + I, 2 * H), dtype)
-    dot_W_n2 = cp.empty((H + I, 2 * H), dtype)
-    W_n_T2 = cp.empty((H + I, H), dtype)
+    W_n_and_dot = cp.empty((H + I, 2 * H), dtype)
+    W_n_turned = cp.empty((H + I, H), dtype)
     v = cp.empty((T, B, H + I), dtype)
     dot_v = cp.empty((T, B, H + I), dtype)
-    parts2 = cp.empty((B, 4 * H), dtype)
+    W_rz_v_and_dot = cp.empty((B, 4 * H), dtype)
     dot_W_rz_v_v = cp.empty((B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
@@ -860,19 +861,20 @@ def hvp_passes(size, dtype):
     dot_z = cp.empty((B, H), dtype)
     r_h_x = cp.empty((T, B, H + I), dtype)
     dot_r_h_x = cp.empty((T, B, H + I), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    W_n_r_h_x_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_n_r_h_x_r_h_x = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts2, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z,
-        dot_z, r_h_x, dot_r_h_x,
+        W_rz_v_and_dot, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r,
+        dot_z_pre, z, dot_z, r_h_x, dot_r_h_x,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        parts3, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows, dot_n_pre, n, dot_n,
+        W_n_r_h_x_and_dot, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows, dot_n_pre, n,
+        dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -894,15 +896,15 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_r.T
-        parts[..., H:2 * H] = dot_W_r.T
-        parts[..., 2 * H:3 * H] = W_z.T
-        parts[..., 3 * H:4 * H] = dot_W_z.T
-        W_rz[..., :H] = parts[..., :H]
-        W_rz[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        dot_W_n2[..., :H] = W_n.T
-        dot_W_n2[..., H:2 * H] = dot_W_n.T
-        W_n_T2[...] = W_n.T
+        W_rz_and_dot[..., :H] = W_r.T
+        W_rz_and_dot[..., H:2 * H] = dot_W_r.T
+        W_rz_and_dot[..., 2 * H:3 * H] = W_z.T
+        W_rz_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+        W_rz[..., :H] = W_rz_and_dot[..., :H]
+        W_rz[..., H:2 * H] = W_rz_and_dot[..., 2 * H:3 * H]
+        W_n_and_dot[..., :H] = W_n.T
+        W_n_and_dot[..., H:2 * H] = dot_W_n.T
+        W_n_turned[...] = W_n.T
 
     def loop():
         for t in range(T):
@@ -910,14 +912,14 @@ def hvp_passes(size, dtype):
             v[t][..., H:H + I] = x[t]
             dot_v[t][..., :H] = dot_h_rows[t]
             dot_v[t][..., H:H + I] = dot_x[t]
-            product(v[t], parts, parts2)
+            product(v[t], W_rz_and_dot, W_rz_v_and_dot)
             product(dot_v[t], W_rz, dot_W_rz_v_v)
             hvp_forward_step(t)
             r_h_x[t][..., H:H + I] = x[t]
             dot_r_h_x[t][..., H:H + I] = dot_x[t]
-            product(r_h_x[t], dot_W_n2, parts3)
+            product(r_h_x[t], W_n_and_dot, W_n_r_h_x_and_dot)
             # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(dot_r_h_x[t], W_n_T2, dot_W_n_r_h_x_r_h_x)
+            product(dot_r_h_x[t], W_n_turned, dot_W_n_r_h_x_r_h_x)
             hvp_forward_step2(t)
 
     def after():
@@ -930,15 +932,15 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    dot_W_n22 = cp.empty((2 * H, H + I), dtype)
-    parts4 = cp.empty((4 * H, H + I), dtype)
-    dot_r2 = cp.empty((T, B, H), dtype)
-    dot_z2 = cp.empty((T, B, H), dtype)
+    W_n_and_dot_T = cp.empty((2 * H, H + I), dtype)
+    W_rz_and_dot_T = cp.empty((4 * H, H + I), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    dot_z_steps = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_n_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_dot_r_h_x = cp.empty((B, H + I), dtype)
     d_r_h_x = cp.empty((T, B, H + I), dtype)
-    d_r_dot_r_z_dot_z_pre = cp.empty((T, B, 4 * H), dtype)
+    d_rz_pre_and_dot = cp.empty((T, B, 4 * H), dtype)
     d_dot_v_dot_W_r_v_v = cp.empty((B, H + I), dtype)
     d_dot_v_dot_W_z_v_v = cp.empty((B, H + I), dtype)
     d_dot_v = cp.empty((B, H + I), dtype)
@@ -958,16 +960,16 @@ def hvp_passes(size, dtype):
     d_W_n = cp.empty((H, H + I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_r_pre, r, dot_z_pre, z, dot_r2, dot_z2,
+        dot_r_pre, r, dot_z_pre, z, dot_r, dot_z_steps,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z2, h_rows, dot_z_pre, dot_h_rows, dot_n,
-        d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
+        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z_steps, h_rows, dot_z_pre, dot_h_rows,
+        dot_n, d_dot_h, d_n_pre_and_dot, d_rz_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_dot_r_h_x, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_r_dot_r_z_dot_z_pre,
+        d_dot_r_h_x, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_rz_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * (H + I), 1,
@@ -975,7 +977,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * H, 1,
-        d_v, d_r_h_x, r, d_dot_r_h_x, dot_r2, d_h_prev_rows, z, d_dot_h, dot_z2, d_dot_v, d_dot_h_prev_rows,
+        d_v, d_r_h_x, r, d_dot_r_h_x, dot_r, d_h_prev_rows, z, d_dot_h, dot_z_steps, d_dot_v,
+        d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * I, 1,
@@ -993,62 +996,58 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        dot_W_n22[:H] = W_n
-        dot_W_n22[H:2 * H] = dot_W_n
-        parts4[:H] = W_r
-        parts4[H:2 * H] = dot_W_r
-        parts4[2 * H:3 * H] = W_z
-        parts4[3 * H:4 * H] = dot_W_z
+        W_n_and_dot_T[:H] = W_n
+        W_n_and_dot_T[H:2 * H] = dot_W_n
+        W_rz_and_dot_T[:H] = W_r
+        W_rz_and_dot_T[H:2 * H] = dot_W_r
+        W_rz_and_dot_T[2 * H:3 * H] = W_z
+        W_rz_and_dot_T[3 * H:4 * H] = dot_W_z
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(d_dot_n_pre2[t][:, H:2 * H], W_n, d_dot_r_h_x)
+            product(d_n_pre_and_dot[t][:, H:2 * H], W_n, d_dot_r_h_x)
             # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(d_dot_n_pre2[t], dot_W_n22, d_r_h_x[t])
+            product(d_n_pre_and_dot[t], W_n_and_dot_T, d_r_h_x[t])
             # through z = sigmoid(W_z @ v + b_z)
-            product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], W_z, d_dot_v_dot_W_z_v_v)
+            product(d_rz_pre_and_dot[t][:, 3 * H:4 * H], W_z, d_dot_v_dot_W_z_v_v)
             hvp_backward_step2(t)
             # through r = sigmoid(W_r @ v + b_r)
-            product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], W_r, d_dot_v_dot_W_r_v_v)
+            product(d_rz_pre_and_dot[t][:, H:2 * H], W_r, d_dot_v_dot_W_r_v_v)
             # through v = concat(h[t-1], x)
-            product(d_r_dot_r_z_dot_z_pre[t], parts4, d_v[t])
+            product(d_rz_pre_and_dot[t], W_rz_and_dot_T, d_v[t])
             hvp_backward_step3(t)
             hvp_backward_step4(t)
 
     def after():
         # through r = sigmoid(W_r @ v + b_r)
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
         # through r = sigmoid(W_r @ v + b_r)
-        product(
-            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-            dot_v.reshape(-1, H + I),
-            d_W_r_dot_W_r_v_v,
-        )
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_v.reshape(-1, H + I), d_W_r_dot_W_r_v_v)
         # through r = sigmoid(W_r @ v + b_r)
-        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+        cp.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
         # through z = sigmoid(W_z @ v + b_z)
-        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
+        product(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
         # through z = sigmoid(W_z @ v + b_z)
         product(
-            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_v.reshape(-1, H + I),
             d_W_z_dot_W_z_v_v,
         )
         # through z = sigmoid(W_z @ v + b_z)
-        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        cp.sum(d_rz_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         product(
-            d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_r_h_x.reshape(-1, H + I),
             d_W_n_dot_W_n_r_h_x_r_h_x,
         )
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        cp.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+        cp.sum(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
         hvp_backward_after()
         hvp_backward_finish()
 

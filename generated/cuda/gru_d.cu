@@ -278,7 +278,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ gamma_x_relu_at, storage_t* __restrict__ gamma_x2_at)
+    const storage_t* __restrict__ gamma_x_relu_at, storage_t* __restrict__ gamma_x_again_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -289,7 +289,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             gamma_x);
-        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        gamma_x_again_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
     }
 }
 
@@ -305,7 +305,8 @@ __device__ inline void backward_before2_point(
 extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ r_at, storage_t* __restrict__ s2_at, storage_t* __restrict__ r_s2_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ s_steps_at,
+    storage_t* __restrict__ r_s_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -318,8 +319,8 @@ extern "C" __global__ void backward_before2(
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             s, r_s);
-        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
-        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
+        s_steps_at[(iT * B + iB) * H + iH] = storage_t(s);
+        r_s_steps_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -341,7 +342,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ s2_at, storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ s_steps_at, storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -354,7 +355,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
-            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(s_steps_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
@@ -372,7 +373,7 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ s2_at,
+    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ s_steps_at,
     const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -382,7 +383,7 @@ extern "C" __global__ void backward_step2(
         compute_t d_r_pre;
         backward_step2_point(
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(s2_at[(t * B + iB) * H + iH]),
+            compute_t(s_steps_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
@@ -434,7 +435,7 @@ __device__ inline void backward_step4_point(
 extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
-    const storage_t* __restrict__ gamma_x2_at, storage_t* __restrict__ d_x_last_prev_rows_at)
+    const storage_t* __restrict__ gamma_x_again_at, storage_t* __restrict__ d_x_last_prev_rows_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -444,7 +445,7 @@ extern "C" __global__ void backward_step4(
         backward_step4_point(
             compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_again_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_x_last_prev);
         d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
@@ -507,7 +508,7 @@ extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
     const storage_t* __restrict__ x_last_rows_at, const storage_t* __restrict__ x_mean_at,
-    const storage_t* __restrict__ gamma_x2_at, const storage_t* __restrict__ gamma_x_relu_at,
+    const storage_t* __restrict__ gamma_x_again_at, const storage_t* __restrict__ gamma_x_relu_at,
     const storage_t* __restrict__ d_x_last_prev_rows_at, const storage_t* __restrict__ d_m_V_rzn_m_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ w_x_at,
     const storage_t* __restrict__ d_delta_W_d_delta_at, storage_t* __restrict__ d_gamma_x_pre_at,
@@ -525,7 +526,7 @@ extern "C" __global__ void backward_after2(
             compute_t(m_at[(iT * B + iB) * I + iI]),
             compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
-            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_again_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
@@ -779,8 +780,8 @@ extern "C" __global__ void states_backward_before(
     const storage_t* __restrict__ w_x_at, const storage_t* __restrict__ delta_at,
     const storage_t* __restrict__ b_x_at, const storage_t* __restrict__ m_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ x_last_rows_at,
-    const storage_t* __restrict__ x_mean_at, storage_t* __restrict__ gamma_x_relu2_at,
-    storage_t* __restrict__ gamma_x2_at, storage_t* __restrict__ x_hat_s2_at)
+    const storage_t* __restrict__ x_mean_at, storage_t* __restrict__ gamma_x_relu_at,
+    storage_t* __restrict__ gamma_x_at, storage_t* __restrict__ x_hat_s_steps_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -797,9 +798,9 @@ extern "C" __global__ void states_backward_before(
             compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
             gamma_x_relu, gamma_x, x_hat);
-        gamma_x_relu2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x_relu);
-        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
-        x_hat_s2_at[(iT * B + iB) * (I + H) + iI] = storage_t(x_hat);
+        gamma_x_relu_at[(iT * B + iB) * I + iI] = storage_t(gamma_x_relu);
+        gamma_x_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        x_hat_s_steps_at[(iT * B + iB) * (I + H) + iI] = storage_t(x_hat);
     }
 }
 
@@ -817,9 +818,9 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_d_delta2_at, const storage_t* __restrict__ b_d_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ gamma_h_relu2_at,
-    storage_t* __restrict__ gamma_h2_at, storage_t* __restrict__ x_hat_s2_at)
+    const storage_t* __restrict__ W_d_delta_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ gamma_h_relu_at,
+    storage_t* __restrict__ gamma_h_at, storage_t* __restrict__ x_hat_s_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -828,13 +829,13 @@ extern "C" __global__ void states_backward_before2(
         const int64 iH = n % H;
         compute_t gamma_h_relu, gamma_h, s;
         states_backward_before2_point(
-            compute_t(W_d_delta2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_d_delta_at[(iT * B + iB) * H + iH]),
             compute_t(b_d_at[iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             gamma_h_relu, gamma_h, s);
-        gamma_h_relu2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
-        gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
-        x_hat_s2_at[(iT * B + iB) * (I + H) + I + iH] = storage_t(s);
+        gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
+        gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        x_hat_s_steps_at[(iT * B + iB) * (I + H) + I + iH] = storage_t(s);
     }
 }
 
@@ -855,10 +856,10 @@ __device__ inline void states_backward_before3_point(
 
 extern "C" __global__ void states_backward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_U_r_s2_at, const storage_t* __restrict__ V_rzn_m2_at,
-    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ W_z_x_hat_U_z_s2_at,
-    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ x_hat_s2_at,
-    storage_t* __restrict__ r2_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ r_s2_at)
+    const storage_t* __restrict__ W_r_x_hat_U_r_s_steps_at, const storage_t* __restrict__ V_rzn_m_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ W_z_x_hat_U_z_s_steps_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ x_hat_s_steps_at,
+    storage_t* __restrict__ r_at, storage_t* __restrict__ z_steps_at, storage_t* __restrict__ r_s_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -867,17 +868,17 @@ extern "C" __global__ void states_backward_before3(
         const int64 iH = n % H;
         compute_t r, z, r_s;
         states_backward_before3_point(
-            compute_t(W_r_x_hat_U_r_s2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_r_x_hat_U_r_s_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_z_x_hat_U_z_s2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_z_x_hat_U_z_s_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(x_hat_s2_at[(iT * B + iB) * (I + H) + I + iH]),
+            compute_t(x_hat_s_steps_at[(iT * B + iB) * (I + H) + I + iH]),
             r, z, r_s);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z_steps_at[(iT * B + iB) * H + iH] = storage_t(z);
+        r_s_steps_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -892,9 +893,9 @@ __device__ inline void states_backward_before4_point(
 
 extern "C" __global__ void states_backward_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_n_x_hat2_at, const storage_t* __restrict__ U_n_r_s2_at,
-    const storage_t* __restrict__ V_rzn_m2_at, const storage_t* __restrict__ b_n_at,
-    storage_t* __restrict__ n2_at)
+    const storage_t* __restrict__ W_n_x_hat_steps_at, const storage_t* __restrict__ U_n_r_s_steps_at,
+    const storage_t* __restrict__ V_rzn_m_at, const storage_t* __restrict__ b_n_at,
+    storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -903,12 +904,12 @@ extern "C" __global__ void states_backward_before4(
         const int64 iH = n % H;
         compute_t n_;
         states_backward_before4_point(
-            compute_t(W_n_x_hat2_at[(iT * B + iB) * H + iH]),
-            compute_t(U_n_r_s2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_rzn_m2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_n_x_hat_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(U_n_r_s_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_rzn_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -929,8 +930,8 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ n2_at,
-    const storage_t* __restrict__ x_hat_s2_at, storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ z_steps_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ x_hat_s_steps_at, storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -941,9 +942,9 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
-            compute_t(x_hat_s2_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(x_hat_s_steps_at[(t * B + iB) * (I + H) + I + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
@@ -961,8 +962,8 @@ __device__ inline void states_backward_step2_point(
 
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ x_hat_s2_at,
-    const storage_t* __restrict__ r2_at, storage_t* __restrict__ d_rzn_pre_at)
+    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ x_hat_s_steps_at,
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -971,8 +972,8 @@ extern "C" __global__ void states_backward_step2(
         compute_t d_r_pre;
         states_backward_step2_point(
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(x_hat_s2_at[(t * B + iB) * (I + H) + I + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(x_hat_s_steps_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
@@ -990,8 +991,8 @@ __device__ inline void states_backward_step3_point(
 extern "C" __global__ void states_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_U_rz_s_at, const storage_t* __restrict__ d_r_s_at,
-    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ gamma_h2_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ z_steps_at, const storage_t* __restrict__ gamma_h_at,
     storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1002,10 +1003,10 @@ extern "C" __global__ void states_backward_step3(
         states_backward_step3_point(
             compute_t(d_s_U_rz_s_at[iB * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_h2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             d_s, d_h_prev);
         d_s_at[(t * B + iB) * H + iH] = storage_t(d_s);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -1023,7 +1024,7 @@ __device__ inline void states_backward_step4_point(
 extern "C" __global__ void states_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
-    const storage_t* __restrict__ gamma_x2_at, storage_t* __restrict__ d_x_last_prev_rows_at)
+    const storage_t* __restrict__ gamma_x_at, storage_t* __restrict__ d_x_last_prev_rows_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1033,7 +1034,7 @@ extern "C" __global__ void states_backward_step4(
         states_backward_step4_point(
             compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_x_last_prev);
         d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
@@ -1053,7 +1054,7 @@ __device__ inline void states_backward_after_point(
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ gamma_h2_at, const storage_t* __restrict__ gamma_h_relu2_at,
+    const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ gamma_h_relu_at,
     storage_t* __restrict__ d_gamma_h_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1065,8 +1066,8 @@ extern "C" __global__ void states_backward_after(
         states_backward_after_point(
             compute_t(d_s_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_h2_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_h_relu2_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
             d_gamma_h_pre);
         d_gamma_h_pre_at[(iT * B + iB) * H + iH] = storage_t(d_gamma_h_pre);
     }
@@ -1096,7 +1097,7 @@ extern "C" __global__ void states_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
     const storage_t* __restrict__ x_last_rows_at, const storage_t* __restrict__ x_mean_at,
-    const storage_t* __restrict__ gamma_x2_at, const storage_t* __restrict__ gamma_x_relu2_at,
+    const storage_t* __restrict__ gamma_x_at, const storage_t* __restrict__ gamma_x_relu_at,
     const storage_t* __restrict__ d_x_last_prev_rows_at, const storage_t* __restrict__ d_m_V_rzn_m_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ w_x_at,
     const storage_t* __restrict__ d_delta_W_d_delta_at, storage_t* __restrict__ d_gamma_x_pre_at,
@@ -1114,8 +1115,8 @@ extern "C" __global__ void states_backward_after2(
             compute_t(m_at[(iT * B + iB) * I + iI]),
             compute_t(x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
-            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
-            compute_t(gamma_x_relu2_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
@@ -1618,12 +1619,12 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_d_delta_delta_at,
-    const storage_t* __restrict__ b_d_at, const storage_t* __restrict__ dot_b_d_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_V_rzn_m_m_at,
-    storage_t* __restrict__ gamma_h_at, storage_t* __restrict__ dot_gamma_h_at,
-    storage_t* __restrict__ dot_V_r_m_at, storage_t* __restrict__ dot_V_z_m_at,
-    storage_t* __restrict__ dot_V_n_m_at)
+    const storage_t* __restrict__ W_d_delta_and_dot_at,
+    const storage_t* __restrict__ dot_W_d_delta_delta_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ dot_b_d_at, const storage_t* __restrict__ V_rzn_m_and_dot_at,
+    const storage_t* __restrict__ dot_V_rzn_m_m_at, storage_t* __restrict__ gamma_h_at,
+    storage_t* __restrict__ dot_gamma_h_at, storage_t* __restrict__ dot_V_r_m_at,
+    storage_t* __restrict__ dot_V_z_m_at, storage_t* __restrict__ dot_V_n_m_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1632,16 +1633,16 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
         jvp_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_d_delta_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_d_delta_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_d_at[iH]),
             compute_t(dot_b_d_at[iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
         gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
@@ -1679,7 +1680,7 @@ extern "C" __global__ void jvp_step(
     const storage_t* __restrict__ x_mean_at, const storage_t* __restrict__ dot_m_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_gamma_x_at,
     storage_t* __restrict__ dot_x_last_rows_at, const storage_t* __restrict__ dot_x_mean_at,
-    storage_t* __restrict__ dot_x_hat2_at)
+    storage_t* __restrict__ x_hat_and_dot_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1698,8 +1699,8 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_x_last_rows_at[((t % 2) * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
             x_hat, dot_x_hat, x_last, dot_x_last);
-        dot_x_hat2_at[iB * (2 * I) + iI] = storage_t(x_hat);
-        dot_x_hat2_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
+        x_hat_and_dot_at[iB * (2 * I) + iI] = storage_t(x_hat);
+        x_hat_and_dot_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
         x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
         dot_x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(dot_x_last);
     }
@@ -1718,7 +1719,7 @@ extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_gamma_h_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_s2_at)
+    storage_t* __restrict__ s_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1731,8 +1732,8 @@ extern "C" __global__ void jvp_step2(
             compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             s, dot_s);
-        dot_s2_at[iB * (2 * H) + iH] = storage_t(s);
-        dot_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
+        s_and_dot_at[iB * (2 * H) + iH] = storage_t(s);
+        s_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
     }
 }
 
@@ -1762,13 +1763,13 @@ __device__ inline void jvp_step3_point(
 extern "C" __global__ void jvp_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_rzn_x_hat_at, const storage_t* __restrict__ U_rz_s_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ V_rzn_m_and_dot_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_hat_at, const storage_t* __restrict__ dot_U_r_s_at,
     const storage_t* __restrict__ dot_V_r_m_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_hat_at,
     const storage_t* __restrict__ dot_U_z_s_at, const storage_t* __restrict__ dot_V_z_m_at,
-    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ dot_s2_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_s2_at)
+    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ s_and_dot_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_s_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1778,7 +1779,7 @@ extern "C" __global__ void jvp_step3(
         jvp_step3_point(
             compute_t(W_rzn_x_hat_at[iB * (3 * H) + iH]),
             compute_t(U_rz_s_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
             compute_t(dot_U_r_s_at[iB * H + iH]),
@@ -1786,19 +1787,19 @@ extern "C" __global__ void jvp_step3(
             compute_t(dot_b_r_at[iH]),
             compute_t(W_rzn_x_hat_at[iB * (3 * H) + H + iH]),
             compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
             compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + H + iH]),
             z, dot_z, r_s, dot_r_s);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        dot_r_s2_at[iB * (2 * H) + iH] = storage_t(r_s);
-        dot_r_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
+        r_s_and_dot_at[iB * (2 * H) + iH] = storage_t(r_s);
+        r_s_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
     }
 }
 
@@ -1822,10 +1823,10 @@ __device__ inline void jvp_step4_point(
 extern "C" __global__ void jvp_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_rzn_x_hat_at, const storage_t* __restrict__ U_n_r_s_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ V_rzn_m_and_dot_at, const storage_t* __restrict__ b_n_at,
     const storage_t* __restrict__ dot_W_n_x_hat_at, const storage_t* __restrict__ dot_U_n_r_s_at,
     const storage_t* __restrict__ dot_V_n_m_at, const storage_t* __restrict__ dot_b_n_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_s2_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ s_and_dot_at,
     const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
 {
@@ -1837,16 +1838,16 @@ extern "C" __global__ void jvp_step4(
         jvp_step4_point(
             compute_t(W_rzn_x_hat_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(U_n_r_s_at[iB * H + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
             compute_t(dot_U_n_r_s_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_z_at[iB * H + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -1926,13 +1927,13 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_d_delta_delta_at,
-    const storage_t* __restrict__ b_d_at, const storage_t* __restrict__ dot_b_d_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_V_rzn_m_m_at,
-    storage_t* __restrict__ gamma_h_relu_at, storage_t* __restrict__ dot_gamma_h_relu_at,
-    storage_t* __restrict__ gamma_h_at, storage_t* __restrict__ dot_gamma_h_at,
-    storage_t* __restrict__ dot_V_r_m_at, storage_t* __restrict__ dot_V_z_m_at,
-    storage_t* __restrict__ dot_V_n_m_at)
+    const storage_t* __restrict__ W_d_delta_and_dot_at,
+    const storage_t* __restrict__ dot_W_d_delta_delta_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ dot_b_d_at, const storage_t* __restrict__ V_rzn_m_and_dot_at,
+    const storage_t* __restrict__ dot_V_rzn_m_m_at, storage_t* __restrict__ gamma_h_relu_at,
+    storage_t* __restrict__ dot_gamma_h_relu_at, storage_t* __restrict__ gamma_h_at,
+    storage_t* __restrict__ dot_gamma_h_at, storage_t* __restrict__ dot_V_r_m_at,
+    storage_t* __restrict__ dot_V_z_m_at, storage_t* __restrict__ dot_V_n_m_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1941,16 +1942,16 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
         hvp_forward_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_d_delta_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_d_delta_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_d_at[iH]),
             compute_t(dot_b_d_at[iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
         gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
@@ -2038,9 +2039,10 @@ extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_gamma_h_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_W_rzn_x_hat_x_hat_at,
-    storage_t* __restrict__ dot_s2_at, storage_t* __restrict__ dot_W_r_x_hat_at,
-    storage_t* __restrict__ dot_W_z_x_hat_at, storage_t* __restrict__ dot_W_n_x_hat_at)
+    const storage_t* __restrict__ W_rzn_x_hat_and_dot_at,
+    const storage_t* __restrict__ dot_W_rzn_x_hat_x_hat_at, storage_t* __restrict__ s_and_dot_at,
+    storage_t* __restrict__ dot_W_r_x_hat_at, storage_t* __restrict__ dot_W_z_x_hat_at,
+    storage_t* __restrict__ dot_W_n_x_hat_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2052,15 +2054,15 @@ extern "C" __global__ void hvp_forward_step2(
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(parts5_at[iB * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + iH]),
-            compute_t(parts5_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + H + iH]),
-            compute_t(parts5_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + 2 * H + iH]),
             s, dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat);
-        dot_s2_at[iB * (2 * H) + iH] = storage_t(s);
-        dot_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
+        s_and_dot_at[iB * (2 * H) + iH] = storage_t(s);
+        s_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
         dot_W_r_x_hat_at[iB * H + iH] = storage_t(dot_W_r_x_hat);
         dot_W_z_x_hat_at[iB * H + iH] = storage_t(dot_W_z_x_hat);
         dot_W_n_x_hat_at[iB * H + iH] = storage_t(dot_W_n_x_hat);
@@ -2093,13 +2095,13 @@ __device__ inline void hvp_forward_step3_point(
 
 extern "C" __global__ void hvp_forward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ U_rz_s_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ W_rzn_x_hat_and_dot_at, const storage_t* __restrict__ U_rz_s_at,
+    const storage_t* __restrict__ V_rzn_m_and_dot_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_hat_at, const storage_t* __restrict__ dot_U_r_s_at,
     const storage_t* __restrict__ dot_V_r_m_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_hat_at,
     const storage_t* __restrict__ dot_U_z_s_at, const storage_t* __restrict__ dot_V_z_m_at,
-    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ dot_s2_at,
+    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ s_and_dot_at,
     storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at,
     storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
     storage_t* __restrict__ r_s_at, storage_t* __restrict__ dot_r_s_at)
@@ -2110,24 +2112,24 @@ extern "C" __global__ void hvp_forward_step3(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s;
         hvp_forward_step3_point(
-            compute_t(parts5_at[iB * (6 * H) + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + iH]),
             compute_t(U_rz_s_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
             compute_t(dot_U_r_s_at[iB * H + iH]),
             compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts5_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
             compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + H + iH]),
             dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
@@ -2161,11 +2163,11 @@ __device__ inline void hvp_forward_step4_point(
 
 extern "C" __global__ void hvp_forward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts6_at, const storage_t* __restrict__ dot_U_n_r_s_r_s_at,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ parts3_at,
+    const storage_t* __restrict__ U_n_r_s_and_dot_at, const storage_t* __restrict__ dot_U_n_r_s_r_s_at,
+    const storage_t* __restrict__ W_rzn_x_hat_and_dot_at, const storage_t* __restrict__ V_rzn_m_and_dot_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_hat_at,
     const storage_t* __restrict__ dot_V_n_m_at, const storage_t* __restrict__ dot_b_n_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_s2_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ s_and_dot_at,
     const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_n_pre_at,
     storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
@@ -2176,19 +2178,19 @@ extern "C" __global__ void hvp_forward_step4(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step4_point(
-            compute_t(parts6_at[iB * (2 * H) + H + iH]),
+            compute_t(U_n_r_s_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_n_r_s_r_s_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts6_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_hat_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_r_s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_rzn_m_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
+            compute_t(s_and_dot_at[iB * (2 * H) + H + iH]),
             dot_n_pre, n_, dot_n, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
@@ -2210,7 +2212,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_x_relu_at, const storage_t* __restrict__ dot_gamma_x_relu_at,
-    storage_t* __restrict__ gamma_x2_at, storage_t* __restrict__ dot_gamma_x2_at)
+    storage_t* __restrict__ gamma_x_again_at, storage_t* __restrict__ dot_gamma_x_again_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2222,8 +2224,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(dot_gamma_x_relu_at[(iT * B + iB) * I + iI]),
             gamma_x, dot_gamma_x);
-        gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
-        dot_gamma_x2_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x);
+        gamma_x_again_at[(iT * B + iB) * I + iI] = storage_t(gamma_x);
+        dot_gamma_x_again_at[(iT * B + iB) * I + iI] = storage_t(dot_gamma_x);
     }
 }
 
@@ -2246,9 +2248,9 @@ extern "C" __global__ void hvp_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_h_relu_at, const storage_t* __restrict__ dot_gamma_h_relu_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ r_at, storage_t* __restrict__ gamma_h2_at,
-    storage_t* __restrict__ dot_gamma_h2_at, storage_t* __restrict__ s_at, storage_t* __restrict__ dot_s_at,
-    storage_t* __restrict__ r_s2_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ gamma_h_again_at,
+    storage_t* __restrict__ dot_gamma_h_again_at, storage_t* __restrict__ s_at,
+    storage_t* __restrict__ dot_s_at, storage_t* __restrict__ r_s_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2263,11 +2265,11 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             gamma_h, dot_gamma_h, s, dot_s, r_s);
-        gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
-        dot_gamma_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
+        gamma_h_again_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
+        dot_gamma_h_again_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
         s_at[(iT * B + iB) * H + iH] = storage_t(s);
         dot_s_at[(iT * B + iB) * H + iH] = storage_t(dot_s);
-        r_s2_at[(iT * B + iB) * H + iH] = storage_t(r_s);
+        r_s_steps_at[(iT * B + iB) * H + iH] = storage_t(r_s);
     }
 }
 
@@ -2303,7 +2305,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_s_at,
     const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
+    storage_t* __restrict__ d_n_pre_and_dot_at, storage_t* __restrict__ d_rz_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2324,10 +2326,10 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -2346,10 +2348,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_parts_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ UW_n_d_dot_n_pre_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ dot_s_at,
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
+    storage_t* __restrict__ d_rz_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2357,21 +2359,21 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step2_point(
-            compute_t(d_dot_parts_at[iB * (H + I) + iH]),
+            compute_t(UW_n_d_dot_n_pre_at[iB * (H + I) + iH]),
             compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
             compute_t(dot_s_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
     const compute_t d_dot_s_dot_U_r_s_s, const compute_t d_dot_s_dot_U_z_s_s, const compute_t d_dot_r_s,
-    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_parts,
+    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_U_rz_s_and_dot,
     const compute_t d_r_s, const compute_t dot_r, const compute_t d_h_next, const compute_t dot_z,
     const compute_t gamma_h, const compute_t dot_gamma_h, compute_t& d_dot_s, compute_t& d_s,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
@@ -2379,20 +2381,20 @@ __device__ inline void hvp_backward_step3_point(
     // through s = gamma_h * h[t-1]
     const compute_t s1 = 1 - z;
     d_dot_s = d_dot_s_dot_U_r_s_s + d_dot_s_dot_U_z_s_s + d_dot_r_s * r + d_dot_h * s1;
-    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_parts + d_h_next * s1;
+    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_U_rz_s_and_dot + d_h_next * s1;
     d_h_prev = gamma_h * d_s + dot_gamma_h * d_dot_s;
     d_dot_h_prev = gamma_h * d_dot_s;
 }
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_parts2_at, const storage_t* __restrict__ d_dot_parts3_at,
-    const storage_t* __restrict__ d_dot_parts_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ UW_r_d_dot_r_pre_at, const storage_t* __restrict__ UW_z_d_dot_z_pre_at,
+    const storage_t* __restrict__ UW_n_d_dot_n_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ z_at,
-    const storage_t* __restrict__ d_s_parts_at, const storage_t* __restrict__ d_r_s_at,
+    const storage_t* __restrict__ d_s_U_rz_s_and_dot_at, const storage_t* __restrict__ d_r_s_at,
     const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ gamma_h2_at,
-    const storage_t* __restrict__ dot_gamma_h2_at, storage_t* __restrict__ d_dot_s_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ gamma_h_again_at,
+    const storage_t* __restrict__ dot_gamma_h_again_at, storage_t* __restrict__ d_dot_s_at,
     storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2401,19 +2403,19 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_dot_s, d_s, d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_dot_parts2_at[iB * (H + I) + iH]),
-            compute_t(d_dot_parts3_at[iB * (H + I) + iH]),
-            compute_t(d_dot_parts_at[iB * (H + I) + iH]),
+            compute_t(UW_r_d_dot_r_pre_at[iB * (H + I) + iH]),
+            compute_t(UW_z_d_dot_z_pre_at[iB * (H + I) + iH]),
+            compute_t(UW_n_d_dot_n_pre_at[iB * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(d_s_parts_at[iB * H + iH]),
+            compute_t(d_s_U_rz_s_and_dot_at[iB * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_h2_at[(t * B + iB) * H + iH]),
-            compute_t(dot_gamma_h2_at[(t * B + iB) * H + iH]),
+            compute_t(gamma_h_again_at[(t * B + iB) * H + iH]),
+            compute_t(dot_gamma_h_again_at[(t * B + iB) * H + iH]),
             d_dot_s, d_s, d_h_prev, d_dot_h_prev);
         d_dot_s_at[(t * B + iB) * H + iH] = storage_t(d_dot_s);
         d_s_at[(t * B + iB) * H + iH] = storage_t(d_s);
@@ -2424,14 +2426,15 @@ extern "C" __global__ void hvp_backward_step3(
 
 __device__ inline void hvp_backward_step4_point(
     const compute_t d_dot_x_hat_dot_W_r_x_hat_x_hat, const compute_t d_dot_x_hat_dot_W_z_x_hat_x_hat,
-    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat_parts2,
-    const compute_t d_x_hat_parts, const compute_t m, const compute_t gamma_x, const compute_t dot_m,
-    const compute_t dot_gamma_x, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
-    compute_t& d_dot_x_hat, compute_t& d_x_hat, compute_t& d_x_last_prev, compute_t& d_dot_x_last_prev)
+    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat_W_n_x_hat_and_dot,
+    const compute_t d_x_hat_W_rz_x_hat_and_dot, const compute_t m, const compute_t gamma_x,
+    const compute_t dot_m, const compute_t dot_gamma_x, const compute_t d_x_last_next,
+    const compute_t d_dot_x_last_next, compute_t& d_dot_x_hat, compute_t& d_x_hat, compute_t& d_x_last_prev,
+    compute_t& d_dot_x_last_prev)
 {
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_dot_x_hat = d_dot_x_hat_dot_W_r_x_hat_x_hat + d_dot_x_hat_dot_W_z_x_hat_x_hat + d_dot_x_hat_dot_W_n_x_hat_x_hat;
-    d_x_hat = d_x_hat_parts2 + d_x_hat_parts;
+    d_x_hat = d_x_hat_W_n_x_hat_and_dot + d_x_hat_W_rz_x_hat_and_dot;
     const compute_t s1 = 1 - m;
     const compute_t s2 = gamma_x * s1;
     d_x_last_prev = (dot_gamma_x * s1 - gamma_x * dot_m) * d_dot_x_hat - dot_m * d_dot_x_last_next + d_x_last_next *
@@ -2441,11 +2444,12 @@ __device__ inline void hvp_backward_step4_point(
 
 extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_parts2_at, const storage_t* __restrict__ d_dot_parts3_at,
-    const storage_t* __restrict__ d_dot_parts_at, const storage_t* __restrict__ d_x_hat_parts2_at,
-    const storage_t* __restrict__ d_x_hat_parts_at, const storage_t* __restrict__ m_at,
-    const storage_t* __restrict__ gamma_x2_at, const storage_t* __restrict__ dot_m_at,
-    const storage_t* __restrict__ dot_gamma_x2_at, storage_t* __restrict__ d_x_last_prev_rows_at,
+    const storage_t* __restrict__ UW_r_d_dot_r_pre_at, const storage_t* __restrict__ UW_z_d_dot_z_pre_at,
+    const storage_t* __restrict__ UW_n_d_dot_n_pre_at,
+    const storage_t* __restrict__ d_x_hat_W_n_x_hat_and_dot_at,
+    const storage_t* __restrict__ d_x_hat_W_rz_x_hat_and_dot_at, const storage_t* __restrict__ m_at,
+    const storage_t* __restrict__ gamma_x_again_at, const storage_t* __restrict__ dot_m_at,
+    const storage_t* __restrict__ dot_gamma_x_again_at, storage_t* __restrict__ d_x_last_prev_rows_at,
     storage_t* __restrict__ d_dot_x_last_prev_rows_at, storage_t* __restrict__ d_dot_x_hat_at,
     storage_t* __restrict__ d_x_hat_at)
 {
@@ -2455,15 +2459,15 @@ extern "C" __global__ void hvp_backward_step4(
         const int64 iI = n % I;
         compute_t d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev;
         hvp_backward_step4_point(
-            compute_t(d_dot_parts2_at[iB * (H + I) + H + iI]),
-            compute_t(d_dot_parts3_at[iB * (H + I) + H + iI]),
-            compute_t(d_dot_parts_at[iB * (H + I) + H + iI]),
-            compute_t(d_x_hat_parts2_at[iB * I + iI]),
-            compute_t(d_x_hat_parts_at[iB * I + iI]),
+            compute_t(UW_r_d_dot_r_pre_at[iB * (H + I) + H + iI]),
+            compute_t(UW_z_d_dot_z_pre_at[iB * (H + I) + H + iI]),
+            compute_t(UW_n_d_dot_n_pre_at[iB * (H + I) + H + iI]),
+            compute_t(d_x_hat_W_n_x_hat_and_dot_at[iB * I + iI]),
+            compute_t(d_x_hat_W_rz_x_hat_and_dot_at[iB * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
-            compute_t(gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(gamma_x_again_at[(t * B + iB) * I + iI]),
             compute_t(dot_m_at[(t * B + iB) * I + iI]),
-            compute_t(dot_gamma_x2_at[(t * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_again_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev);
@@ -2493,8 +2497,8 @@ extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_s_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_gamma_h_relu_at, const storage_t* __restrict__ d_s_at,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ gamma_h2_at,
-    const storage_t* __restrict__ gamma_h_relu_at, storage_t* __restrict__ d_dot_gamma_h_pre2_at)
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ gamma_h_again_at,
+    const storage_t* __restrict__ gamma_h_relu_at, storage_t* __restrict__ d_gamma_h_pre_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2508,11 +2512,11 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_gamma_h_relu_at[(iT * B + iB) * H + iH]),
             compute_t(d_s_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(gamma_h_again_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
             d_dot_gamma_h_pre, d_gamma_h_pre);
-        d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
-        d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
+        d_gamma_h_pre_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
+        d_gamma_h_pre_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
     }
 }
 
@@ -2521,10 +2525,11 @@ __device__ inline void hvp_backward_after2_point(
     const compute_t dot_gamma_x_relu, const compute_t d_x_hat, const compute_t dot_m,
     const compute_t dot_x_last_prev, const compute_t dot_x_mean, const compute_t gamma_x,
     const compute_t gamma_x_relu, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
-    const compute_t d_m_parts2, const compute_t d_m_parts, const compute_t x, const compute_t dot_x,
-    const compute_t dot_gamma_x, const compute_t d_delta_parts, const compute_t w_x,
-    const compute_t dot_w_x, compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre, compute_t& d_x,
-    compute_t& d_m, compute_t& d_delta, compute_t& d_x_hat_by_x_mean, compute_t& d_dot_x_hat_by_x_mean)
+    const compute_t d_m_V_n_m_and_dot, const compute_t d_m_V_rz_m_and_dot, const compute_t x,
+    const compute_t dot_x, const compute_t dot_gamma_x, const compute_t d_delta_W_d_delta_and_dot,
+    const compute_t w_x, const compute_t dot_w_x, compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre,
+    compute_t& d_x, compute_t& d_m, compute_t& d_delta, compute_t& d_x_hat_by_x_mean,
+    compute_t& d_dot_x_hat_by_x_mean)
 {
     // through gamma_x = exp(-relu(w_x * delta + b_x))
     const compute_t s1 = 1 - m;
@@ -2543,8 +2548,8 @@ __device__ inline void hvp_backward_after2_point(
     const compute_t s6 = -s5;
     d_m = d_dot_x_hat * (dot_x - dot_x_last_prev * gamma_x - dot_x_mean * s6 - dot_gamma_x * s2) + (x - x_last_prev
         * gamma_x - x_mean * s6) * d_x_hat + (x - x_last_prev) * d_x_last_next + (dot_x - dot_x_last_prev) *
-        d_dot_x_last_next + d_m_parts2 + d_m_parts;
-    d_delta = d_delta_parts + w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre;
+        d_dot_x_last_next + d_m_V_n_m_and_dot + d_m_V_rz_m_and_dot;
+    d_delta = d_delta_W_d_delta_and_dot + w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre;
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_x_hat_by_x_mean = d_x_hat * s1 * s6;
     d_dot_x_hat_by_x_mean = d_dot_x_hat * (dot_m * s5 - dot_gamma_x * s1);
@@ -2556,12 +2561,13 @@ extern "C" __global__ void hvp_backward_after2(
     const storage_t* __restrict__ x_last_rows_at, const storage_t* __restrict__ x_mean_at,
     const storage_t* __restrict__ dot_gamma_x_relu_at, const storage_t* __restrict__ d_x_hat_at,
     const storage_t* __restrict__ dot_m_at, const storage_t* __restrict__ dot_x_last_rows_at,
-    const storage_t* __restrict__ dot_x_mean_at, const storage_t* __restrict__ gamma_x2_at,
+    const storage_t* __restrict__ dot_x_mean_at, const storage_t* __restrict__ gamma_x_again_at,
     const storage_t* __restrict__ gamma_x_relu_at, const storage_t* __restrict__ d_x_last_prev_rows_at,
-    const storage_t* __restrict__ d_dot_x_last_prev_rows_at, const storage_t* __restrict__ d_m_parts2_at,
-    const storage_t* __restrict__ d_m_parts_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_gamma_x2_at,
-    const storage_t* __restrict__ d_delta_parts_at, const storage_t* __restrict__ w_x_at,
+    const storage_t* __restrict__ d_dot_x_last_prev_rows_at,
+    const storage_t* __restrict__ d_m_V_n_m_and_dot_at, const storage_t* __restrict__ d_m_V_rz_m_and_dot_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
+    const storage_t* __restrict__ dot_gamma_x_again_at,
+    const storage_t* __restrict__ d_delta_W_d_delta_and_dot_at, const storage_t* __restrict__ w_x_at,
     const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ d_dot_gamma_x_pre_at,
     storage_t* __restrict__ d_gamma_x_pre_at, storage_t* __restrict__ d_x_at,
     storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_delta_at,
@@ -2583,16 +2589,16 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(dot_m_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_last_rows_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
-            compute_t(gamma_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(gamma_x_again_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
-            compute_t(d_m_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_m_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_m_V_n_m_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_m_V_rz_m_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_gamma_x2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_delta_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_gamma_x_again_at[(iT * B + iB) * I + iI]),
+            compute_t(d_delta_W_d_delta_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(w_x_at[iI]),
             compute_t(dot_w_x_at[iI]),
             d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean);
@@ -2770,19 +2776,19 @@ extern "C" __global__ void hvp_backward_finish3(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_r, d_U_z, d_U_n;
         hvp_backward_finish3_point(
-            compute_t(d_U_r_U_r_s_at[iH * H + iH2]),
-            compute_t(d_U_r_dot_U_r_s_s_at[iH * H + iH2]),
-            compute_t(d_U_z_U_z_s_at[iH * H + iH2]),
-            compute_t(d_U_z_dot_U_z_s_s_at[iH * H + iH2]),
-            compute_t(d_U_n_U_n_r_s_at[iH * H + iH2]),
-            compute_t(d_U_n_dot_U_n_r_s_r_s_at[iH * H + iH2]),
+            compute_t(d_U_r_U_r_s_at[iH * H + jH]),
+            compute_t(d_U_r_dot_U_r_s_s_at[iH * H + jH]),
+            compute_t(d_U_z_U_z_s_at[iH * H + jH]),
+            compute_t(d_U_z_dot_U_z_s_s_at[iH * H + jH]),
+            compute_t(d_U_n_U_n_r_s_at[iH * H + jH]),
+            compute_t(d_U_n_dot_U_n_r_s_r_s_at[iH * H + jH]),
             d_U_r, d_U_z, d_U_n);
-        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
-        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
-        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+        d_U_r_at[iH * H + jH] = storage_t(d_U_r);
+        d_U_z_at[iH * H + jH] = storage_t(d_U_z);
+        d_U_n_at[iH * H + jH] = storage_t(d_U_n);
     }
 }
 

@@ -143,7 +143,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ U_n_h_at, const storage_t* __restrict__ b_hn_at,
-    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_n_pre_to_U_n_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -161,10 +161,10 @@ extern "C" __global__ void backward_step(
             compute_t(b_hn_at[iH]),
             d_h, d_n_pre, d_U_n_h, d_z_pre, d_r_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -196,7 +196,7 @@ extern "C" __global__ void backward_step2(
 // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ d_n_pre_to_U_n_h_at, const storage_t* __restrict__ r_at,
     storage_t* __restrict__ d_b_hn_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -207,7 +207,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + iH])
+            total += compute_t(d_n_pre_to_U_n_h_at[(iT * B + iB) * (4 * H) + iH])
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -285,10 +285,10 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_rzn_x2_at, const storage_t* __restrict__ U_rzn_h2_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rzn_h_steps_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ b_hn_at,
-    storage_t* __restrict__ r2_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ n2_at)
+    storage_t* __restrict__ r_at, storage_t* __restrict__ z_at, storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -297,20 +297,20 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t r, z, n_;
         states_backward_before_point(
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(U_rzn_h_steps_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rzn_h_steps_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_rzn_h2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_steps_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_hn_at[iH]),
             r, z, n_);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -337,10 +337,10 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ n2_at,
-    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ U_rzn_h2_at, const storage_t* __restrict__ b_hn_at,
-    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_parts_at)
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ U_rzn_h_steps_at, const storage_t* __restrict__ b_hn_at,
+    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_n_pre_to_U_n_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -350,18 +350,18 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(U_rzn_h2_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_steps_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_hn_at[iH]),
             d_h, d_n_pre, d_U_n_h, d_z_pre, d_r_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_to_U_n_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -374,7 +374,7 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_U_rzn_h_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ z2_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -384,7 +384,7 @@ extern "C" __global__ void states_backward_step2(
         states_backward_step2_point(
             compute_t(d_h_prev_U_rzn_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -393,7 +393,7 @@ extern "C" __global__ void states_backward_step2(
 // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ r2_at,
+    const storage_t* __restrict__ d_n_pre_to_U_n_h_at, const storage_t* __restrict__ r_at,
     storage_t* __restrict__ d_b_hn_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -404,8 +404,8 @@ extern "C" __global__ void states_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + iH])
-                * compute_t(r2_at[(iT * B + iB) * H + iH]);
+            total += compute_t(d_n_pre_to_U_n_h_at[(iT * B + iB) * (4 * H) + iH])
+                * compute_t(r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -536,7 +536,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
     storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
     storage_t* __restrict__ dot_W_n_x_at)
 {
@@ -547,11 +547,11 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -597,8 +597,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rzn_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ U_rzn_h_and_dot_at, const storage_t* __restrict__ dot_U_rzn_h_h_prev_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ b_n_at,
@@ -612,25 +612,25 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
@@ -662,7 +662,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
     storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
     storage_t* __restrict__ dot_W_n_x_at)
 {
@@ -673,11 +673,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -726,8 +726,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rzn_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ U_rzn_h_and_dot_at, const storage_t* __restrict__ dot_U_rzn_h_h_prev_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ b_n_at,
@@ -745,24 +745,24 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_z_pre, z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(U_rzn_h_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
@@ -799,7 +799,7 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ dot_z2_at)
+    storage_t* __restrict__ dot_r_at, storage_t* __restrict__ dot_z_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -813,8 +813,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(z_at[(iT * B + iB) * H + iH]),
             dot_r, dot_z);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
     }
 }
 
@@ -861,13 +861,13 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ r_at,
-    const storage_t* __restrict__ dot_r2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_n_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ U_n_h_at,
     const storage_t* __restrict__ b_hn_at, const storage_t* __restrict__ dot_r_pre_at,
     const storage_t* __restrict__ dot_U_n_h_at, const storage_t* __restrict__ dot_b_hn_at,
-    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_n_pre_to_U_n_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -881,9 +881,9 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
@@ -895,33 +895,33 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_b_hn_at[iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_U_n_h, d_U_n_h, d_dot_z_pre, d_z_pre, d_dot_r_pre, d_r_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_n_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_U_n_h);
-        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_U_n_h);
-        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_r_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_r_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_n_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_U_n_h);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_U_n_h);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_r_pre);
+        d_n_pre_to_U_n_h_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
-    const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
+    const compute_t d_h_prev_U_rzn_h_and_dot, const compute_t d_h_next, const compute_t z,
+    const compute_t d_dot_h, const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_z_h_h_prev, const compute_t d_dot_h_prev_dot_U_n_h_h_prev,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_U_rzn_h_and_dot + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev +
         d_dot_h_prev_dot_U_n_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_U_rzn_h_and_dot_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_n_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
@@ -932,11 +932,11 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rzn_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_n_h_h_prev_at[iB * H + iH]),
@@ -949,7 +949,7 @@ extern "C" __global__ void hvp_backward_step2(
 // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ d_n_pre_to_U_n_h_and_dot_at, const storage_t* __restrict__ r_at,
     storage_t* __restrict__ d_b_hn_n_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -960,7 +960,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + iH])
+            total += compute_t(d_n_pre_to_U_n_h_and_dot_at[(iT * B + iB) * (8 * H) + iH])
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -972,7 +972,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ dot_r2_at,
+    const storage_t* __restrict__ d_n_pre_to_U_n_h_and_dot_at, const storage_t* __restrict__ dot_r_at,
     storage_t* __restrict__ d_b_hn_dot_n_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -983,8 +983,8 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + H + iH])
-                * compute_t(dot_r2_at[(iT * B + iB) * H + iH]);
+            total += compute_t(d_n_pre_to_U_n_h_and_dot_at[(iT * B + iB) * (8 * H) + H + iH])
+                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1048,19 +1048,19 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_r, d_U_z, d_U_n;
         hvp_backward_finish2_point(
-            compute_t(d_U_r_U_r_h_at[iH * H + iH2]),
-            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_z_U_z_h_at[iH * H + iH2]),
-            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_n_U_n_h_at[iH * H + iH2]),
-            compute_t(d_U_n_dot_U_n_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_r_U_r_h_at[iH * H + jH]),
+            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_z_U_z_h_at[iH * H + jH]),
+            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_n_U_n_h_at[iH * H + jH]),
+            compute_t(d_U_n_dot_U_n_h_h_prev_at[iH * H + jH]),
             d_U_r, d_U_z, d_U_n);
-        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
-        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
-        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+        d_U_r_at[iH * H + jH] = storage_t(d_U_r);
+        d_U_z_at[iH * H + jH] = storage_t(d_U_z);
+        d_U_n_at[iH * H + jH] = storage_t(d_U_n);
     }
 }
 

@@ -351,9 +351,9 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     W_nrz = cp.empty((3 * H, I), dtype)
-    U_rzn2 = cp.empty((3 * H, H), dtype)
+    U_rzn_T = cp.empty((3 * H, H), dtype)
     d_h = cp.empty((B, H), dtype)
-    d_parts = cp.empty((T, B, 4 * H), dtype)
+    d_n_pre_to_U_n_h = cp.empty((T, B, 4 * H), dtype)
     d_h_prev_U_rzn_h = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_nrz = cp.empty((3 * H, I), dtype)
@@ -362,7 +362,7 @@ def train_passes(size, dtype):
     d_b_hn = cp.empty((H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z, n, r, h_rows, U_n_h, b_hn, d_h, d_parts,
+        dy, d_h_prev_rows, z, n, r, h_rows, U_n_h, b_hn, d_h, d_n_pre_to_U_n_h,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -370,7 +370,7 @@ def train_passes(size, dtype):
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
-        d_parts, r, d_b_hn,
+        d_n_pre_to_U_n_h, r, d_b_hn,
     )
 
     def fill(params, cotangents, dstate):
@@ -388,21 +388,21 @@ def train_passes(size, dtype):
         W_nrz[:H] = W_n
         W_nrz[H:2 * H] = W_r
         W_nrz[2 * H:3 * H] = W_z
-        U_rzn2[:H] = U_r
-        U_rzn2[H:2 * H] = U_z
-        U_rzn2[2 * H:3 * H] = U_n
+        U_rzn_T[:H] = U_r
+        U_rzn_T[H:2 * H] = U_z
+        U_rzn_T[2 * H:3 * H] = U_n
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_parts[t][:, H:4 * H], U_rzn2, d_h_prev_U_rzn_h)
+            product(d_n_pre_to_U_n_h[t][:, H:4 * H], U_rzn_T, d_h_prev_U_rzn_h)
             backward_step2(t)
 
     def after():
-        product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
-        product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
-        product(d_parts.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
-        cp.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
+        product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
+        product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
+        product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
+        cp.sum(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
         backward_after_sum()
 
@@ -508,16 +508,16 @@ def states_backward_passes(size, dtype):
     U_n = cp.empty((H, H), dtype)
     b_hn = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_rzn2 = cp.empty((I, 3 * H), dtype)
-    U_rzn2 = cp.empty((3 * H, H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rzn_T = cp.empty((3 * H, H), dtype)
     W_nrz = cp.empty((3 * H, I), dtype)
-    W_rzn_x2 = cp.empty((T, B, 3 * H), dtype)
-    U_rzn_h2 = cp.empty((T, B, 3 * H), dtype)
-    r2 = cp.empty((T, B, H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    n2 = cp.empty((T, B, H), dtype)
+    W_rzn_x = cp.empty((T, B, 3 * H), dtype)
+    U_rzn_h_steps = cp.empty((T, B, 3 * H), dtype)
+    r = cp.empty((T, B, H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
-    d_parts = cp.empty((T, B, 4 * H), dtype)
+    d_n_pre_to_U_n_h = cp.empty((T, B, 4 * H), dtype)
     d_h_prev_U_rzn_h = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_nrz = cp.empty((3 * H, I), dtype)
@@ -526,19 +526,19 @@ def states_backward_passes(size, dtype):
     d_b_hn = cp.empty((H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_rzn_x2, U_rzn_h2, b_r, b_z, b_n, b_hn, r2, z2, n2,
+        W_rzn_x, U_rzn_h_steps, b_r, b_z, b_n, b_hn, r, z, n,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z2, n2, r2, h_rows, U_rzn_h2, b_hn, d_h, d_parts,
+        dy, d_h_prev_rows, z, n, r, h_rows, U_rzn_h_steps, b_hn, d_h, d_n_pre_to_U_n_h,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_h_prev_U_rzn_h, d_h, z2, d_h_prev_rows,
+        d_h_prev_U_rzn_h, d_h, z, d_h_prev_rows,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
-        d_parts, r2, d_b_hn,
+        d_n_pre_to_U_n_h, r, d_b_hn,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -558,30 +558,30 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_rzn2[..., :H] = W_r.T
-        W_rzn2[..., H:2 * H] = W_z.T
-        W_rzn2[..., 2 * H:3 * H] = W_n.T
-        U_rzn2[:H] = U_r
-        U_rzn2[H:2 * H] = U_z
-        U_rzn2[2 * H:3 * H] = U_n
-        W_nrz[:H] = W_rzn2[:, 2 * H:3 * H].T
-        W_nrz[H:2 * H] = W_rzn2[:, :H].T
-        W_nrz[2 * H:3 * H] = W_rzn2[:, H:2 * H].T
-        product(x.reshape(-1, I), W_rzn2, W_rzn_x2.reshape(-1, 3 * H))
-        product(h_rows[:-1].reshape(-1, H), U_rzn2.T, U_rzn_h2.reshape(-1, 3 * H))
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rzn_T[:H] = U_r
+        U_rzn_T[H:2 * H] = U_z
+        U_rzn_T[2 * H:3 * H] = U_n
+        W_nrz[:H] = W_rzn[:, 2 * H:3 * H].T
+        W_nrz[H:2 * H] = W_rzn[:, :H].T
+        W_nrz[2 * H:3 * H] = W_rzn[:, H:2 * H].T
+        product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
+        product(h_rows[:-1].reshape(-1, H), U_rzn_T.T, U_rzn_h_steps.reshape(-1, 3 * H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_parts[t][:, H:4 * H], U_rzn2, d_h_prev_U_rzn_h)
+            product(d_n_pre_to_U_n_h[t][:, H:4 * H], U_rzn_T, d_h_prev_U_rzn_h)
             states_backward_step2(t)
 
     def after():
-        product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
-        product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
-        product(d_parts.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
-        cp.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
+        product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
+        product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
+        product(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
+        cp.sum(d_n_pre_to_U_n_h.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
         states_backward_after_sum()
 
@@ -767,25 +767,25 @@ def jvp_passes(size, dtype):
     dot_b_hn = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_rzn_and_dot = cp.empty((I, 6 * H), dtype)
     W_rzn = cp.empty((I, 3 * H), dtype)
-    parts3 = cp.empty((H, 6 * H), dtype)
+    U_rzn_and_dot = cp.empty((H, 6 * H), dtype)
     U_rzn = cp.empty((H, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    W_rzn_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 6 * H), dtype)
+    U_rzn_h_and_dot = cp.empty((B, 6 * H), dtype)
     dot_U_rzn_h_h_prev = cp.empty((B, 3 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        W_rzn_x_and_dot, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_U_rzn_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, b_n, b_hn,
-        dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows,
+        U_rzn_h_and_dot, dot_U_rzn_h_h_prev, W_rzn_x_and_dot, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
+        dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -815,31 +815,31 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_r.T
-        parts[..., H:2 * H] = dot_W_r.T
-        parts[..., 2 * H:3 * H] = W_z.T
-        parts[..., 3 * H:4 * H] = dot_W_z.T
-        parts[..., 4 * H:5 * H] = W_n.T
-        parts[..., 5 * H:6 * H] = dot_W_n.T
-        W_rzn[..., :H] = parts[..., :H]
-        W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        parts3[..., :H] = U_r.T
-        parts3[..., H:2 * H] = dot_U_r.T
-        parts3[..., 2 * H:3 * H] = U_z.T
-        parts3[..., 3 * H:4 * H] = dot_U_z.T
-        parts3[..., 4 * H:5 * H] = U_n.T
-        parts3[..., 5 * H:6 * H] = dot_U_n.T
-        U_rzn[..., :H] = parts3[..., :H]
-        U_rzn[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_rzn[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        W_rzn_and_dot[..., :H] = W_r.T
+        W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+        W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+        W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+        W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+        W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+        W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
+        U_rzn_and_dot[..., :H] = U_r.T
+        U_rzn_and_dot[..., H:2 * H] = dot_U_r.T
+        U_rzn_and_dot[..., 2 * H:3 * H] = U_z.T
+        U_rzn_and_dot[..., 3 * H:4 * H] = dot_U_z.T
+        U_rzn_and_dot[..., 4 * H:5 * H] = U_n.T
+        U_rzn_and_dot[..., 5 * H:6 * H] = dot_U_n.T
+        U_rzn[..., :H] = U_rzn_and_dot[..., :H]
+        U_rzn[..., H:2 * H] = U_rzn_and_dot[..., 2 * H:3 * H]
+        U_rzn[..., 2 * H:3 * H] = U_rzn_and_dot[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), W_rzn_and_dot, W_rzn_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_rzn_and_dot, U_rzn_h_and_dot)
             product(dot_h_rows[t], U_rzn, dot_U_rzn_h_h_prev)
             jvp_step(t)
 
@@ -883,16 +883,16 @@ def hvp_passes(size, dtype):
     dot_b_hn = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_rzn_and_dot = cp.empty((I, 6 * H), dtype)
     W_rzn = cp.empty((I, 3 * H), dtype)
-    parts3 = cp.empty((H, 6 * H), dtype)
+    U_rzn_and_dot = cp.empty((H, 6 * H), dtype)
     U_rzn = cp.empty((H, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    W_rzn_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 6 * H), dtype)
+    U_rzn_h_and_dot = cp.empty((B, 6 * H), dtype)
     dot_U_rzn_h_h_prev = cp.empty((B, 3 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
@@ -905,13 +905,13 @@ def hvp_passes(size, dtype):
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        W_rzn_x_and_dot, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_U_rzn_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, b_n, b_hn,
-        dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z, U_n_h, dot_U_n_h,
-        dot_n_pre, n, dot_n,
+        U_rzn_h_and_dot, dot_U_rzn_h_h_prev, W_rzn_x_and_dot, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
+        dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_z_pre, z,
+        U_n_h, dot_U_n_h, dot_n_pre, n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -941,31 +941,31 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_r.T
-        parts[..., H:2 * H] = dot_W_r.T
-        parts[..., 2 * H:3 * H] = W_z.T
-        parts[..., 3 * H:4 * H] = dot_W_z.T
-        parts[..., 4 * H:5 * H] = W_n.T
-        parts[..., 5 * H:6 * H] = dot_W_n.T
-        W_rzn[..., :H] = parts[..., :H]
-        W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        parts3[..., :H] = U_r.T
-        parts3[..., H:2 * H] = dot_U_r.T
-        parts3[..., 2 * H:3 * H] = U_z.T
-        parts3[..., 3 * H:4 * H] = dot_U_z.T
-        parts3[..., 4 * H:5 * H] = U_n.T
-        parts3[..., 5 * H:6 * H] = dot_U_n.T
-        U_rzn[..., :H] = parts3[..., :H]
-        U_rzn[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_rzn[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        W_rzn_and_dot[..., :H] = W_r.T
+        W_rzn_and_dot[..., H:2 * H] = dot_W_r.T
+        W_rzn_and_dot[..., 2 * H:3 * H] = W_z.T
+        W_rzn_and_dot[..., 3 * H:4 * H] = dot_W_z.T
+        W_rzn_and_dot[..., 4 * H:5 * H] = W_n.T
+        W_rzn_and_dot[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = W_rzn_and_dot[..., :H]
+        W_rzn[..., H:2 * H] = W_rzn_and_dot[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = W_rzn_and_dot[..., 4 * H:5 * H]
+        U_rzn_and_dot[..., :H] = U_r.T
+        U_rzn_and_dot[..., H:2 * H] = dot_U_r.T
+        U_rzn_and_dot[..., 2 * H:3 * H] = U_z.T
+        U_rzn_and_dot[..., 3 * H:4 * H] = dot_U_z.T
+        U_rzn_and_dot[..., 4 * H:5 * H] = U_n.T
+        U_rzn_and_dot[..., 5 * H:6 * H] = dot_U_n.T
+        U_rzn[..., :H] = U_rzn_and_dot[..., :H]
+        U_rzn[..., H:2 * H] = U_rzn_and_dot[..., 2 * H:3 * H]
+        U_rzn[..., 2 * H:3 * H] = U_rzn_and_dot[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), W_rzn_and_dot, W_rzn_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_rzn_and_dot, U_rzn_h_and_dot)
             product(dot_h_rows[t], U_rzn, dot_U_rzn_h_h_prev)
             hvp_forward_step(t)
 
@@ -979,13 +979,13 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((6 * H, I), dtype)
-    parts32 = cp.empty((6 * H, H), dtype)
-    dot_r2 = cp.empty((T, B, H), dtype)
-    dot_z2 = cp.empty((T, B, H), dtype)
+    W_nrz_and_dot = cp.empty((6 * H, I), dtype)
+    U_rzn_and_dot_T = cp.empty((6 * H, H), dtype)
+    dot_r = cp.empty((T, B, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_parts = cp.empty((T, B, 8 * H), dtype)
-    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_n_pre_to_U_n_h_and_dot = cp.empty((T, B, 8 * H), dtype)
+    d_h_prev_U_rzn_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_r_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_z_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_n_h_h_prev = cp.empty((B, H), dtype)
@@ -1016,25 +1016,25 @@ def hvp_passes(size, dtype):
     d_b_hn = cp.empty((H,), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_r_pre, r, dot_z_pre, z, dot_r2, dot_z2,
+        dot_r_pre, r, dot_z_pre, z, dot_r, dot_z,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z2, r, dot_r2, h_rows, dot_z_pre, dot_n,
-        dot_h_rows, U_n_h, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h, d_parts,
+        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, r, dot_r, h_rows, dot_z_pre, dot_n,
+        dot_h_rows, U_n_h, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h, d_n_pre_to_U_n_h_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_parts, d_h_prev_rows, z, d_dot_h, dot_z2, d_dot_h_prev_dot_U_r_h_h_prev,
+        d_h_prev_U_rzn_h_and_dot, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_h_prev_dot_U_r_h_h_prev,
         d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_dot_U_n_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_parts, r, d_b_hn_n_pre,
+        d_n_pre_to_U_n_h_and_dot, r, d_b_hn_n_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_parts, dot_r2, d_b_hn_dot_n_pre,
+        d_n_pre_to_U_n_h_and_dot, dot_r, d_b_hn_dot_n_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1057,73 +1057,97 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        parts5[:H] = W_n
-        parts5[H:2 * H] = dot_W_n
-        parts5[2 * H:3 * H] = W_r
-        parts5[3 * H:4 * H] = dot_W_r
-        parts5[4 * H:5 * H] = W_z
-        parts5[5 * H:6 * H] = dot_W_z
-        parts32[:H] = U_r
-        parts32[H:2 * H] = dot_U_r
-        parts32[2 * H:3 * H] = U_z
-        parts32[3 * H:4 * H] = dot_U_z
-        parts32[4 * H:5 * H] = U_n
-        parts32[5 * H:6 * H] = dot_U_n
+        W_nrz_and_dot[:H] = W_n
+        W_nrz_and_dot[H:2 * H] = dot_W_n
+        W_nrz_and_dot[2 * H:3 * H] = W_r
+        W_nrz_and_dot[3 * H:4 * H] = dot_W_r
+        W_nrz_and_dot[4 * H:5 * H] = W_z
+        W_nrz_and_dot[5 * H:6 * H] = dot_W_z
+        U_rzn_and_dot_T[:H] = U_r
+        U_rzn_and_dot_T[H:2 * H] = dot_U_r
+        U_rzn_and_dot_T[2 * H:3 * H] = U_z
+        U_rzn_and_dot_T[3 * H:4 * H] = dot_U_z
+        U_rzn_and_dot_T[4 * H:5 * H] = U_n
+        U_rzn_and_dot_T[5 * H:6 * H] = dot_U_n
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_parts[t][:, 2 * H:8 * H], parts32, d_h_prev_parts)
+            product(d_n_pre_to_U_n_h_and_dot[t][:, 2 * H:8 * H], U_rzn_and_dot_T, d_h_prev_U_rzn_h_and_dot)
             # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-            product(d_parts[t][:, 3 * H:4 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
+            product(d_n_pre_to_U_n_h_and_dot[t][:, 3 * H:4 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
             # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-            product(d_parts[t][:, 5 * H:6 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
+            product(d_n_pre_to_U_n_h_and_dot[t][:, 5 * H:6 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
             # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-            product(d_parts[t][:, 7 * H:8 * H], U_n, d_dot_h_prev_dot_U_n_h_h_prev)
+            product(d_n_pre_to_U_n_h_and_dot[t][:, 7 * H:8 * H], U_n, d_dot_h_prev_dot_U_n_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        product(d_parts.reshape(-1, 8 * H)[:, :6 * H], parts5, d_x.reshape(-1, I))
+        product(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, :6 * H], W_nrz_and_dot, d_x.reshape(-1, I))
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_r_W_r_x)
-        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
-        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+        product(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_r_W_r_x)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         product(
-            d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_r_dot_W_r_x_x,
+        )
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_r_U_r_h,
+        )
+        # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
+        product(
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_r_dot_U_r_h_h_prev,
         )
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        cp.sum(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_r)
+        cp.sum(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_r)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
-        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
-        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_z_U_z_h)
+        product(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         product(
-            d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_z_dot_W_z_x_x,
+        )
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_z_U_z_h,
+        )
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_z_dot_U_z_h_h_prev,
         )
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        cp.sum(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
+        cp.sum(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(d_parts.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
-        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
-        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        cp.sum(d_parts.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_n)
-        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_n_U_n_h)
+        product(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
         product(
-            d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_n_dot_W_n_x_x,
+        )
+        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+        cp.sum(d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_n)
+        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+        product(
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_n_U_n_h,
+        )
+        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+        product(
+            d_n_pre_to_U_n_h_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_n_dot_U_n_h_h_prev,
         )

@@ -565,7 +565,7 @@ __device__ inline void states_backward_once_point(
 
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ Lambda_at, storage_t* __restrict__ a_softplus2_at)
+    const storage_t* __restrict__ Lambda_at, storage_t* __restrict__ a_softplus_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -574,7 +574,7 @@ extern "C" __global__ void states_backward_once(
         states_backward_once_point(
             compute_t(Lambda_at[iH]),
             a_softplus);
-        a_softplus2_at[iH] = storage_t(a_softplus);
+        a_softplus_at[iH] = storage_t(a_softplus);
     }
 }
 
@@ -605,12 +605,12 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_ai_u2_at, const storage_t* __restrict__ b_a_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus2_at,
-    const storage_t* __restrict__ u_W_y_x2_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ r2_at, storage_t* __restrict__ i2_at,
-    storage_t* __restrict__ a2_at, storage_t* __restrict__ h_sqrt2_at,
-    storage_t* __restrict__ gelu_W_y_x2_at, storage_t* __restrict__ d_W_y_x_at)
+    const storage_t* __restrict__ W_ai_u_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
+    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ gelu_W_y_x_at,
+    storage_t* __restrict__ d_W_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -619,21 +619,21 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t r, i, a, h_sqrt, gelu_W_y_x, d_W_y_x;
         states_backward_before_point(
-            compute_t(W_ai_u2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_ai_u2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
-            compute_t(a_softplus2_at[iH]),
-            compute_t(u_W_y_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(a_softplus_at[iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             r, i, a, h_sqrt, gelu_W_y_x, d_W_y_x);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
-        h_sqrt2_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
-        gelu_W_y_x2_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        h_sqrt_at[(iT * B + iB) * H + iH] = storage_t(h_sqrt);
+        gelu_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(gelu_W_y_x);
         d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
     }
 }
@@ -650,7 +650,7 @@ __device__ inline void states_backward_sequence_point(
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ gelu_W_y_x2_at, const storage_t* __restrict__ a2_at,
+    const storage_t* __restrict__ gelu_W_y_x_at, const storage_t* __restrict__ a_at,
     storage_t* __restrict__ d_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -663,8 +663,8 @@ extern "C" __global__ void states_backward_sequence(
             states_backward_sequence_point(
                 d_h_next,
                 compute_t(dy_at[(t * B + iB) * H + iH]),
-                compute_t(gelu_W_y_x2_at[(t * B + iB) * H + iH]),
-                compute_t(a2_at[(t * B + iB) * H + iH]),
+                compute_t(gelu_W_y_x_at[(t * B + iB) * H + iH]),
+                compute_t(a_at[(t * B + iB) * H + iH]),
                 d_h, d_h_prev);
             d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
             d_h_next = d_h_prev;
@@ -694,10 +694,10 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ i2_at,
-    const storage_t* __restrict__ u_W_y_x2_at, const storage_t* __restrict__ a2_at,
-    const storage_t* __restrict__ h_sqrt2_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ a_softplus2_at, const storage_t* __restrict__ r2_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ a_softplus_at, const storage_t* __restrict__ r_at,
     storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_ri_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -708,14 +708,14 @@ extern "C" __global__ void states_backward_after(
         compute_t d_a_pre, d_i_pre, d_r_pre;
         states_backward_after_point(
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(i2_at[(iT * B + iB) * H + iH]),
-            compute_t(u_W_y_x2_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(a2_at[(iT * B + iB) * H + iH]),
-            compute_t(h_sqrt2_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(a_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(8),
-            compute_t(a_softplus2_at[iH]),
-            compute_t(r2_at[(iT * B + iB) * H + iH]),
+            compute_t(a_softplus_at[iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
             d_a_pre, d_i_pre, d_r_pre);
         d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
         d_ri_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_i_pre);
@@ -726,7 +726,7 @@ extern "C" __global__ void states_backward_after(
 // through a = exp(-c * softplus(-Lambda) * r)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_a_pre_at, const storage_t* __restrict__ r2_at,
+    const storage_t* __restrict__ d_a_pre_at, const storage_t* __restrict__ r_at,
     storage_t* __restrict__ d_a_softplus_a_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -738,7 +738,7 @@ extern "C" __global__ void states_backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_a_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(r2_at[(iT * B + iB) * H + iH]);
+                * compute_t(r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -757,7 +757,7 @@ __device__ inline void states_backward_after2_point(
 extern "C" __global__ void states_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_u_W_ai_u_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ h_sqrt2_at, const storage_t* __restrict__ i2_at,
+    const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
     storage_t* __restrict__ d_u_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -769,8 +769,8 @@ extern "C" __global__ void states_backward_after2(
         states_backward_after2_point(
             compute_t(d_u_W_ai_u_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(h_sqrt2_at[(iT * B + iB) * H + iH]),
-            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
             d_u);
         d_u_at[(iT * B + iB) * H + iH] = storage_t(d_u);
     }
@@ -811,7 +811,7 @@ __device__ inline void states_backward_finish_point(
 
 extern "C" __global__ void states_backward_finish(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_a_softplus_a_pre_at, const storage_t* __restrict__ a_softplus2_at,
+    const storage_t* __restrict__ d_a_softplus_a_pre_at, const storage_t* __restrict__ a_softplus_at,
     storage_t* __restrict__ d_Lambda_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -821,7 +821,7 @@ extern "C" __global__ void states_backward_finish(
         states_backward_finish_point(
             compute_t(d_a_softplus_a_pre_at[iH]),
             compute_t(8),
-            compute_t(a_softplus2_at[iH]),
+            compute_t(a_softplus_at[iH]),
             d_Lambda);
         d_Lambda_at[iH] = storage_t(d_Lambda);
     }
@@ -1163,10 +1163,10 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_u_W_y_x_x_at,
+    const storage_t* __restrict__ u_W_y_x_and_dot_at, const storage_t* __restrict__ dot_u_W_y_x_x_at,
     const storage_t* __restrict__ W_ai_u_at, const storage_t* __restrict__ b_a_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
-    storage_t* __restrict__ dot_u2_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ u_and_dot_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
     storage_t* __restrict__ a_at, storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ gelu_W_y_x_at,
     storage_t* __restrict__ dot_gelu_W_y_x_at)
 {
@@ -1177,7 +1177,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(u_W_y_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
@@ -1185,11 +1185,11 @@ extern "C" __global__ void jvp_before(
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(u_W_y_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(u_W_y_x_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x);
-        dot_u2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
+        u_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
         a_at[(iT * B + iB) * H + iH] = storage_t(a);
@@ -1268,9 +1268,9 @@ extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ u_W_y_x_and_dot_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_sqrt_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ dot_u2_at)
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ u_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1285,12 +1285,12 @@ extern "C" __global__ void jvp_sequence(
                 h_prev,
                 compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
                 compute_t(i_at[(t * B + iB) * H + iH]),
-                compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+                compute_t(u_W_y_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
                 compute_t(dot_a_at[(t * B + iB) * H + iH]),
                 dot_h_prev,
                 compute_t(dot_h_sqrt_at[(t * B + iB) * H + iH]),
                 compute_t(dot_i_at[(t * B + iB) * H + iH]),
-                compute_t(dot_u2_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(u_and_dot_at[(t * B + iB) * (2 * H) + H + iH]),
                 h, dot_h);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
             dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -1394,7 +1394,7 @@ __device__ inline void hvp_forward_before_point(
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_u_W_u_W_y_x_W_y_at, const storage_t* __restrict__ dot_u_W_y_x_x_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ W_ai_u_and_dot_at, const storage_t* __restrict__ b_a_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
     const storage_t* __restrict__ u_W_y_x_at, storage_t* __restrict__ dot_u_at,
     storage_t* __restrict__ r_at, storage_t* __restrict__ i_at, storage_t* __restrict__ a_at,
@@ -1410,9 +1410,9 @@ extern "C" __global__ void hvp_forward_before(
         hvp_forward_before_point(
             compute_t(dot_u_W_u_W_y_x_W_y_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ai_u_and_dot_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ai_u_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
@@ -1455,7 +1455,7 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ai_u_u_at,
+    const storage_t* __restrict__ W_ai_u_and_dot_at, const storage_t* __restrict__ dot_W_ai_u_u_at,
     const storage_t* __restrict__ dot_b_a_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_a_softplus_at, const storage_t* __restrict__ a_softplus_at,
@@ -1471,11 +1471,11 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_r_pre, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
         hvp_forward_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ai_u_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_b_a_at[iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ai_u_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_b_i_at[iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
@@ -1571,8 +1571,8 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dot_a_pre_at, const storage_t* __restrict__ a_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_W_y_x_at,
-    const storage_t* __restrict__ dot_W_y_x_at, storage_t* __restrict__ dot_r2_at,
-    storage_t* __restrict__ dot_a2_at, storage_t* __restrict__ d_dot_W_y_x_at,
+    const storage_t* __restrict__ dot_W_y_x_at, storage_t* __restrict__ dot_r_at,
+    storage_t* __restrict__ dot_a_again_at, storage_t* __restrict__ d_dot_W_y_x_at,
     storage_t* __restrict__ d_W_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1592,8 +1592,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_y_x_at[(iT * B + iB) * H + iH]),
             dot_r, dot_a, d_dot_W_y_x, d_W_y_x);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
-        dot_a2_at[(iT * B + iB) * H + iH] = storage_t(dot_a);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_a_again_at[(iT * B + iB) * H + iH] = storage_t(dot_a);
         d_dot_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_y_x);
         d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
     }
@@ -1616,7 +1616,7 @@ extern "C" __global__ void hvp_backward_sequence(
     storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ gelu_W_y_x_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_gelu_W_y_x_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ dot_a2_at, storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ dot_a_again_at, storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1634,7 +1634,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 d_h_next,
                 compute_t(dot_gelu_W_y_x_at[(t * B + iB) * H + iH]),
                 compute_t(a_at[(t * B + iB) * H + iH]),
-                compute_t(dot_a2_at[(t * B + iB) * H + iH]),
+                compute_t(dot_a_again_at[(t * B + iB) * H + iH]),
                 d_dot_h, d_h, d_h_prev, d_dot_h_prev);
             d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
             d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
@@ -1689,7 +1689,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ dot_a2_at,
+    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ dot_a_again_at,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ h_sqrt_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_i_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ h_rows_at,
@@ -1698,7 +1698,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ a_softplus_at, const storage_t* __restrict__ dot_r_pre_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_a_softplus_at,
     storage_t* __restrict__ d_dot_a_pre_at, storage_t* __restrict__ d_a_pre_at,
-    storage_t* __restrict__ d_r_dot_r_i_dot_i_pre_at)
+    storage_t* __restrict__ d_ri_pre_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1710,7 +1710,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(dot_a2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_again_at[(iT * B + iB) * H + iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
@@ -1729,10 +1729,10 @@ extern "C" __global__ void hvp_backward_after(
             d_dot_a_pre, d_a_pre, d_dot_i_pre, d_i_pre, d_dot_r_pre, d_r_pre);
         d_dot_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_a_pre);
         d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
-        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_ri_pre_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_ri_pre_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_ri_pre_and_dot_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_ri_pre_and_dot_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -1785,7 +1785,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through a = exp(-c * softplus(-Lambda) * r)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_a_pre_at, const storage_t* __restrict__ dot_r2_at,
+    const storage_t* __restrict__ d_dot_a_pre_at, const storage_t* __restrict__ dot_r_at,
     storage_t* __restrict__ d_a_softplus_dot_a_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1797,7 +1797,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_a_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_r2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1807,13 +1807,13 @@ extern "C" __global__ void hvp_backward_after_sum3(
 
 __device__ inline void hvp_backward_after2_point(
     const compute_t d_dot_u_dot_W_a_u_u, const compute_t d_dot_u_dot_W_i_u_u, const compute_t d_dot_h,
-    const compute_t h_sqrt, const compute_t i, const compute_t d_u_parts, const compute_t d_h,
+    const compute_t h_sqrt, const compute_t i, const compute_t d_u_W_ai_u_and_dot, const compute_t d_h,
     const compute_t dot_h_sqrt, const compute_t dot_i, compute_t& d_dot_u, compute_t& d_u)
 {
     // through u = W_u @ x
     const compute_t s1 = h_sqrt * i;
     d_dot_u = d_dot_u_dot_W_a_u_u + d_dot_u_dot_W_i_u_u + d_dot_h * s1;
-    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_parts + d_h * s1;
+    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_W_ai_u_and_dot + d_h * s1;
 }
 
 extern "C" __global__ void hvp_backward_after2(
@@ -1821,9 +1821,9 @@ extern "C" __global__ void hvp_backward_after2(
     const storage_t* __restrict__ d_dot_u_dot_W_a_u_u_at,
     const storage_t* __restrict__ d_dot_u_dot_W_i_u_u_at, const storage_t* __restrict__ d_dot_h_at,
     const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ d_u_parts_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ d_u_W_ai_u_and_dot_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ dot_h_sqrt_at, const storage_t* __restrict__ dot_i_at,
-    storage_t* __restrict__ d_dot_u2_at)
+    storage_t* __restrict__ d_u_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1837,26 +1837,26 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
-            compute_t(d_u_parts_at[(iT * B + iB) * H + iH]),
+            compute_t(d_u_W_ai_u_and_dot_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(dot_i_at[(iT * B + iB) * H + iH]),
             d_dot_u, d_u);
-        d_dot_u2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
-        d_dot_u2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
+        d_u_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
+        d_u_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
     }
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_dot_u_W_u2, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y,
+    const compute_t d_x_u_and_dot, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y,
     compute_t& d_x)
 {
-    d_x = d_x_dot_u_W_u2 + d_x_W_y_x + d_x_dot_W_y_x_W_y;
+    d_x = d_x_u_and_dot + d_x_W_y_x + d_x_dot_W_y_x_W_y;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_dot_u_W_u2_at, const storage_t* __restrict__ d_x_W_y_x_at,
+    const storage_t* __restrict__ d_x_u_and_dot_at, const storage_t* __restrict__ d_x_W_y_x_at,
     const storage_t* __restrict__ d_x_dot_W_y_x_W_y_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1866,7 +1866,7 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_dot_u_W_u2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_u_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_y_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_y_x_W_y_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -1957,16 +1957,16 @@ extern "C" __global__ void hvp_backward_finish3(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W_a, d_W_i;
         hvp_backward_finish3_point(
-            compute_t(d_W_a_W_a_u_at[iH * H + iH2]),
-            compute_t(d_W_a_dot_W_a_u_u_at[iH * H + iH2]),
-            compute_t(d_W_i_W_i_u_at[iH * H + iH2]),
-            compute_t(d_W_i_dot_W_i_u_u_at[iH * H + iH2]),
+            compute_t(d_W_a_W_a_u_at[iH * H + jH]),
+            compute_t(d_W_a_dot_W_a_u_u_at[iH * H + jH]),
+            compute_t(d_W_i_W_i_u_at[iH * H + jH]),
+            compute_t(d_W_i_dot_W_i_u_u_at[iH * H + jH]),
             d_W_a, d_W_i);
-        d_W_a_at[iH * H + iH2] = storage_t(d_W_a);
-        d_W_i_at[iH * H + iH2] = storage_t(d_W_i);
+        d_W_a_at[iH * H + jH] = storage_t(d_W_a);
+        d_W_i_at[iH * H + jH] = storage_t(d_W_i);
     }
 }
 

@@ -341,7 +341,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ dot_W_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -351,7 +351,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_x;
         jvp_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -372,7 +372,7 @@ __device__ inline void jvp_sequence_point(
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ u_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ dot_u_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_b_at)
@@ -390,7 +390,7 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t h, dot_h;
             jvp_sequence_point(
-                compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(W_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
                 u,
                 h_prev,
                 b,
@@ -420,7 +420,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ dot_W_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -430,7 +430,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -451,7 +451,7 @@ __device__ inline void hvp_forward_sequence_point(
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ W_x_and_dot_at, const storage_t* __restrict__ u_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ dot_u_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_b_at)
@@ -469,7 +469,7 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t h, dot_h;
             hvp_forward_sequence_point(
-                compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(W_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
                 u,
                 h_prev,
                 b,
@@ -505,7 +505,7 @@ extern "C" __global__ void hvp_backward_sequence(
     const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ dot_u_at,
-    storage_t* __restrict__ d_dot_h_pre2_at)
+    storage_t* __restrict__ d_h_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -525,8 +525,8 @@ extern "C" __global__ void hvp_backward_sequence(
                 u,
                 dot_u,
                 d_dot_h_pre, d_h_pre, d_h_prev, d_dot_h_prev);
-            d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-            d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+            d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+            d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
             d_dot_h_next = d_dot_h_prev;
             d_h_next = d_h_prev;
         }
@@ -538,7 +538,7 @@ extern "C" __global__ void hvp_backward_sequence(
 // through h = relu(W @ x + u * h[t-1] + b)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_pre2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_h_pre_and_dot_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_u_h_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -549,7 +549,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_dot_h_pre2_at[(iT * B + iB) * (2 * H) + iH])
+            total += compute_t(d_h_pre_and_dot_at[(iT * B + iB) * (2 * H) + iH])
                 * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -561,7 +561,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through h = relu(W @ x + u * h[t-1] + b)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_pre2_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ d_h_pre_and_dot_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ d_u_dot_h_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -572,7 +572,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_dot_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH])
+            total += compute_t(d_h_pre_and_dot_at[(iT * B + iB) * (2 * H) + H + iH])
                 * compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);

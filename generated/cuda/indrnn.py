@@ -524,17 +524,17 @@ def jvp_passes(size, dtype):
     dot_b = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    dot_W2 = cp.empty((I, 2 * H), dtype)
-    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    W_and_dot = cp.empty((I, 2 * H), dtype)
+    W_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
+        W_x_and_dot, dot_W_x_x, dot_W_x,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
-        W_x_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+        W_x_and_dot, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -550,9 +550,9 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
         # h = relu(W @ x + u * h[t-1] + b)
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         jvp_before()
@@ -586,17 +586,17 @@ def hvp_passes(size, dtype):
     dot_b = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    dot_W2 = cp.empty((I, 2 * H), dtype)
-    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    W_and_dot = cp.empty((I, 2 * H), dtype)
+    W_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
+        W_x_and_dot, dot_W_x_x, dot_W_x,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        W_x_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+        W_x_and_dot, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -612,9 +612,9 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        product(x.reshape(-1, I), W_and_dot, W_x_and_dot.reshape(-1, 2 * H))
         # h = relu(W @ x + u * h[t-1] + b)
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         hvp_forward_before()
@@ -632,8 +632,8 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    dot_W22 = cp.empty((2 * H, I), dtype)
-    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
+    W_and_dot_T = cp.empty((2 * H, I), dtype)
+    d_h_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_W_x = cp.empty((H, I), dtype)
     d_W_dot_W_x_x = cp.empty((H, I), dtype)
@@ -644,15 +644,15 @@ def hvp_passes(size, dtype):
     d_u = cp.empty((H,), dtype)
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, u, dot_u, d_dot_h_pre2,
+        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, u, dot_u, d_h_pre_and_dot,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_dot_h_pre2, h_rows, d_u_h_pre,
+        d_h_pre_and_dot, h_rows, d_u_h_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_dot_h_pre2, dot_h_rows, d_u_dot_h_pre,
+        d_h_pre_and_dot, dot_h_rows, d_u_dot_h_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -669,24 +669,24 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        dot_W22[:H] = W
-        dot_W22[H:2 * H] = dot_W
+        W_and_dot_T[:H] = W
+        W_and_dot_T[H:2 * H] = dot_W
 
     def loop():
         hvp_backward_sequence()
 
     def after():
-        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
+        product(d_h_pre_and_dot.reshape(-1, 2 * H), W_and_dot_T, d_x.reshape(-1, I))
         # through h = relu(W @ x + u * h[t-1] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
         # through h = relu(W @ x + u * h[t-1] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
         # through h = relu(W @ x + u * h[t-1] + b)
         hvp_backward_after_sum()
         # through h = relu(W @ x + u * h[t-1] + b)
         hvp_backward_after_sum2()
         # through h = relu(W @ x + u * h[t-1] + b)
-        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         hvp_backward_finish2()
 

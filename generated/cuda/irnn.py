@@ -544,21 +544,21 @@ def jvp_passes(size, dtype):
     dot_b = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    dot_U2 = cp.empty((I, 2 * H), dtype)
-    dot_W2 = cp.empty((H, 2 * H), dtype)
-    W_T2 = cp.empty((H, H), dtype)
-    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    U_and_dot = cp.empty((I, 2 * H), dtype)
+    W_and_dot = cp.empty((H, 2 * H), dtype)
+    W_turned = cp.empty((H, H), dtype)
+    U_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_h_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    W_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_h_h_prev = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_h_dot_W_h_W, dot_W_h_h_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
+        W_h_and_dot, dot_W_h_h_prev, U_x_and_dot, b, dot_U_x, dot_b, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -574,21 +574,21 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_U2[..., :H] = U.T
-        dot_U2[..., H:2 * H] = dot_U.T
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        W_T2[...] = W.T
-        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+        U_and_dot[..., :H] = U.T
+        U_and_dot[..., H:2 * H] = dot_U.T
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        W_turned[...] = W.T
+        product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
         # h = relu(U @ x + W @ h[t-1] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_W2, W_h_dot_W_h_W)
+            product(h_rows[t], W_and_dot, W_h_and_dot)
             # h = relu(U @ x + W @ h[t-1] + b)
-            product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
+            product(dot_h_rows[t], W_turned, dot_W_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -617,21 +617,21 @@ def hvp_passes(size, dtype):
     dot_b = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    dot_U2 = cp.empty((I, 2 * H), dtype)
-    dot_W2 = cp.empty((H, 2 * H), dtype)
-    W_T2 = cp.empty((H, H), dtype)
-    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    U_and_dot = cp.empty((I, 2 * H), dtype)
+    W_and_dot = cp.empty((H, 2 * H), dtype)
+    W_turned = cp.empty((H, H), dtype)
+    U_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_h_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    W_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_h_h_prev = cp.empty((B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_h_dot_W_h_W, dot_W_h_h_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
+        W_h_and_dot, dot_W_h_h_prev, U_x_and_dot, b, dot_U_x, dot_b, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -647,21 +647,21 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_U2[..., :H] = U.T
-        dot_U2[..., H:2 * H] = dot_U.T
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        W_T2[...] = W.T
-        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+        U_and_dot[..., :H] = U.T
+        U_and_dot[..., H:2 * H] = dot_U.T
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        W_turned[...] = W.T
+        product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
         # h = relu(U @ x + W @ h[t-1] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_W2, W_h_dot_W_h_W)
+            product(h_rows[t], W_and_dot, W_h_and_dot)
             # h = relu(U @ x + W @ h[t-1] + b)
-            product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
+            product(dot_h_rows[t], W_turned, dot_W_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -674,9 +674,9 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    dot_U22 = cp.empty((2 * H, I), dtype)
-    dot_W22 = cp.empty((2 * H, H), dtype)
-    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
+    U_and_dot_T = cp.empty((2 * H, I), dtype)
+    W_and_dot_T = cp.empty((2 * H, H), dtype)
+    d_h_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U_U_x = cp.empty((H, I), dtype)
     d_U_dot_U_x_x = cp.empty((H, I), dtype)
@@ -687,7 +687,7 @@ def hvp_passes(size, dtype):
     d_W = cp.empty((H, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, d_dot_h_pre2,
+        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, d_h_pre_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -704,34 +704,34 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        dot_U22[:H] = U
-        dot_U22[H:2 * H] = dot_U
-        dot_W22[:H] = W
-        dot_W22[H:2 * H] = dot_W
+        U_and_dot_T[:H] = U
+        U_and_dot_T[H:2 * H] = dot_U
+        W_and_dot_T[:H] = W
+        W_and_dot_T[H:2 * H] = dot_W
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_dot_h_pre2[t], dot_W22, d_h_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t], W_and_dot_T, d_h_prev_rows[t % 2])
             # through h = relu(U @ x + W @ h[t-1] + b)
-            product(d_dot_h_pre2[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
 
     def after():
-        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
+        product(d_h_pre_and_dot.reshape(-1, 2 * H), U_and_dot_T, d_x.reshape(-1, I))
         # through h = relu(U @ x + W @ h[t-1] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
         # through h = relu(U @ x + W @ h[t-1] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
         # through h = relu(U @ x + W @ h[t-1] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
         # through h = relu(U @ x + W @ h[t-1] + b)
         product(
-            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_W_dot_W_h_h_prev,
         )
         # through h = relu(U @ x + W @ h[t-1] + b)
-        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         hvp_backward_finish2()
 

@@ -224,10 +224,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_fc_x2_at, const storage_t* __restrict__ U_fc_h2_at,
+    const storage_t* __restrict__ W_fc_x_at, const storage_t* __restrict__ U_fc_h_steps_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_c_at,
-    storage_t* __restrict__ g2_at, storage_t* __restrict__ sigmoid_s2_at,
-    storage_t* __restrict__ h_sigmoid2_at)
+    storage_t* __restrict__ g_at, storage_t* __restrict__ sigmoid_s_at, storage_t* __restrict__ h_sigmoid_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -236,17 +235,17 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t g, sigmoid_s, h_sigmoid;
         states_backward_before_point(
-            compute_t(W_fc_x2_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(U_fc_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_fc_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_fc_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_fc_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_fc_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(1),
             g, sigmoid_s, h_sigmoid);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        sigmoid_s2_at[(iT * B + iB) * H + iH] = storage_t(sigmoid_s);
-        h_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(h_sigmoid);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        sigmoid_s_at[(iT * B + iB) * H + iH] = storage_t(sigmoid_s);
+        h_sigmoid_at[(iT * B + iB) * H + iH] = storage_t(h_sigmoid);
     }
 }
 
@@ -270,8 +269,8 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ h_sigmoid2_at,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ sigmoid_s2_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ h_sigmoid_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ sigmoid_s_at,
     storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_g_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -282,10 +281,10 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
-            compute_t(h_sigmoid2_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(h_sigmoid_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(sigmoid_s2_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             d_h, d_g_pre, d_s);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_s_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
@@ -302,7 +301,7 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_U_fc_h_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ sigmoid_s2_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ sigmoid_s_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -312,7 +311,7 @@ extern "C" __global__ void states_backward_step2(
         states_backward_step2_point(
             compute_t(d_h_prev_U_fc_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(sigmoid_s2_at[(t * B + iB) * H + iH]),
+            compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -425,7 +424,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fc_x_x_at,
+    const storage_t* __restrict__ W_fc_x_and_dot_at, const storage_t* __restrict__ dot_W_fc_x_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_c_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -435,9 +434,9 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_c_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_fc_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_fc_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_c_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -475,8 +474,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_fc_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ U_fc_h_and_dot_at, const storage_t* __restrict__ dot_U_fc_h_h_prev_at,
+    const storage_t* __restrict__ W_fc_x_and_dot_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ dot_W_c_x_at,
     const storage_t* __restrict__ dot_b_c_at, storage_t* __restrict__ h_rows_at,
@@ -488,17 +487,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_fc_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_fc_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
@@ -527,7 +526,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fc_x_x_at,
+    const storage_t* __restrict__ W_fc_x_and_dot_at, const storage_t* __restrict__ dot_W_fc_x_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_c_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -537,9 +536,9 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_c_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_fc_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_fc_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_c_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -579,8 +578,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_fc_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ U_fc_h_and_dot_at, const storage_t* __restrict__ dot_U_fc_h_h_prev_at,
+    const storage_t* __restrict__ W_fc_x_and_dot_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ dot_W_c_x_at,
     const storage_t* __restrict__ dot_b_c_at, storage_t* __restrict__ h_rows_at,
@@ -595,17 +594,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_fc_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_fc_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_fc_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
@@ -635,7 +634,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ dot_g2_at)
+    storage_t* __restrict__ dot_g_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -647,7 +646,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_g_pre_at[(iT * B + iB) * H + iH]),
             compute_t(g_at[(iT * B + iB) * H + iH]),
             dot_g);
-        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
     }
 }
 
@@ -687,10 +686,10 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_s_at,
     const storage_t* __restrict__ h_sigmoid_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_g2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ sigmoid_s_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ dot_h_sigmoid_at,
-    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_s_g_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -704,7 +703,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_s_at[(t * B + iB) * H + iH]),
             compute_t(h_sigmoid_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
@@ -712,25 +711,25 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_h_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_s, d_s);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
+        d_s_g_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_s_g_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_s_g_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
+        d_s_g_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t sigmoid_s,
+    const compute_t d_h_prev_U_fc_h_and_dot, const compute_t d_h_next, const compute_t sigmoid_s,
     const compute_t d_dot_h, const compute_t dot_sigmoid_s, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_c_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
+    d_h_prev = d_h_prev_U_fc_h_and_dot + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
     d_dot_h_prev = sigmoid_s * d_dot_h + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_c_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_U_fc_h_and_dot_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ sigmoid_s_at, const storage_t* __restrict__ d_dot_h_at,
     const storage_t* __restrict__ dot_sigmoid_s_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
@@ -743,7 +742,7 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_fc_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -803,16 +802,16 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_f, d_U_c;
         hvp_backward_finish2_point(
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_c_U_c_h_at[iH * H + iH2]),
-            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_c_U_c_h_at[iH * H + jH]),
+            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + jH]),
             d_U_f, d_U_c);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_c_at[iH * H + iH2] = storage_t(d_U_c);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_c_at[iH * H + jH] = storage_t(d_U_c);
     }
 }
 

@@ -324,8 +324,8 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_fc2 = cp.empty((2 * H, I), dtype)
-    U_fc2 = cp.empty((2 * H, H), dtype)
+    W_fc_T = cp.empty((2 * H, I), dtype)
+    U_fc_T = cp.empty((2 * H, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_s_g_pre = cp.empty((T, B, 2 * H), dtype)
     d_h_prev_U_fc_h = cp.empty((B, H), dtype)
@@ -351,19 +351,19 @@ def train_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_fc2[:H] = W_f
-        W_fc2[H:2 * H] = W_c
-        U_fc2[:H] = U_f
-        U_fc2[H:2 * H] = U_c
+        W_fc_T[:H] = W_f
+        W_fc_T[H:2 * H] = W_c
+        U_fc_T[:H] = U_f
+        U_fc_T[H:2 * H] = U_c
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_s_g_pre[t], U_fc2, d_h_prev_U_fc_h)
+            product(d_s_g_pre[t], U_fc_T, d_h_prev_U_fc_h)
             backward_step2(t)
 
     def after():
-        product(d_s_g_pre.reshape(-1, 2 * H), W_fc2, d_x.reshape(-1, I))
+        product(d_s_g_pre.reshape(-1, 2 * H), W_fc_T, d_x.reshape(-1, I))
         product(d_s_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fc)
         product(d_s_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_fc)
         cp.sum(d_s_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_fc)
@@ -452,13 +452,13 @@ def states_backward_passes(size, dtype):
     U_c = cp.empty((H, H), dtype)
     b_c = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_fc2 = cp.empty((I, 2 * H), dtype)
-    U_fc2 = cp.empty((2 * H, H), dtype)
-    W_fc_x2 = cp.empty((T, B, 2 * H), dtype)
-    U_fc_h2 = cp.empty((T, B, 2 * H), dtype)
-    g2 = cp.empty((T, B, H), dtype)
-    sigmoid_s2 = cp.empty((T, B, H), dtype)
-    h_sigmoid2 = cp.empty((T, B, H), dtype)
+    W_fc = cp.empty((I, 2 * H), dtype)
+    U_fc_T = cp.empty((2 * H, H), dtype)
+    W_fc_x = cp.empty((T, B, 2 * H), dtype)
+    U_fc_h_steps = cp.empty((T, B, 2 * H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    sigmoid_s = cp.empty((T, B, H), dtype)
+    h_sigmoid = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_s_g_pre = cp.empty((T, B, 2 * H), dtype)
     d_h_prev_U_fc_h = cp.empty((B, H), dtype)
@@ -468,15 +468,15 @@ def states_backward_passes(size, dtype):
     d_b_fc = cp.empty((2 * H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_fc_x2, U_fc_h2, b_f, b_c, g2, sigmoid_s2, h_sigmoid2,
+        W_fc_x, U_fc_h_steps, b_f, b_c, g, sigmoid_s, h_sigmoid,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, g2, h_sigmoid2, h_rows, sigmoid_s2, d_h, d_s_g_pre,
+        dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_g_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_h_prev_U_fc_h, d_h, sigmoid_s2, d_h_prev_rows,
+        d_h_prev_U_fc_h, d_h, sigmoid_s, d_h_prev_rows,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -492,22 +492,22 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_fc2[..., :H] = W_f.T
-        W_fc2[..., H:2 * H] = W_c.T
-        U_fc2[:H] = U_f
-        U_fc2[H:2 * H] = U_c
-        product(x.reshape(-1, I), W_fc2, W_fc_x2.reshape(-1, 2 * H))
-        product(h_rows[:-1].reshape(-1, H), U_fc2.T, U_fc_h2.reshape(-1, 2 * H))
+        W_fc[..., :H] = W_f.T
+        W_fc[..., H:2 * H] = W_c.T
+        U_fc_T[:H] = U_f
+        U_fc_T[H:2 * H] = U_c
+        product(x.reshape(-1, I), W_fc, W_fc_x.reshape(-1, 2 * H))
+        product(h_rows[:-1].reshape(-1, H), U_fc_T.T, U_fc_h_steps.reshape(-1, 2 * H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_s_g_pre[t], U_fc2, d_h_prev_U_fc_h)
+            product(d_s_g_pre[t], U_fc_T, d_h_prev_U_fc_h)
             states_backward_step2(t)
 
     def after():
-        product(d_s_g_pre.reshape(-1, 2 * H), W_fc2.T, d_x.reshape(-1, I))
+        product(d_s_g_pre.reshape(-1, 2 * H), W_fc.T, d_x.reshape(-1, I))
         product(d_s_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fc)
         product(d_s_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_fc)
         cp.sum(d_s_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_fc)
@@ -658,24 +658,24 @@ def jvp_passes(size, dtype):
     dot_b_c = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    W_fc_and_dot = cp.empty((I, 4 * H), dtype)
     W_fc = cp.empty((I, 2 * H), dtype)
-    parts3 = cp.empty((H, 4 * H), dtype)
+    U_fc_and_dot = cp.empty((H, 4 * H), dtype)
     U_fc = cp.empty((H, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    W_fc_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_W_fc_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_c_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 4 * H), dtype)
+    U_fc_h_and_dot = cp.empty((B, 4 * H), dtype)
     dot_U_fc_h_h_prev = cp.empty((B, 2 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
+        W_fc_x_and_dot, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c, h_rows,
-        dot_h_rows,
+        U_fc_h_and_dot, dot_U_fc_h_h_prev, W_fc_x_and_dot, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c,
+        h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -697,25 +697,25 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_f.T
-        parts[..., H:2 * H] = dot_W_f.T
-        parts[..., 2 * H:3 * H] = W_c.T
-        parts[..., 3 * H:4 * H] = dot_W_c.T
-        W_fc[..., :H] = parts[..., :H]
-        W_fc[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        parts3[..., :H] = U_f.T
-        parts3[..., H:2 * H] = dot_U_f.T
-        parts3[..., 2 * H:3 * H] = U_c.T
-        parts3[..., 3 * H:4 * H] = dot_U_c.T
-        U_fc[..., :H] = parts3[..., :H]
-        U_fc[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        W_fc_and_dot[..., :H] = W_f.T
+        W_fc_and_dot[..., H:2 * H] = dot_W_f.T
+        W_fc_and_dot[..., 2 * H:3 * H] = W_c.T
+        W_fc_and_dot[..., 3 * H:4 * H] = dot_W_c.T
+        W_fc[..., :H] = W_fc_and_dot[..., :H]
+        W_fc[..., H:2 * H] = W_fc_and_dot[..., 2 * H:3 * H]
+        U_fc_and_dot[..., :H] = U_f.T
+        U_fc_and_dot[..., H:2 * H] = dot_U_f.T
+        U_fc_and_dot[..., 2 * H:3 * H] = U_c.T
+        U_fc_and_dot[..., 3 * H:4 * H] = dot_U_c.T
+        U_fc[..., :H] = U_fc_and_dot[..., :H]
+        U_fc[..., H:2 * H] = U_fc_and_dot[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), W_fc_and_dot, W_fc_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_fc, dot_W_fc_x_x.reshape(-1, 2 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_fc_and_dot, U_fc_h_and_dot)
             product(dot_h_rows[t], U_fc, dot_U_fc_h_h_prev)
             jvp_step(t)
 
@@ -751,15 +751,15 @@ def hvp_passes(size, dtype):
     dot_b_c = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    W_fc_and_dot = cp.empty((I, 4 * H), dtype)
     W_fc = cp.empty((I, 2 * H), dtype)
-    parts3 = cp.empty((H, 4 * H), dtype)
+    U_fc_and_dot = cp.empty((H, 4 * H), dtype)
     U_fc = cp.empty((H, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    W_fc_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_W_fc_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_c_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 4 * H), dtype)
+    U_fc_h_and_dot = cp.empty((B, 4 * H), dtype)
     dot_U_fc_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_s = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
@@ -770,12 +770,12 @@ def hvp_passes(size, dtype):
     dot_h_sigmoid = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
+        W_fc_x_and_dot, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c, h_rows,
-        dot_h_rows, dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid,
+        U_fc_h_and_dot, dot_U_fc_h_h_prev, W_fc_x_and_dot, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c,
+        h_rows, dot_h_rows, dot_s, dot_g_pre, g, sigmoid_s, dot_sigmoid_s, h_sigmoid, dot_h_sigmoid,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -797,25 +797,25 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_f.T
-        parts[..., H:2 * H] = dot_W_f.T
-        parts[..., 2 * H:3 * H] = W_c.T
-        parts[..., 3 * H:4 * H] = dot_W_c.T
-        W_fc[..., :H] = parts[..., :H]
-        W_fc[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        parts3[..., :H] = U_f.T
-        parts3[..., H:2 * H] = dot_U_f.T
-        parts3[..., 2 * H:3 * H] = U_c.T
-        parts3[..., 3 * H:4 * H] = dot_U_c.T
-        U_fc[..., :H] = parts3[..., :H]
-        U_fc[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        W_fc_and_dot[..., :H] = W_f.T
+        W_fc_and_dot[..., H:2 * H] = dot_W_f.T
+        W_fc_and_dot[..., 2 * H:3 * H] = W_c.T
+        W_fc_and_dot[..., 3 * H:4 * H] = dot_W_c.T
+        W_fc[..., :H] = W_fc_and_dot[..., :H]
+        W_fc[..., H:2 * H] = W_fc_and_dot[..., 2 * H:3 * H]
+        U_fc_and_dot[..., :H] = U_f.T
+        U_fc_and_dot[..., H:2 * H] = dot_U_f.T
+        U_fc_and_dot[..., 2 * H:3 * H] = U_c.T
+        U_fc_and_dot[..., 3 * H:4 * H] = dot_U_c.T
+        U_fc[..., :H] = U_fc_and_dot[..., :H]
+        U_fc[..., H:2 * H] = U_fc_and_dot[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), W_fc_and_dot, W_fc_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_fc, dot_W_fc_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_fc_and_dot, U_fc_h_and_dot)
             product(dot_h_rows[t], U_fc, dot_U_fc_h_h_prev)
             hvp_forward_step(t)
 
@@ -829,12 +829,12 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((4 * H, I), dtype)
-    parts32 = cp.empty((4 * H, H), dtype)
-    dot_g2 = cp.empty((T, B, H), dtype)
+    W_fc_and_dot_T = cp.empty((4 * H, I), dtype)
+    U_fc_and_dot_T = cp.empty((4 * H, H), dtype)
+    dot_g = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_parts = cp.empty((T, B, 4 * H), dtype)
-    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_s_g_pre_and_dot = cp.empty((T, B, 4 * H), dtype)
+    d_h_prev_U_fc_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_c_h_h_prev = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
@@ -854,17 +854,17 @@ def hvp_passes(size, dtype):
     d_U_c = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_g_pre, g, dot_g2,
+        dot_g_pre, g, dot_g,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, g, dot_s, h_sigmoid, d_h_prev_rows, dot_g2, h_rows, sigmoid_s, dot_h_rows,
-        dot_g_pre, dot_h_sigmoid, d_dot_h, d_parts,
+        dy, d_dot_h_prev_rows, g, dot_s, h_sigmoid, d_h_prev_rows, dot_g, h_rows, sigmoid_s, dot_h_rows,
+        dot_g_pre, dot_h_sigmoid, d_dot_h, d_s_g_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_parts, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s, d_dot_h_prev_dot_U_f_h_h_prev,
-        d_dot_h_prev_dot_U_c_h_h_prev, d_dot_h_prev_rows,
+        d_h_prev_U_fc_h_and_dot, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s,
+        d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_c_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -881,56 +881,56 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        parts5[:H] = W_f
-        parts5[H:2 * H] = dot_W_f
-        parts5[2 * H:3 * H] = W_c
-        parts5[3 * H:4 * H] = dot_W_c
-        parts32[:H] = U_f
-        parts32[H:2 * H] = dot_U_f
-        parts32[2 * H:3 * H] = U_c
-        parts32[3 * H:4 * H] = dot_U_c
+        W_fc_and_dot_T[:H] = W_f
+        W_fc_and_dot_T[H:2 * H] = dot_W_f
+        W_fc_and_dot_T[2 * H:3 * H] = W_c
+        W_fc_and_dot_T[3 * H:4 * H] = dot_W_c
+        U_fc_and_dot_T[:H] = U_f
+        U_fc_and_dot_T[H:2 * H] = dot_U_f
+        U_fc_and_dot_T[2 * H:3 * H] = U_c
+        U_fc_and_dot_T[3 * H:4 * H] = dot_U_c
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_parts[t], parts32, d_h_prev_parts)
+            product(d_s_g_pre_and_dot[t], U_fc_and_dot_T, d_h_prev_U_fc_h_and_dot)
             # through s = W_f @ x + U_f @ h[t-1] + b_f
-            product(d_parts[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+            product(d_s_g_pre_and_dot[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-            product(d_parts[t][:, 3 * H:4 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
+            product(d_s_g_pre_and_dot[t][:, 3 * H:4 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        product(d_parts.reshape(-1, 4 * H), parts5, d_x.reshape(-1, I))
+        product(d_s_g_pre_and_dot.reshape(-1, 4 * H), W_fc_and_dot_T, d_x.reshape(-1, I))
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        product(d_parts.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        product(d_parts.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        product(d_parts.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+        product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
         # through s = W_f @ x + U_f @ h[t-1] + b_f
         product(
-            d_parts.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        cp.sum(d_parts.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
+        cp.sum(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
+        product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
+        product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
+        product(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         product(
-            d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_c_dot_U_c_h_h_prev,
         )
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        cp.sum(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
+        cp.sum(d_s_g_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
         hvp_backward_finish()
         hvp_backward_finish2()
 

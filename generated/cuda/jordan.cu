@@ -218,8 +218,8 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ U_x2_at, const storage_t* __restrict__ W_y2_at,
-    const storage_t* __restrict__ b_at, storage_t* __restrict__ h2_at)
+    const storage_t* __restrict__ U_x_at, const storage_t* __restrict__ W_y_steps_at,
+    const storage_t* __restrict__ b_at, storage_t* __restrict__ h_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -228,11 +228,11 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t h;
         states_backward_before_point(
-            compute_t(U_x2_at[(iT * B + iB) * H + iH]),
-            compute_t(W_y2_at[(iT * B + iB) * H + iH]),
+            compute_t(U_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_y_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_at[iH]),
             h);
-        h2_at[(iT * B + iB) * H + iH] = storage_t(h);
+        h_steps_at[(iT * B + iB) * H + iH] = storage_t(h);
     }
 }
 
@@ -272,7 +272,7 @@ __device__ inline void states_backward_step2_point(
 
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ h2_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ h_steps_at,
     storage_t* __restrict__ d_h_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -282,7 +282,7 @@ extern "C" __global__ void states_backward_step2(
         compute_t d_h_pre;
         states_backward_step2_point(
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(h2_at[(t * B + iB) * H + iH]),
+            compute_t(h_steps_at[(t * B + iB) * H + iH]),
             d_h_pre);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
     }
@@ -415,7 +415,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -425,7 +425,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -446,10 +446,10 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ W_y_dot_W_y_W_at, const storage_t* __restrict__ dot_W_y_y_prev_at,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_y_and_dot_at, const storage_t* __restrict__ dot_W_y_y_prev_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
-    storage_t* __restrict__ dot_h2_at)
+    storage_t* __restrict__ h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -457,16 +457,16 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
             h, dot_h);
-        dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
-        dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+        h_and_dot_at[iB * (2 * H) + iH] = storage_t(h);
+        h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
     }
 }
 
@@ -516,7 +516,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -526,7 +526,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -548,8 +548,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ W_y_dot_W_y_W_at, const storage_t* __restrict__ dot_W_y_y_prev_at,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_y_and_dot_at, const storage_t* __restrict__ dot_W_y_y_prev_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_at, storage_t* __restrict__ dot_h_at)
 {
@@ -559,10 +559,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -587,7 +587,7 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ V_h_dot_V_h_V_at, const storage_t* __restrict__ dot_V_h_h_at,
+    const storage_t* __restrict__ V_h_and_dot_at, const storage_t* __restrict__ dot_V_h_h_at,
     const storage_t* __restrict__ c_at, const storage_t* __restrict__ dot_c_at,
     storage_t* __restrict__ dot_y_pre_at, storage_t* __restrict__ y_rows_at,
     storage_t* __restrict__ dot_y_rows_at)
@@ -598,9 +598,9 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iO = n % O;
         compute_t dot_y_pre, y, dot_y;
         hvp_forward_step2_point(
-            compute_t(V_h_dot_V_h_V_at[iB * (2 * O) + O + iO]),
+            compute_t(V_h_and_dot_at[iB * (2 * O) + O + iO]),
             compute_t(dot_V_h_h_at[iB * O + iO]),
-            compute_t(V_h_dot_V_h_V_at[iB * (2 * O) + iO]),
+            compute_t(V_h_and_dot_at[iB * (2 * O) + iO]),
             compute_t(c_at[iO]),
             compute_t(dot_c_at[iO]),
             dot_y_pre, y, dot_y);
@@ -620,7 +620,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
     const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ dot_h2_at)
+    storage_t* __restrict__ dot_h_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -632,7 +632,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_h_pre_at[(iT * B + iB) * H + iH]),
             compute_t(h_at[(iT * B + iB) * H + iH]),
             dot_h);
-        dot_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+        dot_h_steps_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
@@ -653,7 +653,7 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ dot_y_pre_at,
-    const storage_t* __restrict__ y_rows_at, storage_t* __restrict__ d_dot_y_pre2_at)
+    const storage_t* __restrict__ y_rows_at, storage_t* __restrict__ d_y_pre_and_dot_at)
 {
     const int64 count = B * O, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -667,17 +667,17 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_y_pre_at[(t * B + iB) * O + iO]),
             compute_t(y_rows_at[((t + 1) * B + iB) * O + iO]),
             d_dot_y_pre, d_y_pre);
-        d_dot_y_pre2_at[(t * B + iB) * (2 * O) + O + iO] = storage_t(d_dot_y_pre);
-        d_dot_y_pre2_at[(t * B + iB) * (2 * O) + iO] = storage_t(d_y_pre);
+        d_y_pre_and_dot_at[(t * B + iB) * (2 * O) + O + iO] = storage_t(d_dot_y_pre);
+        d_y_pre_and_dot_at[(t * B + iB) * (2 * O) + iO] = storage_t(d_y_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_V_h_dot_V_h_V, const compute_t d_dot_h, const compute_t dot_h_pre,
-    const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
+    const compute_t d_h_V_h_and_dot, const compute_t d_dot_h, const compute_t dot_h_pre, const compute_t h,
+    compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
     // through h = tanh(U @ x + W @ y[t-1] + b)
-    const compute_t d_h = d_h_V_h_dot_V_h_V - 2 * d_dot_h * dot_h_pre * h;
+    const compute_t d_h = d_h_V_h_and_dot - 2 * d_dot_h * dot_h_pre * h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -685,9 +685,9 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ d_h_V_h_dot_V_h_V_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ d_h_V_h_and_dot_at, const storage_t* __restrict__ d_dot_h_at,
     const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ d_dot_h_pre2_at)
+    storage_t* __restrict__ d_h_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -695,13 +695,13 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_h_pre, d_h_pre;
         hvp_backward_step2_point(
-            compute_t(d_h_V_h_dot_V_h_V_at[iB * H + iH]),
+            compute_t(d_h_V_h_and_dot_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_at[(t * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 

@@ -457,9 +457,9 @@ def states_backward_passes(size, dtype):
     b = cp.empty((H,), dtype)
     V = cp.empty((O, H), dtype)
     d_y_prev_rows = cp.empty((2, B, O), dtype)
-    U_x2 = cp.empty((T, B, H), dtype)
-    W_y2 = cp.empty((T, B, H), dtype)
-    h2 = cp.empty((T, B, H), dtype)
+    U_x = cp.empty((T, B, H), dtype)
+    W_y_steps = cp.empty((T, B, H), dtype)
+    h_steps = cp.empty((T, B, H), dtype)
     d_y_pre = cp.empty((T, B, O), dtype)
     d_h = cp.empty((B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
@@ -471,7 +471,7 @@ def states_backward_passes(size, dtype):
     d_c = cp.empty((O,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        U_x2, W_y2, b, h2,
+        U_x, W_y_steps, b, h_steps,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * O, 1,
@@ -479,7 +479,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_h, h2, d_h_pre,
+        d_h, h_steps, d_h_pre,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -494,9 +494,9 @@ def states_backward_passes(size, dtype):
 
     def before():
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(x.reshape(-1, I), U.T, U_x2.reshape(-1, H))
+        product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(y_rows[:-1].reshape(-1, O), W.T, W_y2.reshape(-1, H))
+        product(y_rows[:-1].reshape(-1, O), W.T, W_y_steps.reshape(-1, H))
         states_backward_before()
 
     def loop():
@@ -518,7 +518,7 @@ def states_backward_passes(size, dtype):
         # through h = tanh(U @ x + W @ y[t-1] + b)
         cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
         # through y = sigmoid(V @ h + c)
-        product(d_y_pre.reshape(-1, O).T, h2.reshape(-1, H), d_V)
+        product(d_y_pre.reshape(-1, O).T, h_steps.reshape(-1, H), d_V)
         # through y = sigmoid(V @ h + c)
         cp.sum(d_y_pre.reshape(-1, O), axis=0, out=d_c)
 
@@ -673,26 +673,26 @@ def jvp_passes(size, dtype):
     dot_c = cp.empty((O,), dtype)
     y_rows = cp.empty((T + 1, B, O), dtype)
     dot_y_rows = cp.empty((T + 1, B, O), dtype)
-    dot_U2 = cp.empty((I, 2 * H), dtype)
-    dot_V2 = cp.empty((2 * H, O), dtype)
-    dot_W2 = cp.empty((O, 2 * H), dtype)
-    W_T2 = cp.empty((O, H), dtype)
+    U_and_dot = cp.empty((I, 2 * H), dtype)
+    dot_and_V = cp.empty((2 * H, O), dtype)
+    W_and_dot = cp.empty((O, 2 * H), dtype)
+    W_turned = cp.empty((O, H), dtype)
     V_T = cp.empty((H, O), dtype)
-    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    U_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_y_dot_W_y_W = cp.empty((B, 2 * H), dtype)
+    W_y_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_y_y_prev = cp.empty((B, H), dtype)
-    dot_h2 = cp.empty((B, 2 * H), dtype)
+    h_and_dot = cp.empty((B, 2 * H), dtype)
     V_h = cp.empty((B, O), dtype)
     dot_V_h = cp.empty((B, O), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_y_dot_W_y_W, dot_W_y_y_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h2,
+        W_y_and_dot, dot_W_y_y_prev, U_x_and_dot, b, dot_U_x, dot_b, h_and_dot,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * O, 1,
@@ -716,29 +716,29 @@ def jvp_passes(size, dtype):
         dot_y_rows[0] = dot_state["y"]
 
     def before():
-        dot_U2[..., :H] = U.T
-        dot_U2[..., H:2 * H] = dot_U.T
-        dot_V2[:H] = dot_V.T
-        dot_V2[H:2 * H] = V.T
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        W_T2[...] = W.T
+        U_and_dot[..., :H] = U.T
+        U_and_dot[..., H:2 * H] = dot_U.T
+        dot_and_V[:H] = dot_V.T
+        dot_and_V[H:2 * H] = V.T
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        W_turned[...] = W.T
         V_T[...] = V.T
-        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
         # h = tanh(U @ x + W @ y[t-1] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], dot_W2, W_y_dot_W_y_W)
+            product(y_rows[t], W_and_dot, W_y_and_dot)
             # h = tanh(U @ x + W @ y[t-1] + b)
-            product(dot_y_rows[t], W_T2, dot_W_y_y_prev)
+            product(dot_y_rows[t], W_turned, dot_W_y_y_prev)
             jvp_step(t)
             # y = sigmoid(V @ h + c)
-            product(dot_h2[:, :H], V_T, V_h)
+            product(h_and_dot[:, :H], V_T, V_h)
             # y = sigmoid(V @ h + c)
-            product(dot_h2, dot_V2, dot_V_h)
+            product(h_and_dot, dot_and_V, dot_V_h)
             jvp_step2(t)
 
     def after():
@@ -771,33 +771,33 @@ def hvp_passes(size, dtype):
     dot_c = cp.empty((O,), dtype)
     y_rows = cp.empty((T + 1, B, O), dtype)
     dot_y_rows = cp.empty((T + 1, B, O), dtype)
-    dot_U2 = cp.empty((I, 2 * H), dtype)
-    dot_W2 = cp.empty((O, 2 * H), dtype)
-    dot_V2 = cp.empty((H, 2 * O), dtype)
-    W_T2 = cp.empty((O, H), dtype)
-    V_T2 = cp.empty((H, O), dtype)
-    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    U_and_dot = cp.empty((I, 2 * H), dtype)
+    W_and_dot = cp.empty((O, 2 * H), dtype)
+    V_and_dot = cp.empty((H, 2 * O), dtype)
+    W_turned = cp.empty((O, H), dtype)
+    V_turned = cp.empty((H, O), dtype)
+    U_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_y_dot_W_y_W = cp.empty((B, 2 * H), dtype)
+    W_y_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_y_y_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     h = cp.empty((T, B, H), dtype)
     dot_h = cp.empty((B, H), dtype)
-    V_h_dot_V_h_V = cp.empty((B, 2 * O), dtype)
+    V_h_and_dot = cp.empty((B, 2 * O), dtype)
     dot_V_h_h = cp.empty((B, O), dtype)
     dot_y_pre = cp.empty((T, B, O), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_y_dot_W_y_W, dot_W_y_y_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h_pre, h, dot_h,
+        W_y_and_dot, dot_W_y_y_prev, U_x_and_dot, b, dot_U_x, dot_b, dot_h_pre, h, dot_h,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * O, 1,
-        V_h_dot_V_h_V, dot_V_h_h, c, dot_c, dot_y_pre, y_rows, dot_y_rows,
+        V_h_and_dot, dot_V_h_h, c, dot_c, dot_y_pre, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -817,28 +817,28 @@ def hvp_passes(size, dtype):
         dot_y_rows[0] = dot_state["y"]
 
     def before():
-        dot_U2[..., :H] = U.T
-        dot_U2[..., H:2 * H] = dot_U.T
-        dot_W2[..., :H] = W.T
-        dot_W2[..., H:2 * H] = dot_W.T
-        dot_V2[..., :O] = V.T
-        dot_V2[..., O:2 * O] = dot_V.T
-        W_T2[...] = W.T
-        V_T2[...] = V.T
-        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+        U_and_dot[..., :H] = U.T
+        U_and_dot[..., H:2 * H] = dot_U.T
+        W_and_dot[..., :H] = W.T
+        W_and_dot[..., H:2 * H] = dot_W.T
+        V_and_dot[..., :O] = V.T
+        V_and_dot[..., O:2 * O] = dot_V.T
+        W_turned[...] = W.T
+        V_turned[...] = V.T
+        product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
         # h = tanh(U @ x + W @ y[t-1] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], dot_W2, W_y_dot_W_y_W)
+            product(y_rows[t], W_and_dot, W_y_and_dot)
             # h = tanh(U @ x + W @ y[t-1] + b)
-            product(dot_y_rows[t], W_T2, dot_W_y_y_prev)
+            product(dot_y_rows[t], W_turned, dot_W_y_y_prev)
             hvp_forward_step(t)
-            product(h[t], dot_V2, V_h_dot_V_h_V)
+            product(h[t], V_and_dot, V_h_and_dot)
             # y = sigmoid(V @ h + c)
-            product(dot_h, V_T2, dot_V_h_h)
+            product(dot_h, V_turned, dot_V_h_h)
             hvp_forward_step2(t)
 
     def after():
@@ -851,14 +851,14 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, O), dtype)
     d_y_prev_rows = cp.empty((2, B, O), dtype)
     d_dot_y_prev_rows = cp.empty((2, B, O), dtype)
-    dot_U22 = cp.empty((2 * H, I), dtype)
-    dot_V22 = cp.empty((2 * O, H), dtype)
-    dot_W22 = cp.empty((2 * H, O), dtype)
-    dot_h2 = cp.empty((T, B, H), dtype)
-    d_dot_y_pre2 = cp.empty((T, B, 2 * O), dtype)
+    U_and_dot_T = cp.empty((2 * H, I), dtype)
+    V_and_dot_T = cp.empty((2 * O, H), dtype)
+    W_and_dot_T = cp.empty((2 * H, O), dtype)
+    dot_h_steps = cp.empty((T, B, H), dtype)
+    d_y_pre_and_dot = cp.empty((T, B, 2 * O), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_h_V_h_dot_V_h_V = cp.empty((B, H), dtype)
-    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_h_V_h_and_dot = cp.empty((B, H), dtype)
+    d_h_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U_U_x = cp.empty((H, I), dtype)
     d_U_dot_U_x_x = cp.empty((H, I), dtype)
@@ -873,15 +873,15 @@ def hvp_passes(size, dtype):
     d_V = cp.empty((O, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_h_pre, h, dot_h2,
+        dot_h_pre, h, dot_h_steps,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * O, 1,
-        dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_dot_y_pre2,
+        dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_y_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_V_h_dot_V_h_V, d_dot_h, dot_h_pre, h, d_dot_h_pre2,
+        d_h_V_h_and_dot, d_dot_h, dot_h_pre, h, d_h_pre_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -902,48 +902,48 @@ def hvp_passes(size, dtype):
         d_dot_y_prev_rows[T % 2] = dstate["y"]
 
     def before():
-        dot_U22[:H] = U
-        dot_U22[H:2 * H] = dot_U
-        dot_V22[:O] = V
-        dot_V22[O:2 * O] = dot_V
-        dot_W22[:H] = W
-        dot_W22[H:2 * H] = dot_W
+        U_and_dot_T[:H] = U
+        U_and_dot_T[H:2 * H] = dot_U
+        V_and_dot_T[:O] = V
+        V_and_dot_T[O:2 * O] = dot_V
+        W_and_dot_T[:H] = W
+        W_and_dot_T[H:2 * H] = dot_W
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through y = sigmoid(V @ h + c)
-            product(d_dot_y_pre2[t][:, O:2 * O], V, d_dot_h)
+            product(d_y_pre_and_dot[t][:, O:2 * O], V, d_dot_h)
             # through h = tanh(U @ x + W @ y[t-1] + b)
-            product(d_dot_y_pre2[t], dot_V22, d_h_V_h_dot_V_h_V)
+            product(d_y_pre_and_dot[t], V_and_dot_T, d_h_V_h_and_dot)
             hvp_backward_step2(t)
-            product(d_dot_h_pre2[t], dot_W22, d_y_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t], W_and_dot_T, d_y_prev_rows[t % 2])
             # through h = tanh(U @ x + W @ y[t-1] + b)
-            product(d_dot_h_pre2[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
 
     def after():
-        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
+        product(d_h_pre_and_dot.reshape(-1, 2 * H), U_and_dot_T, d_x.reshape(-1, I))
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
         # through h = tanh(U @ x + W @ y[t-1] + b)
         product(
-            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, O),
             d_W_dot_W_y_y_prev,
         )
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         # through y = sigmoid(V @ h + c)
-        product(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O].T, h.reshape(-1, H), d_V_V_h)
+        product(d_y_pre_and_dot.reshape(-1, 2 * O)[:, :O].T, h.reshape(-1, H), d_V_V_h)
         # through y = sigmoid(V @ h + c)
-        product(d_dot_y_pre2.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h2.reshape(-1, H), d_V_dot_V_h_h)
+        product(d_y_pre_and_dot.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h_steps.reshape(-1, H), d_V_dot_V_h_h)
         # through y = sigmoid(V @ h + c)
-        cp.sum(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
+        cp.sum(d_y_pre_and_dot.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

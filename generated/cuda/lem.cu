@@ -148,7 +148,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dt_1_sigmoid_at, const storage_t* __restrict__ dt_2_sigmoid_at,
-    storage_t* __restrict__ dt_12_at, storage_t* __restrict__ dt_22_at)
+    storage_t* __restrict__ dt_1_at, storage_t* __restrict__ dt_2_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -161,8 +161,8 @@ extern "C" __global__ void backward_before(
             compute_t(dt_1_sigmoid_at[(iT * B + iB) * H + iH]),
             compute_t(dt_2_sigmoid_at[(iT * B + iB) * H + iH]),
             dt_1, dt_2);
-        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
-        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        dt_1_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_2_steps_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
     }
 }
 
@@ -184,7 +184,7 @@ __device__ inline void backward_step_point(
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ dt_22_at, const storage_t* __restrict__ y_tanh_at,
+    const storage_t* __restrict__ dt_2_steps_at, const storage_t* __restrict__ y_tanh_at,
     const storage_t* __restrict__ y_rows_at, const storage_t* __restrict__ dt_2_sigmoid_at,
     storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
 {
@@ -196,7 +196,7 @@ extern "C" __global__ void backward_step(
         backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
@@ -227,7 +227,7 @@ __device__ inline void backward_step2_point(
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_W_y_z_at,
-    const storage_t* __restrict__ dt_12_at, const storage_t* __restrict__ z_tanh_at,
+    const storage_t* __restrict__ dt_1_at, const storage_t* __restrict__ z_tanh_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dt_1_sigmoid_at,
     storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
 {
@@ -239,7 +239,7 @@ extern "C" __global__ void backward_step2(
         backward_step2_point(
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_z_W_y_z_at[iB * H + iH]),
-            compute_t(dt_12_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
@@ -260,7 +260,7 @@ __device__ inline void backward_step3_point(
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_y_prev_W_12z_y_at, const storage_t* __restrict__ d_y_at,
-    const storage_t* __restrict__ dt_22_at, storage_t* __restrict__ d_y_prev_rows_at)
+    const storage_t* __restrict__ dt_2_steps_at, storage_t* __restrict__ d_y_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -270,7 +270,7 @@ extern "C" __global__ void backward_step3(
         backward_step3_point(
             compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             d_y_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
     }
@@ -385,12 +385,13 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_12z_y2_at, const storage_t* __restrict__ V_12zy_x2_at,
+    const storage_t* __restrict__ W_12z_y_steps_at, const storage_t* __restrict__ V_12zy_x_at,
     const storage_t* __restrict__ b_1_at, const storage_t* __restrict__ b_2_at,
-    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ W_y_z2_at,
-    const storage_t* __restrict__ b_y_at, storage_t* __restrict__ dt_1_sigmoid2_at,
-    storage_t* __restrict__ dt_12_at, storage_t* __restrict__ dt_2_sigmoid2_at,
-    storage_t* __restrict__ dt_22_at, storage_t* __restrict__ z_tanh2_at, storage_t* __restrict__ y_tanh2_at)
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ W_y_z_steps_at,
+    const storage_t* __restrict__ b_y_at, storage_t* __restrict__ dt_1_sigmoid_at,
+    storage_t* __restrict__ dt_1_at, storage_t* __restrict__ dt_2_sigmoid_at,
+    storage_t* __restrict__ dt_2_steps_at, storage_t* __restrict__ z_tanh_at,
+    storage_t* __restrict__ y_tanh_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -399,26 +400,26 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh;
         states_backward_before_point(
-            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_12z_y_steps_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_12zy_x_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(1),
-            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_12z_y_steps_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_12zy_x_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_2_at[iH]),
-            compute_t(W_12z_y2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_steps_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_y_z2_at[(iT * B + iB) * H + iH]),
-            compute_t(V_12zy_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_y_z_steps_at[(iT * B + iB) * H + iH]),
+            compute_t(V_12zy_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_y_at[iH]),
             dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, y_tanh);
-        dt_1_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
-        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
-        dt_2_sigmoid2_at[(iT * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
-        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
-        z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
-        y_tanh2_at[(iT * B + iB) * H + iH] = storage_t(y_tanh);
+        dt_1_sigmoid_at[(iT * B + iB) * H + iH] = storage_t(dt_1_sigmoid);
+        dt_1_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_2_sigmoid_at[(iT * B + iB) * H + iH] = storage_t(dt_2_sigmoid);
+        dt_2_steps_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        z_tanh_at[(iT * B + iB) * H + iH] = storage_t(z_tanh);
+        y_tanh_at[(iT * B + iB) * H + iH] = storage_t(y_tanh);
     }
 }
 
@@ -440,8 +441,8 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ dt_22_at, const storage_t* __restrict__ y_tanh2_at,
-    const storage_t* __restrict__ y_rows_at, const storage_t* __restrict__ dt_2_sigmoid2_at,
+    const storage_t* __restrict__ dt_2_steps_at, const storage_t* __restrict__ y_tanh_at,
+    const storage_t* __restrict__ y_rows_at, const storage_t* __restrict__ dt_2_sigmoid_at,
     storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -452,11 +453,11 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
-            compute_t(y_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
+            compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
-            compute_t(dt_2_sigmoid2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
             d_y, d_y_pre, d_dt_2_pre);
         d_y_at[iB * H + iH] = storage_t(d_y);
         d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_y_pre);
@@ -483,8 +484,8 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_W_y_z_at,
-    const storage_t* __restrict__ dt_12_at, const storage_t* __restrict__ z_tanh2_at,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dt_1_sigmoid2_at,
+    const storage_t* __restrict__ dt_1_at, const storage_t* __restrict__ z_tanh_at,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dt_1_sigmoid_at,
     storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -495,11 +496,11 @@ extern "C" __global__ void states_backward_step2(
         states_backward_step2_point(
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_z_W_y_z_at[iB * H + iH]),
-            compute_t(dt_12_at[(t * B + iB) * H + iH]),
-            compute_t(z_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_at[(t * B + iB) * H + iH]),
+            compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(1),
-            compute_t(dt_1_sigmoid2_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
             d_z_pre, d_dt_1_pre, d_z_prev);
         d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
         d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_dt_1_pre);
@@ -516,7 +517,7 @@ __device__ inline void states_backward_step3_point(
 extern "C" __global__ void states_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_y_prev_W_12z_y_at, const storage_t* __restrict__ d_y_at,
-    const storage_t* __restrict__ dt_22_at, storage_t* __restrict__ d_y_prev_rows_at)
+    const storage_t* __restrict__ dt_2_steps_at, storage_t* __restrict__ d_y_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -526,7 +527,7 @@ extern "C" __global__ void states_backward_step3(
         states_backward_step3_point(
             compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             d_y_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
     }
@@ -724,7 +725,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_V_12zy_x_x_at,
+    const storage_t* __restrict__ V_12zy_x_and_dot_at, const storage_t* __restrict__ dot_V_12zy_x_x_at,
     storage_t* __restrict__ dot_V_1_x_at, storage_t* __restrict__ dot_V_2_x_at,
     storage_t* __restrict__ dot_V_z_x_at, storage_t* __restrict__ dot_V_y_x_at)
 {
@@ -735,13 +736,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
         dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
@@ -790,8 +791,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_W_12z_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_1_at,
+    const storage_t* __restrict__ W_12z_y_and_dot_at, const storage_t* __restrict__ dot_W_12z_y_y_prev_at,
+    const storage_t* __restrict__ V_12zy_x_and_dot_at, const storage_t* __restrict__ b_1_at,
     const storage_t* __restrict__ dot_V_1_x_at, const storage_t* __restrict__ dot_b_1_at,
     const storage_t* __restrict__ b_2_at, const storage_t* __restrict__ dot_V_2_x_at,
     const storage_t* __restrict__ dot_b_2_at, const storage_t* __restrict__ b_z_at,
@@ -805,25 +806,25 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t dt_2, dot_dt_2, z, dot_z;
         jvp_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_1_at[iH]),
             compute_t(1),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(b_2_at[iH]),
             compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_2_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -856,8 +857,8 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_W_y_z_z_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_y_at,
+    const storage_t* __restrict__ W_y_z_and_dot_at, const storage_t* __restrict__ dot_W_y_z_z_at,
+    const storage_t* __restrict__ V_12zy_x_and_dot_at, const storage_t* __restrict__ b_y_at,
     const storage_t* __restrict__ dot_V_y_x_at, const storage_t* __restrict__ dot_b_y_at,
     const storage_t* __restrict__ dt_2_at, storage_t* __restrict__ y_rows_at,
     const storage_t* __restrict__ dot_dt_2_at, storage_t* __restrict__ dot_y_rows_at)
@@ -868,10 +869,10 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t y, dot_y;
         jvp_step2_point(
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_z_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(W_y_z_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
@@ -907,7 +908,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_V_12zy_x_x_at,
+    const storage_t* __restrict__ V_12zy_x_and_dot_at, const storage_t* __restrict__ dot_V_12zy_x_x_at,
     storage_t* __restrict__ dot_V_1_x_at, storage_t* __restrict__ dot_V_2_x_at,
     storage_t* __restrict__ dot_V_z_x_at, storage_t* __restrict__ dot_V_y_x_at)
 {
@@ -918,13 +919,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
         dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
@@ -975,8 +976,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_W_12z_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_1_at,
+    const storage_t* __restrict__ W_12z_y_and_dot_at, const storage_t* __restrict__ dot_W_12z_y_y_prev_at,
+    const storage_t* __restrict__ V_12zy_x_and_dot_at, const storage_t* __restrict__ b_1_at,
     const storage_t* __restrict__ dot_V_1_x_at, const storage_t* __restrict__ dot_b_1_at,
     const storage_t* __restrict__ b_2_at, const storage_t* __restrict__ dot_V_2_x_at,
     const storage_t* __restrict__ dot_b_2_at, const storage_t* __restrict__ b_z_at,
@@ -995,25 +996,25 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre,
             z_tanh, z, dot_z;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_1_at[iH]),
             compute_t(1),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(b_2_at[iH]),
             compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_2_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(W_12z_y_and_dot_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1054,8 +1055,8 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_W_y_z_z_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_y_at,
+    const storage_t* __restrict__ W_y_z_and_dot_at, const storage_t* __restrict__ dot_W_y_z_z_at,
+    const storage_t* __restrict__ V_12zy_x_and_dot_at, const storage_t* __restrict__ b_y_at,
     const storage_t* __restrict__ dot_V_y_x_at, const storage_t* __restrict__ dot_b_y_at,
     const storage_t* __restrict__ dt_2_at, storage_t* __restrict__ y_rows_at,
     const storage_t* __restrict__ dot_dt_2_at, storage_t* __restrict__ dot_y_rows_at,
@@ -1067,10 +1068,10 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_y_pre, y_tanh, y, dot_y;
         hvp_forward_step2_point(
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_z_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(W_y_z_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(V_12zy_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
@@ -1106,8 +1107,8 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dt_1_sigmoid_at, const storage_t* __restrict__ dt_2_sigmoid_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_tanh_at,
     const storage_t* __restrict__ dot_y_pre_at, const storage_t* __restrict__ y_tanh_at,
-    storage_t* __restrict__ dt_12_at, storage_t* __restrict__ dt_22_at,
-    storage_t* __restrict__ dot_z_tanh2_at, storage_t* __restrict__ dot_y_tanh2_at)
+    storage_t* __restrict__ dt_1_at, storage_t* __restrict__ dt_2_steps_at,
+    storage_t* __restrict__ dot_z_tanh_at, storage_t* __restrict__ dot_y_tanh_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1124,10 +1125,10 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
             compute_t(y_tanh_at[(iT * B + iB) * H + iH]),
             dt_1, dt_2, dot_z_tanh, dot_y_tanh);
-        dt_12_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
-        dt_22_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
-        dot_z_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_z_tanh);
-        dot_y_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_y_tanh);
+        dt_1_at[(iT * B + iB) * H + iH] = storage_t(dt_1);
+        dt_2_steps_at[(iT * B + iB) * H + iH] = storage_t(dt_2);
+        dot_z_tanh_at[(iT * B + iB) * H + iH] = storage_t(dot_z_tanh);
+        dot_y_tanh_at[(iT * B + iB) * H + iH] = storage_t(dot_y_tanh);
     }
 }
 
@@ -1161,13 +1162,13 @@ __device__ inline void hvp_backward_step_point(
 extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
-    const storage_t* __restrict__ dt_22_at, const storage_t* __restrict__ dot_y_pre_at,
+    const storage_t* __restrict__ dt_2_steps_at, const storage_t* __restrict__ dot_y_pre_at,
     const storage_t* __restrict__ y_tanh_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dot_dt_2_at, const storage_t* __restrict__ y_rows_at,
-    const storage_t* __restrict__ dot_y_rows_at, const storage_t* __restrict__ dot_y_tanh2_at,
+    const storage_t* __restrict__ dot_y_rows_at, const storage_t* __restrict__ dot_y_tanh_at,
     const storage_t* __restrict__ dot_dt_2_pre_at, const storage_t* __restrict__ dt_2_sigmoid_at,
-    storage_t* __restrict__ d_dot_y_at, storage_t* __restrict__ d_dot_y_pre2_at,
-    storage_t* __restrict__ d_parts_pre_at)
+    storage_t* __restrict__ d_dot_y_at, storage_t* __restrict__ d_y_pre_and_dot_at,
+    storage_t* __restrict__ d_dt_1_dt_2_z_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1177,28 +1178,28 @@ extern "C" __global__ void hvp_backward_step(
         hvp_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_pre_at[(t * B + iB) * H + iH]),
             compute_t(y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_y_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_y_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_y_tanh_at[(t * B + iB) * H + iH]),
             compute_t(1),
             compute_t(dot_dt_2_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_y, d_dot_y_pre, d_y_pre, d_dot_dt_2_pre, d_dt_2_pre);
         d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
-        d_dot_y_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
-        d_dot_y_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
+        d_y_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_y_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_parts,
+    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_W_y_z_and_dot,
     const compute_t d_z_next, const compute_t dt_1, const compute_t dot_z_pre, const compute_t z_tanh,
     const compute_t dot_dt_1, const compute_t z_prev, const compute_t dot_z_prev,
     const compute_t dot_z_tanh, const compute_t dt, const compute_t dot_dt_1_pre,
@@ -1207,7 +1208,7 @@ __device__ inline void hvp_backward_step2_point(
 {
     // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
     const compute_t d_dot_z = d_dot_z_next + d_dot_z_dot_W_y_z_z;
-    const compute_t d_z = d_z_parts + d_z_next;
+    const compute_t d_z = d_z_W_y_z_and_dot + d_z_next;
     const compute_t d_dot_z_tanh = dt_1 * d_dot_z;
     const compute_t s1 = dot_dt_1 * d_dot_z;
     const compute_t d_z_tanh = dt_1 * d_z - 2 * dot_z_pre * z_tanh * d_dot_z_tanh + s1;
@@ -1233,12 +1234,12 @@ __device__ inline void hvp_backward_step2_point(
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_dot_W_y_z_z_at,
-    const storage_t* __restrict__ d_z_parts_at, storage_t* __restrict__ d_z_prev_rows_at,
-    const storage_t* __restrict__ dt_12_at, const storage_t* __restrict__ dot_z_pre_at,
+    const storage_t* __restrict__ d_z_W_y_z_and_dot_at, storage_t* __restrict__ d_z_prev_rows_at,
+    const storage_t* __restrict__ dt_1_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ z_tanh_at, const storage_t* __restrict__ dot_dt_1_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_z_rows_at,
-    const storage_t* __restrict__ dot_z_tanh2_at, const storage_t* __restrict__ dot_dt_1_pre_at,
-    const storage_t* __restrict__ dt_1_sigmoid_at, storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ dot_z_tanh_at, const storage_t* __restrict__ dot_dt_1_pre_at,
+    const storage_t* __restrict__ dt_1_sigmoid_at, storage_t* __restrict__ d_dt_1_dt_2_z_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1248,44 +1249,44 @@ extern "C" __global__ void hvp_backward_step2(
         hvp_backward_step2_point(
             compute_t(d_dot_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_dot_z_dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(d_z_parts_at[iB * H + iH]),
+            compute_t(d_z_W_y_z_and_dot_at[iB * H + iH]),
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_12_at[(t * B + iB) * H + iH]),
+            compute_t(dt_1_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(dot_dt_1_at[(t * B + iB) * H + iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_tanh2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_tanh_at[(t * B + iB) * H + iH]),
             compute_t(1),
             compute_t(dot_dt_1_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_z_pre, d_z_pre, d_dot_dt_1_pre, d_dt_1_pre, d_z_prev, d_dot_z_prev);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_z_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_dt_1_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
+        d_dt_1_dt_2_z_pre_and_dot_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_dt_1_pre);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
         d_dot_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_z_prev);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
-    const compute_t d_y_prev_parts, const compute_t d_y_next, const compute_t dt_2, const compute_t d_dot_y,
-    const compute_t dot_dt_2, const compute_t d_dot_y_prev_dot_W_1_y_y_prev,
+    const compute_t d_y_prev_W_12z_y_and_dot, const compute_t d_y_next, const compute_t dt_2,
+    const compute_t d_dot_y, const compute_t dot_dt_2, const compute_t d_dot_y_prev_dot_W_1_y_y_prev,
     const compute_t d_dot_y_prev_dot_W_2_y_y_prev, const compute_t d_dot_y_prev_dot_W_z_y_y_prev,
     compute_t& d_y_prev, compute_t& d_dot_y_prev)
 {
     const compute_t s1 = 1 - dt_2;
-    d_y_prev = d_y_prev_parts + d_y_next * s1 - d_dot_y * dot_dt_2;
+    d_y_prev = d_y_prev_W_12z_y_and_dot + d_y_next * s1 - d_dot_y * dot_dt_2;
     d_dot_y_prev = d_dot_y * s1 + d_dot_y_prev_dot_W_1_y_y_prev + d_dot_y_prev_dot_W_2_y_y_prev +
         d_dot_y_prev_dot_W_z_y_y_prev;
 }
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_y_prev_parts_at, storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ dt_22_at, const storage_t* __restrict__ d_dot_y_at,
+    const storage_t* __restrict__ d_y_prev_W_12z_y_and_dot_at, storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ dt_2_steps_at, const storage_t* __restrict__ d_dot_y_at,
     const storage_t* __restrict__ dot_dt_2_at,
     const storage_t* __restrict__ d_dot_y_prev_dot_W_1_y_y_prev_at,
     const storage_t* __restrict__ d_dot_y_prev_dot_W_2_y_y_prev_at,
@@ -1298,9 +1299,9 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_y_prev, d_dot_y_prev;
         hvp_backward_step3_point(
-            compute_t(d_y_prev_parts_at[iB * H + iH]),
+            compute_t(d_y_prev_W_12z_y_and_dot_at[iB * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dt_22_at[(t * B + iB) * H + iH]),
+            compute_t(dt_2_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_prev_dot_W_1_y_y_prev_at[iB * H + iH]),
@@ -1313,15 +1314,15 @@ extern "C" __global__ void hvp_backward_step3(
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+    const compute_t d_x_V_y_x_and_dot, const compute_t d_x_V_12z_x_and_dot, compute_t& d_x)
 {
-    d_x = d_x_parts2 + d_x_parts;
+    d_x = d_x_V_y_x_and_dot + d_x_V_12z_x_and_dot;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts2_at, const storage_t* __restrict__ d_x_parts_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_V_y_x_and_dot_at,
+    const storage_t* __restrict__ d_x_V_12z_x_and_dot_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1330,8 +1331,8 @@ extern "C" __global__ void hvp_backward_after(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_V_y_x_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_V_12z_x_and_dot_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -1361,22 +1362,22 @@ extern "C" __global__ void hvp_backward_finish(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W_1, d_W_2, d_W_z, d_W_y;
         hvp_backward_finish_point(
-            compute_t(d_W_1_W_1_y_at[iH * H + iH2]),
-            compute_t(d_W_1_dot_W_1_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_W_2_W_2_y_at[iH * H + iH2]),
-            compute_t(d_W_2_dot_W_2_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_W_z_W_z_y_at[iH * H + iH2]),
-            compute_t(d_W_z_dot_W_z_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_W_y_W_y_z_at[iH * H + iH2]),
-            compute_t(d_W_y_dot_W_y_z_z_at[iH * H + iH2]),
+            compute_t(d_W_1_W_1_y_at[iH * H + jH]),
+            compute_t(d_W_1_dot_W_1_y_y_prev_at[iH * H + jH]),
+            compute_t(d_W_2_W_2_y_at[iH * H + jH]),
+            compute_t(d_W_2_dot_W_2_y_y_prev_at[iH * H + jH]),
+            compute_t(d_W_z_W_z_y_at[iH * H + jH]),
+            compute_t(d_W_z_dot_W_z_y_y_prev_at[iH * H + jH]),
+            compute_t(d_W_y_W_y_z_at[iH * H + jH]),
+            compute_t(d_W_y_dot_W_y_z_z_at[iH * H + jH]),
             d_W_1, d_W_2, d_W_z, d_W_y);
-        d_W_1_at[iH * H + iH2] = storage_t(d_W_1);
-        d_W_2_at[iH * H + iH2] = storage_t(d_W_2);
-        d_W_z_at[iH * H + iH2] = storage_t(d_W_z);
-        d_W_y_at[iH * H + iH2] = storage_t(d_W_y);
+        d_W_1_at[iH * H + jH] = storage_t(d_W_1);
+        d_W_2_at[iH * H + jH] = storage_t(d_W_2);
+        d_W_z_at[iH * H + jH] = storage_t(d_W_z);
+        d_W_y_at[iH * H + jH] = storage_t(d_W_y);
     }
 }
 

@@ -375,10 +375,10 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_z_prev_rows = cp.empty((2, B, H), dtype)
-    V_12zy2 = cp.empty((4 * H, I), dtype)
-    W_12z2 = cp.empty((3 * H, H), dtype)
-    dt_12 = cp.empty((T, B, H), dtype)
-    dt_22 = cp.empty((T, B, H), dtype)
+    V_12zy_T = cp.empty((4 * H, I), dtype)
+    W_12z_T = cp.empty((3 * H, H), dtype)
+    dt_1 = cp.empty((T, B, H), dtype)
+    dt_2_steps = cp.empty((T, B, H), dtype)
     d_y = cp.empty((B, H), dtype)
     d_dt_1_dt_2_z_y_pre = cp.empty((T, B, 4 * H), dtype)
     d_z_W_y_z = cp.empty((B, H), dtype)
@@ -390,19 +390,19 @@ def train_passes(size, dtype):
     d_W_y = cp.empty((H, H), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        dt_1_sigmoid, dt_2_sigmoid, dt_12, dt_22,
+        dt_1_sigmoid, dt_2_sigmoid, dt_1, dt_2_steps,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, dt_22, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
+        dy, d_y_prev_rows, dt_2_steps, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_z_prev_rows, d_z_W_y_z, dt_12, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
+        d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
-        d_y_prev_W_12z_y, d_y, dt_22, d_y_prev_rows,
+        d_y_prev_W_12z_y, d_y, dt_2_steps, d_y_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -419,13 +419,13 @@ def train_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        V_12zy2[:H] = V_1
-        V_12zy2[H:2 * H] = V_2
-        V_12zy2[2 * H:3 * H] = V_z
-        V_12zy2[3 * H:4 * H] = V_y
-        W_12z2[:H] = W_1
-        W_12z2[H:2 * H] = W_2
-        W_12z2[2 * H:3 * H] = W_z
+        V_12zy_T[:H] = V_1
+        V_12zy_T[H:2 * H] = V_2
+        V_12zy_T[2 * H:3 * H] = V_z
+        V_12zy_T[3 * H:4 * H] = V_y
+        W_12z_T[:H] = W_1
+        W_12z_T[H:2 * H] = W_2
+        W_12z_T[2 * H:3 * H] = W_z
         backward_before()
 
     def loop():
@@ -434,11 +434,11 @@ def train_passes(size, dtype):
             # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
             product(d_dt_1_dt_2_z_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
             backward_step2(t)
-            product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z2, d_y_prev_W_12z_y)
+            product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z_T, d_y_prev_W_12z_y)
             backward_step3(t)
 
     def after():
-        product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy2, d_x.reshape(-1, I))
+        product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy_T, d_x.reshape(-1, I))
         product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, :3 * H].T, y_rows[:-1].reshape(-1, H), d_W_12z)
         product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_12zy)
         cp.sum(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_12zy)
@@ -571,17 +571,17 @@ def states_backward_passes(size, dtype):
     b_y = cp.empty((H,), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_z_prev_rows = cp.empty((2, B, H), dtype)
-    V_12zy2 = cp.empty((I, 4 * H), dtype)
-    W_12z2 = cp.empty((3 * H, H), dtype)
-    V_12zy_x2 = cp.empty((T, B, 4 * H), dtype)
-    W_12z_y2 = cp.empty((T, B, 3 * H), dtype)
-    dt_1_sigmoid2 = cp.empty((T, B, H), dtype)
-    dt_12 = cp.empty((T, B, H), dtype)
-    dt_2_sigmoid2 = cp.empty((T, B, H), dtype)
-    dt_22 = cp.empty((T, B, H), dtype)
-    z_tanh2 = cp.empty((T, B, H), dtype)
-    W_y_z2 = cp.empty((T, B, H), dtype)
-    y_tanh2 = cp.empty((T, B, H), dtype)
+    V_12zy = cp.empty((I, 4 * H), dtype)
+    W_12z_T = cp.empty((3 * H, H), dtype)
+    V_12zy_x = cp.empty((T, B, 4 * H), dtype)
+    W_12z_y_steps = cp.empty((T, B, 3 * H), dtype)
+    dt_1_sigmoid = cp.empty((T, B, H), dtype)
+    dt_1 = cp.empty((T, B, H), dtype)
+    dt_2_sigmoid = cp.empty((T, B, H), dtype)
+    dt_2_steps = cp.empty((T, B, H), dtype)
+    z_tanh = cp.empty((T, B, H), dtype)
+    W_y_z_steps = cp.empty((T, B, H), dtype)
+    y_tanh = cp.empty((T, B, H), dtype)
     d_y = cp.empty((B, H), dtype)
     d_dt_1_dt_2_z_y_pre = cp.empty((T, B, 4 * H), dtype)
     d_z_W_y_z = cp.empty((B, H), dtype)
@@ -593,20 +593,20 @@ def states_backward_passes(size, dtype):
     d_W_y = cp.empty((H, H), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_12z_y2, V_12zy_x2, b_1, b_2, b_z, W_y_z2, b_y, dt_1_sigmoid2, dt_12, dt_2_sigmoid2, dt_22,
-        z_tanh2, y_tanh2,
+        W_12z_y_steps, V_12zy_x, b_1, b_2, b_z, W_y_z_steps, b_y, dt_1_sigmoid, dt_1, dt_2_sigmoid,
+        dt_2_steps, z_tanh, y_tanh,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, dt_22, y_tanh2, y_rows, dt_2_sigmoid2, d_y, d_dt_1_dt_2_z_y_pre,
+        dy, d_y_prev_rows, dt_2_steps, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_z_prev_rows, d_z_W_y_z, dt_12, z_tanh2, z_rows, dt_1_sigmoid2, d_dt_1_dt_2_z_y_pre,
+        d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
     )
     states_backward_step3 = kernel(
         "states_backward_step3", "each", B * H, 1,
-        d_y_prev_W_12z_y, d_y, dt_22, d_y_prev_rows,
+        d_y_prev_W_12z_y, d_y, dt_2_steps, d_y_prev_rows,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -630,17 +630,17 @@ def states_backward_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        V_12zy2[..., :H] = V_1.T
-        V_12zy2[..., H:2 * H] = V_2.T
-        V_12zy2[..., 2 * H:3 * H] = V_z.T
-        V_12zy2[..., 3 * H:4 * H] = V_y.T
-        W_12z2[:H] = W_1
-        W_12z2[H:2 * H] = W_2
-        W_12z2[2 * H:3 * H] = W_z
-        product(x.reshape(-1, I), V_12zy2, V_12zy_x2.reshape(-1, 4 * H))
-        product(y_rows[:-1].reshape(-1, H), W_12z2.T, W_12z_y2.reshape(-1, 3 * H))
+        V_12zy[..., :H] = V_1.T
+        V_12zy[..., H:2 * H] = V_2.T
+        V_12zy[..., 2 * H:3 * H] = V_z.T
+        V_12zy[..., 3 * H:4 * H] = V_y.T
+        W_12z_T[:H] = W_1
+        W_12z_T[H:2 * H] = W_2
+        W_12z_T[2 * H:3 * H] = W_z
+        product(x.reshape(-1, I), V_12zy, V_12zy_x.reshape(-1, 4 * H))
+        product(y_rows[:-1].reshape(-1, H), W_12z_T.T, W_12z_y_steps.reshape(-1, 3 * H))
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(z_rows[1:].reshape(-1, H), W_y.T, W_y_z2.reshape(-1, H))
+        product(z_rows[1:].reshape(-1, H), W_y.T, W_y_z_steps.reshape(-1, H))
         states_backward_before()
 
     def loop():
@@ -649,11 +649,11 @@ def states_backward_passes(size, dtype):
             # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
             product(d_dt_1_dt_2_z_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
             states_backward_step2(t)
-            product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z2, d_y_prev_W_12z_y)
+            product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z_T, d_y_prev_W_12z_y)
             states_backward_step3(t)
 
     def after():
-        product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy2.T, d_x.reshape(-1, I))
+        product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy.T, d_x.reshape(-1, I))
         product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, :3 * H].T, y_rows[:-1].reshape(-1, H), d_W_12z)
         product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_12zy)
         cp.sum(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_12zy)
@@ -886,36 +886,37 @@ def jvp_passes(size, dtype):
     z_rows = cp.empty((2, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_z_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    V_12zy_and_dot = cp.empty((I, 8 * H), dtype)
     V_12zy = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 6 * H), dtype)
+    W_12z_and_dot = cp.empty((H, 6 * H), dtype)
     W_12z = cp.empty((H, 3 * H), dtype)
-    dot_W_y2 = cp.empty((H, 2 * H), dtype)
-    W_y_T2 = cp.empty((H, H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_y_and_dot = cp.empty((H, 2 * H), dtype)
+    W_y_turned = cp.empty((H, H), dtype)
+    V_12zy_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_V_12zy_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_V_1_x = cp.empty((T, B, H), dtype)
     dot_V_2_x = cp.empty((T, B, H), dtype)
     dot_V_z_x = cp.empty((T, B, H), dtype)
     dot_V_y_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 6 * H), dtype)
+    W_12z_y_and_dot = cp.empty((B, 6 * H), dtype)
     dot_W_12z_y_y_prev = cp.empty((B, 3 * H), dtype)
     dt_2 = cp.empty((B, H), dtype)
     dot_dt_2 = cp.empty((B, H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
+    W_y_z_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_y_z_z = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
+        V_12zy_x_and_dot, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_W_12z_y_y_prev, parts2, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x, dot_b_2, b_z,
-        dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dt_2, dot_dt_2,
+        W_12z_y_and_dot, dot_W_12z_y_y_prev, V_12zy_x_and_dot, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x,
+        dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dt_2, dot_dt_2,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        parts5, dot_W_y_z_z, parts2, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2, dot_y_rows,
+        W_y_z_and_dot, dot_W_y_z_z, V_12zy_x_and_dot, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2,
+        dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -951,42 +952,42 @@ def jvp_passes(size, dtype):
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        parts[..., :H] = V_1.T
-        parts[..., H:2 * H] = dot_V_1.T
-        parts[..., 2 * H:3 * H] = V_2.T
-        parts[..., 3 * H:4 * H] = dot_V_2.T
-        parts[..., 4 * H:5 * H] = V_z.T
-        parts[..., 5 * H:6 * H] = dot_V_z.T
-        parts[..., 6 * H:7 * H] = V_y.T
-        parts[..., 7 * H:8 * H] = dot_V_y.T
-        V_12zy[..., :H] = parts[..., :H]
-        V_12zy[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        V_12zy[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        V_12zy[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = W_1.T
-        parts3[..., H:2 * H] = dot_W_1.T
-        parts3[..., 2 * H:3 * H] = W_2.T
-        parts3[..., 3 * H:4 * H] = dot_W_2.T
-        parts3[..., 4 * H:5 * H] = W_z.T
-        parts3[..., 5 * H:6 * H] = dot_W_z.T
-        W_12z[..., :H] = parts3[..., :H]
-        W_12z[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        W_12z[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        dot_W_y2[..., :H] = W_y.T
-        dot_W_y2[..., H:2 * H] = dot_W_y.T
-        W_y_T2[...] = W_y.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        V_12zy_and_dot[..., :H] = V_1.T
+        V_12zy_and_dot[..., H:2 * H] = dot_V_1.T
+        V_12zy_and_dot[..., 2 * H:3 * H] = V_2.T
+        V_12zy_and_dot[..., 3 * H:4 * H] = dot_V_2.T
+        V_12zy_and_dot[..., 4 * H:5 * H] = V_z.T
+        V_12zy_and_dot[..., 5 * H:6 * H] = dot_V_z.T
+        V_12zy_and_dot[..., 6 * H:7 * H] = V_y.T
+        V_12zy_and_dot[..., 7 * H:8 * H] = dot_V_y.T
+        V_12zy[..., :H] = V_12zy_and_dot[..., :H]
+        V_12zy[..., H:2 * H] = V_12zy_and_dot[..., 2 * H:3 * H]
+        V_12zy[..., 2 * H:3 * H] = V_12zy_and_dot[..., 4 * H:5 * H]
+        V_12zy[..., 3 * H:4 * H] = V_12zy_and_dot[..., 6 * H:7 * H]
+        W_12z_and_dot[..., :H] = W_1.T
+        W_12z_and_dot[..., H:2 * H] = dot_W_1.T
+        W_12z_and_dot[..., 2 * H:3 * H] = W_2.T
+        W_12z_and_dot[..., 3 * H:4 * H] = dot_W_2.T
+        W_12z_and_dot[..., 4 * H:5 * H] = W_z.T
+        W_12z_and_dot[..., 5 * H:6 * H] = dot_W_z.T
+        W_12z[..., :H] = W_12z_and_dot[..., :H]
+        W_12z[..., H:2 * H] = W_12z_and_dot[..., 2 * H:3 * H]
+        W_12z[..., 2 * H:3 * H] = W_12z_and_dot[..., 4 * H:5 * H]
+        W_y_and_dot[..., :H] = W_y.T
+        W_y_and_dot[..., H:2 * H] = dot_W_y.T
+        W_y_turned[...] = W_y.T
+        product(x.reshape(-1, I), V_12zy_and_dot, V_12zy_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), V_12zy, dot_V_12zy_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], parts3, parts4)
+            product(y_rows[t], W_12z_and_dot, W_12z_y_and_dot)
             product(dot_y_rows[t], W_12z, dot_W_12z_y_y_prev)
             jvp_step(t)
-            product(z_rows[(t + 1) % 2], dot_W_y2, parts5)
+            product(z_rows[(t + 1) % 2], W_y_and_dot, W_y_z_and_dot)
             # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-            product(dot_z_rows[(t + 1) % 2], W_y_T2, dot_W_y_z_z)
+            product(dot_z_rows[(t + 1) % 2], W_y_turned, dot_W_y_z_z)
             jvp_step2(t)
 
     def after():
@@ -1035,19 +1036,19 @@ def hvp_passes(size, dtype):
     z_rows = cp.empty((T + 1, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_z_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    V_12zy_and_dot = cp.empty((I, 8 * H), dtype)
     V_12zy = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 6 * H), dtype)
+    W_12z_and_dot = cp.empty((H, 6 * H), dtype)
     W_12z = cp.empty((H, 3 * H), dtype)
-    dot_W_y2 = cp.empty((H, 2 * H), dtype)
-    W_y_T2 = cp.empty((H, H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_y_and_dot = cp.empty((H, 2 * H), dtype)
+    W_y_turned = cp.empty((H, H), dtype)
+    V_12zy_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_V_12zy_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_V_1_x = cp.empty((T, B, H), dtype)
     dot_V_2_x = cp.empty((T, B, H), dtype)
     dot_V_z_x = cp.empty((T, B, H), dtype)
     dot_V_y_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 6 * H), dtype)
+    W_12z_y_and_dot = cp.empty((B, 6 * H), dtype)
     dot_W_12z_y_y_prev = cp.empty((B, 3 * H), dtype)
     dot_dt_1_pre = cp.empty((T, B, H), dtype)
     dt_1_sigmoid = cp.empty((T, B, H), dtype)
@@ -1058,24 +1059,24 @@ def hvp_passes(size, dtype):
     dot_dt_2 = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z_tanh = cp.empty((T, B, H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
+    W_y_z_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_y_z_z = cp.empty((B, H), dtype)
     dot_y_pre = cp.empty((T, B, H), dtype)
     y_tanh = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
+        V_12zy_x_and_dot, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_W_12z_y_y_prev, parts2, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x, dot_b_2, b_z,
-        dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dot_dt_1, dot_dt_2_pre,
-        dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh,
+        W_12z_y_and_dot, dot_W_12z_y_y_prev, V_12zy_x_and_dot, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x,
+        dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dot_dt_1,
+        dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        parts5, dot_W_y_z_z, parts2, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2, dot_y_rows, dot_y_pre,
-        y_tanh,
+        W_y_z_and_dot, dot_W_y_z_z, V_12zy_x_and_dot, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2,
+        dot_y_rows, dot_y_pre, y_tanh,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1111,42 +1112,42 @@ def hvp_passes(size, dtype):
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        parts[..., :H] = V_1.T
-        parts[..., H:2 * H] = dot_V_1.T
-        parts[..., 2 * H:3 * H] = V_2.T
-        parts[..., 3 * H:4 * H] = dot_V_2.T
-        parts[..., 4 * H:5 * H] = V_z.T
-        parts[..., 5 * H:6 * H] = dot_V_z.T
-        parts[..., 6 * H:7 * H] = V_y.T
-        parts[..., 7 * H:8 * H] = dot_V_y.T
-        V_12zy[..., :H] = parts[..., :H]
-        V_12zy[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        V_12zy[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        V_12zy[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = W_1.T
-        parts3[..., H:2 * H] = dot_W_1.T
-        parts3[..., 2 * H:3 * H] = W_2.T
-        parts3[..., 3 * H:4 * H] = dot_W_2.T
-        parts3[..., 4 * H:5 * H] = W_z.T
-        parts3[..., 5 * H:6 * H] = dot_W_z.T
-        W_12z[..., :H] = parts3[..., :H]
-        W_12z[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        W_12z[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        dot_W_y2[..., :H] = W_y.T
-        dot_W_y2[..., H:2 * H] = dot_W_y.T
-        W_y_T2[...] = W_y.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        V_12zy_and_dot[..., :H] = V_1.T
+        V_12zy_and_dot[..., H:2 * H] = dot_V_1.T
+        V_12zy_and_dot[..., 2 * H:3 * H] = V_2.T
+        V_12zy_and_dot[..., 3 * H:4 * H] = dot_V_2.T
+        V_12zy_and_dot[..., 4 * H:5 * H] = V_z.T
+        V_12zy_and_dot[..., 5 * H:6 * H] = dot_V_z.T
+        V_12zy_and_dot[..., 6 * H:7 * H] = V_y.T
+        V_12zy_and_dot[..., 7 * H:8 * H] = dot_V_y.T
+        V_12zy[..., :H] = V_12zy_and_dot[..., :H]
+        V_12zy[..., H:2 * H] = V_12zy_and_dot[..., 2 * H:3 * H]
+        V_12zy[..., 2 * H:3 * H] = V_12zy_and_dot[..., 4 * H:5 * H]
+        V_12zy[..., 3 * H:4 * H] = V_12zy_and_dot[..., 6 * H:7 * H]
+        W_12z_and_dot[..., :H] = W_1.T
+        W_12z_and_dot[..., H:2 * H] = dot_W_1.T
+        W_12z_and_dot[..., 2 * H:3 * H] = W_2.T
+        W_12z_and_dot[..., 3 * H:4 * H] = dot_W_2.T
+        W_12z_and_dot[..., 4 * H:5 * H] = W_z.T
+        W_12z_and_dot[..., 5 * H:6 * H] = dot_W_z.T
+        W_12z[..., :H] = W_12z_and_dot[..., :H]
+        W_12z[..., H:2 * H] = W_12z_and_dot[..., 2 * H:3 * H]
+        W_12z[..., 2 * H:3 * H] = W_12z_and_dot[..., 4 * H:5 * H]
+        W_y_and_dot[..., :H] = W_y.T
+        W_y_and_dot[..., H:2 * H] = dot_W_y.T
+        W_y_turned[...] = W_y.T
+        product(x.reshape(-1, I), V_12zy_and_dot, V_12zy_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), V_12zy, dot_V_12zy_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], parts3, parts4)
+            product(y_rows[t], W_12z_and_dot, W_12z_y_and_dot)
             product(dot_y_rows[t], W_12z, dot_W_12z_y_y_prev)
             hvp_forward_step(t)
-            product(z_rows[t + 1], dot_W_y2, parts5)
+            product(z_rows[t + 1], W_y_and_dot, W_y_z_and_dot)
             # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-            product(dot_z_rows[t + 1], W_y_T2, dot_W_y_z_z)
+            product(dot_z_rows[t + 1], W_y_turned, dot_W_y_z_z)
             hvp_forward_step2(t)
 
     def after():
@@ -1161,25 +1162,25 @@ def hvp_passes(size, dtype):
     d_z_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, H), dtype)
-    parts6 = cp.empty((6 * H, I), dtype)
-    dot_V_y2 = cp.empty((2 * H, I), dtype)
-    dot_W_y22 = cp.empty((2 * H, H), dtype)
-    parts32 = cp.empty((6 * H, H), dtype)
-    dt_12 = cp.empty((T, B, H), dtype)
-    dt_22 = cp.empty((T, B, H), dtype)
-    dot_z_tanh2 = cp.empty((T, B, H), dtype)
-    dot_y_tanh2 = cp.empty((T, B, H), dtype)
+    V_12z_and_dot = cp.empty((6 * H, I), dtype)
+    V_y_and_dot = cp.empty((2 * H, I), dtype)
+    W_y_and_dot_T = cp.empty((2 * H, H), dtype)
+    W_12z_and_dot_T = cp.empty((6 * H, H), dtype)
+    dt_1 = cp.empty((T, B, H), dtype)
+    dt_2_steps = cp.empty((T, B, H), dtype)
+    dot_z_tanh = cp.empty((T, B, H), dtype)
+    dot_y_tanh = cp.empty((T, B, H), dtype)
     d_dot_y = cp.empty((B, H), dtype)
-    d_dot_y_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_y_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_dot_z_dot_W_y_z_z = cp.empty((B, H), dtype)
-    d_z_parts = cp.empty((B, H), dtype)
-    d_parts_pre = cp.empty((T, B, 6 * H), dtype)
-    d_y_prev_parts = cp.empty((B, H), dtype)
+    d_z_W_y_z_and_dot = cp.empty((B, H), dtype)
+    d_dt_1_dt_2_z_pre_and_dot = cp.empty((T, B, 6 * H), dtype)
+    d_y_prev_W_12z_y_and_dot = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_W_1_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_W_2_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_W_z_y_y_prev = cp.empty((B, H), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
-    d_x_parts2 = cp.empty((T, B, I), dtype)
+    d_x_V_12z_x_and_dot = cp.empty((T, B, I), dtype)
+    d_x_V_y_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_1_W_1_y = cp.empty((H, H), dtype)
     d_W_1_dot_W_1_y_y_prev = cp.empty((H, H), dtype)
@@ -1211,27 +1212,28 @@ def hvp_passes(size, dtype):
     d_V_y = cp.empty((H, I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dt_1_sigmoid, dt_2_sigmoid, dot_z_pre, z_tanh, dot_y_pre, y_tanh, dt_12, dt_22, dot_z_tanh2,
-        dot_y_tanh2,
+        dt_1_sigmoid, dt_2_sigmoid, dot_z_pre, z_tanh, dot_y_pre, y_tanh, dt_1, dt_2_steps, dot_z_tanh,
+        dot_y_tanh,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, dt_22, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2, y_rows, dot_y_rows,
-        dot_y_tanh2, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dot_y_pre2, d_parts_pre,
+        dy, d_dot_y_prev_rows, dt_2_steps, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2, y_rows, dot_y_rows,
+        dot_y_tanh, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_y_pre_and_dot, d_dt_1_dt_2_z_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_parts, d_z_prev_rows, dt_12, dot_z_pre, z_tanh,
-        dot_dt_1, z_rows, dot_z_rows, dot_z_tanh2, dot_dt_1_pre, dt_1_sigmoid, d_parts_pre,
+        d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_W_y_z_and_dot, d_z_prev_rows, dt_1, dot_z_pre, z_tanh,
+        dot_dt_1, z_rows, dot_z_rows, dot_z_tanh, dot_dt_1_pre, dt_1_sigmoid, d_dt_1_dt_2_z_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        d_y_prev_parts, d_y_prev_rows, dt_22, d_dot_y, dot_dt_2, d_dot_y_prev_dot_W_1_y_y_prev,
-        d_dot_y_prev_dot_W_2_y_y_prev, d_dot_y_prev_dot_W_z_y_y_prev, d_dot_y_prev_rows,
+        d_y_prev_W_12z_y_and_dot, d_y_prev_rows, dt_2_steps, d_dot_y, dot_dt_2,
+        d_dot_y_prev_dot_W_1_y_y_prev, d_dot_y_prev_dot_W_2_y_y_prev, d_dot_y_prev_dot_W_z_y_y_prev,
+        d_dot_y_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * I, 1,
-        d_x_parts2, d_x_parts, d_x,
+        d_x_V_y_x_and_dot, d_x_V_12z_x_and_dot, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * H, 1,
@@ -1252,96 +1254,120 @@ def hvp_passes(size, dtype):
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        parts6[:H] = V_1
-        parts6[H:2 * H] = dot_V_1
-        parts6[2 * H:3 * H] = V_2
-        parts6[3 * H:4 * H] = dot_V_2
-        parts6[4 * H:5 * H] = V_z
-        parts6[5 * H:6 * H] = dot_V_z
-        dot_V_y2[:H] = V_y
-        dot_V_y2[H:2 * H] = dot_V_y
-        dot_W_y22[:H] = W_y
-        dot_W_y22[H:2 * H] = dot_W_y
-        parts32[:H] = W_1
-        parts32[H:2 * H] = dot_W_1
-        parts32[2 * H:3 * H] = W_2
-        parts32[3 * H:4 * H] = dot_W_2
-        parts32[4 * H:5 * H] = W_z
-        parts32[5 * H:6 * H] = dot_W_z
+        V_12z_and_dot[:H] = V_1
+        V_12z_and_dot[H:2 * H] = dot_V_1
+        V_12z_and_dot[2 * H:3 * H] = V_2
+        V_12z_and_dot[3 * H:4 * H] = dot_V_2
+        V_12z_and_dot[4 * H:5 * H] = V_z
+        V_12z_and_dot[5 * H:6 * H] = dot_V_z
+        V_y_and_dot[:H] = V_y
+        V_y_and_dot[H:2 * H] = dot_V_y
+        W_y_and_dot_T[:H] = W_y
+        W_y_and_dot_T[H:2 * H] = dot_W_y
+        W_12z_and_dot_T[:H] = W_1
+        W_12z_and_dot_T[H:2 * H] = dot_W_1
+        W_12z_and_dot_T[2 * H:3 * H] = W_2
+        W_12z_and_dot_T[3 * H:4 * H] = dot_W_2
+        W_12z_and_dot_T[4 * H:5 * H] = W_z
+        W_12z_and_dot_T[5 * H:6 * H] = dot_W_z
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-            product(d_dot_y_pre2[t][:, H:2 * H], W_y, d_dot_z_dot_W_y_z_z)
+            product(d_y_pre_and_dot[t][:, H:2 * H], W_y, d_dot_z_dot_W_y_z_z)
             # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-            product(d_dot_y_pre2[t], dot_W_y22, d_z_parts)
+            product(d_y_pre_and_dot[t], W_y_and_dot_T, d_z_W_y_z_and_dot)
             # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-            product(d_parts_pre[t][:, 3 * H:4 * H], W_2, d_dot_y_prev_dot_W_2_y_y_prev)
+            product(d_dt_1_dt_2_z_pre_and_dot[t][:, 3 * H:4 * H], W_2, d_dot_y_prev_dot_W_2_y_y_prev)
             hvp_backward_step2(t)
-            product(d_parts_pre[t], parts32, d_y_prev_parts)
+            product(d_dt_1_dt_2_z_pre_and_dot[t], W_12z_and_dot_T, d_y_prev_W_12z_y_and_dot)
             # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-            product(d_parts_pre[t][:, H:2 * H], W_1, d_dot_y_prev_dot_W_1_y_y_prev)
+            product(d_dt_1_dt_2_z_pre_and_dot[t][:, H:2 * H], W_1, d_dot_y_prev_dot_W_1_y_y_prev)
             # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-            product(d_parts_pre[t][:, 5 * H:6 * H], W_z, d_dot_y_prev_dot_W_z_y_y_prev)
+            product(d_dt_1_dt_2_z_pre_and_dot[t][:, 5 * H:6 * H], W_z, d_dot_y_prev_dot_W_z_y_y_prev)
             hvp_backward_step3(t)
 
     def after():
-        product(d_parts_pre.reshape(-1, 6 * H), parts6, d_x_parts.reshape(-1, I))
-        product(d_dot_y_pre2.reshape(-1, 2 * H), dot_V_y2, d_x_parts2.reshape(-1, I))
+        product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H), V_12z_and_dot, d_x_V_12z_x_and_dot.reshape(-1, I))
+        product(d_y_pre_and_dot.reshape(-1, 2 * H), V_y_and_dot, d_x_V_y_x_and_dot.reshape(-1, I))
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_1_W_1_y)
+        product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_1_W_1_y)
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
         product(
-            d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_W_1_dot_W_1_y_y_prev,
         )
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_V_1_V_1_x)
+        product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_V_1_V_1_x)
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_1_dot_V_1_x_x)
+        product(
+            d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T,
+            dot_x.reshape(-1, I),
+            d_V_1_dot_V_1_x_x,
+        )
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        cp.sum(d_parts_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_1)
-        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_W_2_W_2_y)
+        cp.sum(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_1)
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
         product(
-            d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_W_2_W_2_y,
+        )
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(
+            d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_W_2_dot_W_2_y_y_prev,
         )
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_V_2_V_2_x)
+        product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_V_2_V_2_x)
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_V_2_dot_V_2_x_x)
+        product(
+            d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_V_2_dot_V_2_x_x,
+        )
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        cp.sum(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_2)
-        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_W_z_W_z_y)
+        cp.sum(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_2)
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
         product(
-            d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_W_z_W_z_y,
+        )
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(
+            d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_W_z_dot_W_z_y_y_prev,
         )
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_V_z_V_z_x)
+        product(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_V_z_V_z_x)
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_V_z_dot_V_z_x_x)
+        product(
+            d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_V_z_dot_V_z_x_x,
+        )
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        cp.sum(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
+        cp.sum(d_dt_1_dt_2_z_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, z_rows[1:].reshape(-1, H), d_W_y_W_y_z)
+        product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, z_rows[1:].reshape(-1, H), d_W_y_W_y_z)
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_z_rows[1:].reshape(-1, H), d_W_y_dot_W_y_z_z)
+        product(
+            d_y_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_z_rows[1:].reshape(-1, H),
+            d_W_y_dot_W_y_z_z,
+        )
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_y_V_y_x)
+        product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_y_V_y_x)
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_y_dot_V_y_x_x)
+        product(d_y_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_y_dot_V_y_x_x)
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        cp.sum(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_y)
+        cp.sum(d_y_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_y)
         hvp_backward_after()
         hvp_backward_finish()
         hvp_backward_finish2()

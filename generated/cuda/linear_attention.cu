@@ -298,8 +298,8 @@ extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ elu_W_q_x_at, const storage_t* __restrict__ elu_W_k_x_at,
     const storage_t* __restrict__ d_q_S_q_at, const storage_t* __restrict__ d_z_q_at,
-    const storage_t* __restrict__ z_rows_at, storage_t* __restrict__ q2_at, storage_t* __restrict__ k2_at,
-    storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ z_rows_at, storage_t* __restrict__ q_again_at,
+    storage_t* __restrict__ k_again_at, storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -314,8 +314,8 @@ extern "C" __global__ void backward_before(
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
             q, k_, d_W_q_x);
-        q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-        k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        q_again_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_again_at[(iT * B + iB) * K + iK] = storage_t(k_);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
 }
@@ -331,7 +331,7 @@ __device__ inline void backward_sequence_point(
 extern "C" __global__ void backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_q_at,
-    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_z_at)
+    const storage_t* __restrict__ q_again_at, storage_t* __restrict__ d_z_at)
 {
     const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -343,7 +343,7 @@ extern "C" __global__ void backward_sequence(
             backward_sequence_point(
                 d_z_next,
                 compute_t(d_z_q_at[t * B + iB]),
-                compute_t(q2_at[(t * B + iB) * K + iK]),
+                compute_t(q_again_at[(t * B + iB) * K + iK]),
                 d_z, d_z_prev);
             d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
             d_z_next = d_z_prev;
@@ -363,7 +363,7 @@ __device__ inline void backward_sequence2_point(
 extern "C" __global__ void backward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ d_S_q_at,
-    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_S_at)
+    const storage_t* __restrict__ q_again_at, storage_t* __restrict__ d_S_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -376,7 +376,7 @@ extern "C" __global__ void backward_sequence2(
             backward_sequence2_point(
                 d_S_next,
                 compute_t(d_S_q_at[(t * B + iB) * H + iH]),
-                compute_t(q2_at[(t * B + iB) * K + iK]),
+                compute_t(q_again_at[(t * B + iB) * K + iK]),
                 d_S, d_S_prev);
             d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
             d_S_next = d_S_prev;
@@ -388,7 +388,7 @@ extern "C" __global__ void backward_sequence2(
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k_again_at,
     storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -399,7 +399,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
             const int64 iK = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_again_at[(iT * B + iB) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
@@ -643,17 +643,17 @@ extern "C" __global__ void states_forward_after(
 
 extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_W_k_x_v2_at, const storage_t* __restrict__ z_rows_at,
-    storage_t* __restrict__ elu_W_q_x2_at, storage_t* __restrict__ q2_at,
-    storage_t* __restrict__ elu_W_k_x2_at, storage_t* __restrict__ k2_at, storage_t* __restrict__ z_q2_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ z_rows_at,
+    storage_t* __restrict__ elu_W_q_x_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ k_at, storage_t* __restrict__ z_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t z_q_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]);
             // through q = elu(W_q @ x) + 1
             const compute_t elu_W_q_x = choose(compute_t((W_q_x) > (0)), W_q_x, expm1(smaller(W_q_x, 0)));
@@ -661,17 +661,17 @@ extern "C" __global__ void states_backward_before_rows(
             // through k = elu(W_k @ x) + 1
             const compute_t elu_W_k_x = choose(compute_t((W_k_x) > (0)), W_k_x, expm1(smaller(W_k_x, 0)));
             const compute_t k_ = elu_W_k_x + 1;
-            elu_W_q_x2_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
-            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-            elu_W_k_x2_at[(iT * B + iB) * K + iK] = storage_t(elu_W_k_x);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            elu_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_k_x);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             // through y = (S @ q) / dot(z, q)
             z_q_total += z * q;
         }
         block_sum(z_q_total);
         const compute_t z_q = z_q_total;
         if (threadIdx.x == 0) {
-            z_q2_at[iT * B + iB] = storage_t(z_q);
+            z_q_at[iT * B + iB] = storage_t(z_q);
         }
     }
 }
@@ -679,8 +679,8 @@ extern "C" __global__ void states_backward_before_rows(
 // through y = (S @ q) / dot(z, q)
 extern "C" __global__ void states_backward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q2_at,
-    storage_t* __restrict__ S_q2_at)
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ S_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -690,27 +690,26 @@ extern "C" __global__ void states_backward_before_sum(
         for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
             const int64 iK = k;
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q2_at[(iT * B + iB) * K + iK]);
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) S_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
 extern "C" __global__ void states_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_q2_at,
-    const storage_t* __restrict__ z_q2_at, storage_t* __restrict__ d_z_q_at,
-    storage_t* __restrict__ d_S_q_at)
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_q_at,
+    const storage_t* __restrict__ z_q_at, storage_t* __restrict__ d_z_q_at, storage_t* __restrict__ d_S_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t z_q = compute_t(z_q2_at[iT * B + iB]);
+        const compute_t z_q = compute_t(z_q_at[iT * B + iB]);
         compute_t d_z_q_y_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
-            const compute_t S_q = compute_t(S_q2_at[(iT * B + iB) * H + iH]);
+            const compute_t S_q = compute_t(S_q_at[(iT * B + iB) * H + iH]);
             // through y = (S @ q) / dot(z, q)
             const compute_t d_S_q = dy / z_q;
             d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
@@ -760,7 +759,7 @@ __device__ inline void states_backward_before_point(
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_q_S_q_at, const storage_t* __restrict__ d_z_q_at,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ elu_W_q_x2_at,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ elu_W_q_x_at,
     storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -773,7 +772,7 @@ extern "C" __global__ void states_backward_before(
             compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
-            compute_t(elu_W_q_x2_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_q_x_at[(iT * B + iB) * K + iK]),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
@@ -790,7 +789,7 @@ __device__ inline void states_backward_sequence_point(
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_q_at,
-    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_z_at)
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_z_at)
 {
     const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -802,7 +801,7 @@ extern "C" __global__ void states_backward_sequence(
             states_backward_sequence_point(
                 d_z_next,
                 compute_t(d_z_q_at[t * B + iB]),
-                compute_t(q2_at[(t * B + iB) * K + iK]),
+                compute_t(q_at[(t * B + iB) * K + iK]),
                 d_z, d_z_prev);
             d_z_at[(t * B + iB) * K + iK] = storage_t(d_z);
             d_z_next = d_z_prev;
@@ -822,7 +821,7 @@ __device__ inline void states_backward_sequence2_point(
 extern "C" __global__ void states_backward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ d_S_q_at,
-    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_S_at)
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_S_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -835,7 +834,7 @@ extern "C" __global__ void states_backward_sequence2(
             states_backward_sequence2_point(
                 d_S_next,
                 compute_t(d_S_q_at[(t * B + iB) * H + iH]),
-                compute_t(q2_at[(t * B + iB) * K + iK]),
+                compute_t(q_at[(t * B + iB) * K + iK]),
                 d_S, d_S_prev);
             d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
             d_S_next = d_S_prev;
@@ -847,7 +846,7 @@ extern "C" __global__ void states_backward_sequence2(
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k_at,
     storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -858,7 +857,7 @@ extern "C" __global__ void states_backward_after_sum(
         for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
             const int64 iK = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_at[(iT * B + iB) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
@@ -868,7 +867,7 @@ extern "C" __global__ void states_backward_after_sum(
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void states_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_W_k_x_v2_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_W_k_x_v_at,
     storage_t* __restrict__ d_k_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -879,7 +878,7 @@ extern "C" __global__ void states_backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
+                * compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -897,7 +896,7 @@ __device__ inline void states_backward_after_point(
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_z_at,
-    const storage_t* __restrict__ elu_W_k_x2_at, storage_t* __restrict__ d_W_k_x_v_at)
+    const storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ d_W_k_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -908,7 +907,7 @@ extern "C" __global__ void states_backward_after(
         states_backward_after_point(
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_z_at[(iT * B + iB) * K + iK]),
-            compute_t(elu_W_k_x2_at[(iT * B + iB) * K + iK]),
+            compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             d_W_k_x);
         d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
@@ -1286,9 +1285,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
-    storage_t* __restrict__ dot_elu_W_q_x_at, storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_elu_W_k_x_at, storage_t* __restrict__ k_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at,
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at, storage_t* __restrict__ dot_elu_W_q_x_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_elu_W_k_x_at, storage_t* __restrict__ k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1297,12 +1296,12 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t dot_elu_W_q_x, q, dot_elu_W_k_x, k_;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
             dot_elu_W_q_x, q, dot_elu_W_k_x, k_);
         dot_elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_elu_W_q_x);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
@@ -1320,8 +1319,8 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
-    storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at,
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1330,7 +1329,7 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -1350,7 +1349,7 @@ __device__ inline void jvp_sequence_point(
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_elu_W_k_x_at,
     storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
@@ -1364,7 +1363,7 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             jvp_sequence_point(
-                compute_t(parts2_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+                compute_t(W_q_x_W_k_x_v_and_dot_at[(t * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
                 compute_t(k_at[(t * B + iB) * K + iK]),
                 compute_t(dot_v_at[(t * B + iB) * H + iH]),
                 compute_t(dot_elu_W_k_x_at[(t * B + iB) * K + iK]),
@@ -1552,7 +1551,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    const storage_t* __restrict__ W_q_to_dot_W_v_x_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
     storage_t* __restrict__ dot_W_q_x_at, storage_t* __restrict__ elu_W_q_x_at,
     storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ dot_W_k_x_at,
     storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
@@ -1564,12 +1563,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k);
         dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
         elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
@@ -1591,7 +1590,7 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    const storage_t* __restrict__ W_q_to_dot_W_v_x_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
     storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1601,7 +1600,7 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -1920,8 +1919,8 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ d_q_S_q_at,
     const storage_t* __restrict__ d_q_dot_S_q_S_at, const storage_t* __restrict__ d_z_q_at,
     const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_W_q_x_at,
-    storage_t* __restrict__ q2_at, storage_t* __restrict__ k2_at, storage_t* __restrict__ d_dot_W_q_x_at,
-    storage_t* __restrict__ d_W_q_x_at)
+    storage_t* __restrict__ q_again_at, storage_t* __restrict__ k_again_at,
+    storage_t* __restrict__ d_dot_W_q_x_at, storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1941,8 +1940,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]),
             compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]),
             q, k_, d_dot_W_q_x, d_W_q_x);
-        q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-        k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        q_again_at[(iT * B + iB) * K + iK] = storage_t(q);
+        k_again_at[(iT * B + iB) * K + iK] = storage_t(k_);
         d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
@@ -1963,7 +1962,7 @@ __device__ inline void hvp_backward_sequence_point(
 extern "C" __global__ void hvp_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_q_at,
-    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_z_prev_rows_at,
+    const storage_t* __restrict__ q_again_at, storage_t* __restrict__ d_z_prev_rows_at,
     const storage_t* __restrict__ d_z_q_at, const storage_t* __restrict__ dot_q_at,
     storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at)
 {
@@ -1978,7 +1977,7 @@ extern "C" __global__ void hvp_backward_sequence(
             hvp_backward_sequence_point(
                 d_dot_z_next,
                 compute_t(d_dot_z_q_at[t * B + iB]),
-                compute_t(q2_at[(t * B + iB) * K + iK]),
+                compute_t(q_again_at[(t * B + iB) * K + iK]),
                 d_z_next,
                 compute_t(d_z_q_at[t * B + iB]),
                 compute_t(dot_q_at[(t * B + iB) * K + iK]),
@@ -2008,7 +2007,7 @@ __device__ inline void hvp_backward_sequence2_point(
 extern "C" __global__ void hvp_backward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_dot_S_prev_rows_at, const storage_t* __restrict__ d_dot_S_q_at,
-    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_S_prev_rows_at,
+    const storage_t* __restrict__ q_again_at, storage_t* __restrict__ d_S_prev_rows_at,
     const storage_t* __restrict__ d_S_q_at, const storage_t* __restrict__ dot_q_at,
     storage_t* __restrict__ d_dot_S_at, storage_t* __restrict__ d_S_at)
 {
@@ -2024,7 +2023,7 @@ extern "C" __global__ void hvp_backward_sequence2(
             hvp_backward_sequence2_point(
                 d_dot_S_next,
                 compute_t(d_dot_S_q_at[(t * B + iB) * H + iH]),
-                compute_t(q2_at[(t * B + iB) * K + iK]),
+                compute_t(q_again_at[(t * B + iB) * K + iK]),
                 d_S_next,
                 compute_t(d_S_q_at[(t * B + iB) * H + iH]),
                 compute_t(dot_q_at[(t * B + iB) * K + iK]),
@@ -2122,7 +2121,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_k_dot_v_k_at, const storage_t* __restrict__ d_dot_z_at,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_k_dot_v_k_at,
     const storage_t* __restrict__ d_z_at, const storage_t* __restrict__ dot_W_k_x_at,
-    const storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ d_parts_at)
+    const storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ d_W_k_x_v_and_dot_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2139,16 +2138,16 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]),
             compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             d_dot_W_k_x, d_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ k_again_at,
     const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_k_at,
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at, storage_t* __restrict__ d_v_v_k_at,
     storage_t* __restrict__ d_v_dot_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -2160,7 +2159,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         compute_t d_v_dot_v_k_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK]);
             const compute_t dot_k = compute_t(dot_k_at[(iT * B + iB) * K + iK]);
             // through S = S[t-1] + outer(v, k)
@@ -2173,7 +2172,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t d_v_v_k = d_v_v_k_total;
         const compute_t d_v_dot_v_k = d_v_dot_v_k_total;
         if (threadIdx.x == 0) {
-            d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
+            d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
             d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
             d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
         }
@@ -2190,7 +2189,7 @@ __device__ inline void hvp_backward_after2_point(
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
-    storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2202,19 +2201,20 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
+    const compute_t d_x_W_k_x_v_and_dot, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
+    d_x = d_x_W_k_x_v_and_dot + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_W_k_x_v_and_dot_at, const storage_t* __restrict__ d_x_W_q_x_at,
     const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2224,7 +2224,7 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_k_x_v_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             d_x);

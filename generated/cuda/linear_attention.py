@@ -346,8 +346,8 @@ def train_passes(size, dtype):
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_z_prev_rows = cp.empty((2, B, K), dtype)
     W_kv = cp.empty((K + H, I), dtype)
-    q2 = cp.empty((T, B, K), dtype)
-    k2 = cp.empty((T, B, K), dtype)
+    q_again = cp.empty((T, B, K), dtype)
+    k_again = cp.empty((T, B, K), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_S_q = cp.empty((T, B, H), dtype)
     d_q_S_q = cp.empty((T, B, K), dtype)
@@ -371,19 +371,19 @@ def train_passes(size, dtype):
     )
     backward_before = kernel(
         "backward_before", "each", T * B * K, 1,
-        elu_W_q_x, elu_W_k_x, d_q_S_q, d_z_q, z_rows, q2, k2, d_W_q_x,
+        elu_W_q_x, elu_W_k_x, d_q_S_q, d_z_q, z_rows, q_again, k_again, d_W_q_x,
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * K, 1,
-        d_z_prev_rows, d_z_q, q2, d_z,
+        d_z_prev_rows, d_z_q, q_again, d_z,
     )
     backward_sequence2 = kernel(
         "backward_sequence2", "each", B * H * K, 1,
-        d_S_prev_rows, d_S_q, q2, d_S,
+        d_S_prev_rows, d_S_q, q_again, d_S,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * H, K,
-        d_S, k2, d_W_k_x_v,
+        d_S, k_again, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * K, H,
@@ -530,15 +530,15 @@ def states_backward_passes(size, dtype):
     W_v = cp.empty((H, I), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_z_prev_rows = cp.empty((2, B, K), dtype)
-    W_qkv2 = cp.empty((I, 2 * K + H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
     W_kv = cp.empty((K + H, I), dtype)
-    W_q_x_W_k_x_v2 = cp.empty((T, B, 2 * K + H), dtype)
-    elu_W_q_x2 = cp.empty((T, B, K), dtype)
-    q2 = cp.empty((T, B, K), dtype)
-    elu_W_k_x2 = cp.empty((T, B, K), dtype)
-    k2 = cp.empty((T, B, K), dtype)
-    S_q2 = cp.empty((T, B, H), dtype)
-    z_q2 = cp.empty((T, B), dtype)
+    W_q_x_W_k_x_v = cp.empty((T, B, 2 * K + H), dtype)
+    elu_W_q_x = cp.empty((T, B, K), dtype)
+    q = cp.empty((T, B, K), dtype)
+    elu_W_k_x = cp.empty((T, B, K), dtype)
+    k = cp.empty((T, B, K), dtype)
+    S_q = cp.empty((T, B, H), dtype)
+    z_q = cp.empty((T, B), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_S_q = cp.empty((T, B, H), dtype)
     d_q_S_q = cp.empty((T, B, K), dtype)
@@ -554,15 +554,15 @@ def states_backward_passes(size, dtype):
     d_W_kv = cp.empty((K + H, I), dtype)
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B, K,
-        W_q_x_W_k_x_v2, z_rows, elu_W_q_x2, q2, elu_W_k_x2, k2, z_q2,
+        W_q_x_W_k_x_v, z_rows, elu_W_q_x, q, elu_W_k_x, k, z_q,
     )
     states_backward_before_sum = kernel(
         "states_backward_before_sum", "rows", T * B * H, K,
-        S_rows, q2, S_q2,
+        S_rows, q, S_q,
     )
     states_backward_before_rows2 = kernel(
         "states_backward_before_rows2", "rows", T * B, H,
-        dy, S_q2, z_q2, d_z_q, d_S_q,
+        dy, S_q, z_q, d_z_q, d_S_q,
     )
     states_backward_before_sum2 = kernel(
         "states_backward_before_sum2", "rows", T * B * K, H,
@@ -570,27 +570,27 @@ def states_backward_passes(size, dtype):
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * K, 1,
-        d_q_S_q, d_z_q, z_rows, elu_W_q_x2, d_W_q_x,
+        d_q_S_q, d_z_q, z_rows, elu_W_q_x, d_W_q_x,
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", "each", B * K, 1,
-        d_z_prev_rows, d_z_q, q2, d_z,
+        d_z_prev_rows, d_z_q, q, d_z,
     )
     states_backward_sequence2 = kernel(
         "states_backward_sequence2", "each", B * H * K, 1,
-        d_S_prev_rows, d_S_q, q2, d_S,
+        d_S_prev_rows, d_S_q, q, d_S,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", T * B * H, K,
-        d_S, k2, d_W_k_x_v,
+        d_S, k, d_W_k_x_v,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "rows", T * B * K, H,
-        d_S, W_q_x_W_k_x_v2, d_k_v_k,
+        d_S, W_q_x_W_k_x_v, d_k_v_k,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * K, 1,
-        d_k_v_k, d_z, elu_W_k_x2, d_W_k_x_v,
+        d_k_v_k, d_z, elu_W_k_x, d_W_k_x_v,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * I, 1,
@@ -609,12 +609,12 @@ def states_backward_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        W_qkv2[..., :K] = W_q.T
-        W_qkv2[..., K:2 * K] = W_k.T
-        W_qkv2[..., 2 * K:2 * K + H] = W_v.T
-        W_kv[:K] = W_qkv2[:, K:2 * K].T
-        W_kv[K:K + H] = W_qkv2[:, 2 * K:2 * K + H].T
-        product(x.reshape(-1, I), W_qkv2, W_q_x_W_k_x_v2.reshape(-1, 2 * K + H))
+        W_qkv[..., :K] = W_q.T
+        W_qkv[..., K:2 * K] = W_k.T
+        W_qkv[..., 2 * K:2 * K + H] = W_v.T
+        W_kv[:K] = W_qkv[:, K:2 * K].T
+        W_kv[K:K + H] = W_qkv[:, 2 * K:2 * K + H].T
+        product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * K + H))
         states_backward_before_rows()
         # through y = (S @ q) / dot(z, q)
         states_backward_before_sum()
@@ -821,9 +821,9 @@ def jvp_passes(size, dtype):
     z_rows = cp.empty((T + 1, B, K), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_z_rows = cp.empty((T + 1, B, K), dtype)
-    parts = cp.empty((I, 4 * K + 2 * H), dtype)
+    W_qkv_and_dot = cp.empty((I, 4 * K + 2 * H), dtype)
     W_qkv = cp.empty((I, 2 * K + H), dtype)
-    parts2 = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    W_q_x_W_k_x_v_and_dot = cp.empty((T, B, 4 * K + 2 * H), dtype)
     dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * K + H), dtype)
     dot_elu_W_q_x = cp.empty((T, B, K), dtype)
     q = cp.empty((T, B, K), dtype)
@@ -839,15 +839,15 @@ def jvp_passes(size, dtype):
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * K, 1,
-        parts2, dot_W_q_x_W_k_x_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
+        W_q_x_W_k_x_v_and_dot, dot_W_q_x_W_k_x_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
+        W_q_x_W_k_x_v_and_dot, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * K, 1,
-        parts2, k, dot_v, dot_elu_W_k_x, S_rows, dot_S_rows,
+        W_q_x_W_k_x_v_and_dot, k, dot_v, dot_elu_W_k_x, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", "each", B * K, 1,
@@ -881,16 +881,16 @@ def jvp_passes(size, dtype):
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        parts[..., :K] = W_q.T
-        parts[..., K:2 * K] = dot_W_q.T
-        parts[..., 2 * K:3 * K] = W_k.T
-        parts[..., 3 * K:4 * K] = dot_W_k.T
-        parts[..., 4 * K:4 * K + H] = W_v.T
-        parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
-        W_qkv[..., :K] = parts[..., :K]
-        W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
-        W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+        W_qkv_and_dot[..., :K] = W_q.T
+        W_qkv_and_dot[..., K:2 * K] = dot_W_q.T
+        W_qkv_and_dot[..., 2 * K:3 * K] = W_k.T
+        W_qkv_and_dot[..., 3 * K:4 * K] = dot_W_k.T
+        W_qkv_and_dot[..., 4 * K:4 * K + H] = W_v.T
+        W_qkv_and_dot[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+        W_qkv[..., :K] = W_qkv_and_dot[..., :K]
+        W_qkv[..., K:2 * K] = W_qkv_and_dot[..., 2 * K:3 * K]
+        W_qkv[..., 2 * K:2 * K + H] = W_qkv_and_dot[..., 4 * K:4 * K + H]
+        product(x.reshape(-1, I), W_qkv_and_dot, W_q_x_W_k_x_v_and_dot.reshape(-1, 4 * K + 2 * H))
         product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
         jvp_before()
         jvp_before2()
@@ -929,9 +929,9 @@ def hvp_passes(size, dtype):
     z_rows = cp.empty((T + 1, B, K), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_z_rows = cp.empty((T + 1, B, K), dtype)
-    parts = cp.empty((I, 4 * K + H), dtype)
+    W_q_to_dot_W_v = cp.empty((I, 4 * K + H), dtype)
     W_qkv = cp.empty((I, 2 * K + H), dtype)
-    parts2 = cp.empty((T, B, 4 * K + H), dtype)
+    W_q_to_dot_W_v_x = cp.empty((T, B, 4 * K + H), dtype)
     dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * K + H), dtype)
     dot_W_q_x = cp.empty((T, B, K), dtype)
     elu_W_q_x = cp.empty((T, B, K), dtype)
@@ -951,11 +951,12 @@ def hvp_passes(size, dtype):
     dot_z_q = cp.empty((T, B), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * K, 1,
-        parts2, dot_W_q_x_W_k_x_v_x, dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k, dot_k,
+        W_q_to_dot_W_v_x, dot_W_q_x_W_k_x_v_x, dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k,
+        dot_k,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
+        W_q_to_dot_W_v_x, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * K, 1,
@@ -993,15 +994,15 @@ def hvp_passes(size, dtype):
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        parts[..., :K] = W_q.T
-        parts[..., K:2 * K] = dot_W_q.T
-        parts[..., 2 * K:3 * K] = W_k.T
-        parts[..., 3 * K:4 * K] = dot_W_k.T
-        parts[..., 4 * K:4 * K + H] = dot_W_v.T
+        W_q_to_dot_W_v[..., :K] = W_q.T
+        W_q_to_dot_W_v[..., K:2 * K] = dot_W_q.T
+        W_q_to_dot_W_v[..., 2 * K:3 * K] = W_k.T
+        W_q_to_dot_W_v[..., 3 * K:4 * K] = dot_W_k.T
+        W_q_to_dot_W_v[..., 4 * K:4 * K + H] = dot_W_v.T
         W_qkv[..., 2 * K:2 * K + H] = W_v.T
-        W_qkv[..., :K] = parts[..., :K]
-        W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + H))
+        W_qkv[..., :K] = W_q_to_dot_W_v[..., :K]
+        W_qkv[..., K:2 * K] = W_q_to_dot_W_v[..., 2 * K:3 * K]
+        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_to_dot_W_v_x.reshape(-1, 4 * K + H))
         product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
         # v = W_v @ x
         product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
@@ -1026,9 +1027,9 @@ def hvp_passes(size, dtype):
     d_z_prev_rows = cp.empty((2, B, K), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, K), dtype)
-    parts3 = cp.empty((2 * K + 2 * H, I), dtype)
-    q2 = cp.empty((T, B, K), dtype)
-    k2 = cp.empty((T, B, K), dtype)
+    W_kv_and_dot = cp.empty((2 * K + 2 * H, I), dtype)
+    q_again = cp.empty((T, B, K), dtype)
+    k_again = cp.empty((T, B, K), dtype)
     d_dot_z_q = cp.empty((T, B), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_dot_S_q = cp.empty((T, B, H), dtype)
@@ -1044,13 +1045,13 @@ def hvp_passes(size, dtype):
     d_z = cp.empty((T, B, K), dtype)
     d_dot_S = cp.empty((T, B, H, K), dtype)
     d_S = cp.empty((T, B, H, K), dtype)
-    d_parts = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    d_W_k_x_v_and_dot = cp.empty((T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = cp.empty((T, B, H), dtype)
     d_v_dot_v_k = cp.empty((T, B, H), dtype)
     d_dot_k_dot_v_k = cp.empty((T, B, K), dtype)
     d_k_v_k = cp.empty((T, B, K), dtype)
     d_k_dot_v_k = cp.empty((T, B, K), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_W_k_x_v_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((K, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((K, I), dtype)
@@ -1080,15 +1081,15 @@ def hvp_passes(size, dtype):
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * K, 1,
         elu_W_q_x, elu_W_k_x, d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q, d_q_dot_S_q_S, d_z_q,
-        dot_z_rows, dot_W_q_x, q2, k2, d_dot_W_q_x, d_W_q_x,
+        dot_z_rows, dot_W_q_x, q_again, k_again, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * K, 1,
-        d_dot_z_prev_rows, d_dot_z_q, q2, d_z_prev_rows, d_z_q, dot_q, d_dot_z, d_z,
+        d_dot_z_prev_rows, d_dot_z_q, q_again, d_z_prev_rows, d_z_q, dot_q, d_dot_z, d_z,
     )
     hvp_backward_sequence2 = kernel(
         "hvp_backward_sequence2", "each", B * H * K, 1,
-        d_dot_S_prev_rows, d_dot_S_q, q2, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
+        d_dot_S_prev_rows, d_dot_S_q, q_again, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * K, H,
@@ -1104,19 +1105,19 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * K, 1,
-        d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x, d_parts,
+        d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x, d_W_k_x_v_and_dot,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * H, K,
-        d_dot_S, k2, d_S, dot_k, d_parts, d_v_v_k, d_v_dot_v_k,
+        d_dot_S, k_again, d_S, dot_k, d_W_k_x_v_and_dot, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,
-        d_v_v_k, d_v_dot_v_k, d_parts,
+        d_v_v_k, d_v_dot_v_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
+        d_x_W_k_x_v_and_dot, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", K * I, 1,
@@ -1135,10 +1136,10 @@ def hvp_passes(size, dtype):
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        parts3[:K] = W_k
-        parts3[K:2 * K] = dot_W_k
-        parts3[2 * K:2 * K + H] = W_v
-        parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
+        W_kv_and_dot[:K] = W_k
+        W_kv_and_dot[K:2 * K] = dot_W_k
+        W_kv_and_dot[2 * K:2 * K + H] = W_v
+        W_kv_and_dot[2 * K + H:2 * K + 2 * H] = dot_W_v
         hvp_backward_before_rows()
         # through y = (S @ q) / dot(z, q)
         hvp_backward_before_sum()
@@ -1169,20 +1170,24 @@ def hvp_passes(size, dtype):
         product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
         hvp_backward_after()
         # through k = elu(W_k @ x) + 1
-        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = elu(W_k @ x) + 1
-        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
+        product(
+            d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_k_dot_W_k_x_x,
+        )
         hvp_backward_after_rows()
         # through v = W_v @ x
         product(
-            d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+            d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
             dot_x.reshape(-1, I),
             d_W_v_dot_v_x,
         )
         hvp_backward_after2()
         # through v = W_v @ x
-        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
-        product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
+        product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
+        product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H), W_kv_and_dot, d_x_W_k_x_v_and_dot.reshape(-1, I))
         hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()

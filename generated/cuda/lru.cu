@@ -667,11 +667,11 @@ __device__ inline void states_backward_once_point(
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ nu_at, const storage_t* __restrict__ theta_at,
-    const storage_t* __restrict__ gamma_log_at, storage_t* __restrict__ exp_nu2_at,
-    storage_t* __restrict__ lam_re_exp2_at, storage_t* __restrict__ exp_theta2_at,
-    storage_t* __restrict__ cos_exp_theta2_at, storage_t* __restrict__ lam_re2_at,
-    storage_t* __restrict__ sin_exp_theta2_at, storage_t* __restrict__ lam_im2_at,
-    storage_t* __restrict__ exp_gamma_log2_at)
+    const storage_t* __restrict__ gamma_log_at, storage_t* __restrict__ exp_nu_at,
+    storage_t* __restrict__ lam_re_exp_at, storage_t* __restrict__ exp_theta_at,
+    storage_t* __restrict__ cos_exp_theta_at, storage_t* __restrict__ lam_re_at,
+    storage_t* __restrict__ sin_exp_theta_at, storage_t* __restrict__ lam_im_at,
+    storage_t* __restrict__ exp_gamma_log_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -682,14 +682,14 @@ extern "C" __global__ void states_backward_once(
             compute_t(theta_at[iH]),
             compute_t(gamma_log_at[iH]),
             exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re, sin_exp_theta, lam_im, exp_gamma_log);
-        exp_nu2_at[iH] = storage_t(exp_nu);
-        lam_re_exp2_at[iH] = storage_t(lam_re_exp);
-        exp_theta2_at[iH] = storage_t(exp_theta);
-        cos_exp_theta2_at[iH] = storage_t(cos_exp_theta);
-        lam_re2_at[iH] = storage_t(lam_re);
-        sin_exp_theta2_at[iH] = storage_t(sin_exp_theta);
-        lam_im2_at[iH] = storage_t(lam_im);
-        exp_gamma_log2_at[iH] = storage_t(exp_gamma_log);
+        exp_nu_at[iH] = storage_t(exp_nu);
+        lam_re_exp_at[iH] = storage_t(lam_re_exp);
+        exp_theta_at[iH] = storage_t(exp_theta);
+        cos_exp_theta_at[iH] = storage_t(cos_exp_theta);
+        lam_re_at[iH] = storage_t(lam_re);
+        sin_exp_theta_at[iH] = storage_t(sin_exp_theta);
+        lam_im_at[iH] = storage_t(lam_im);
+        exp_gamma_log_at[iH] = storage_t(exp_gamma_log);
     }
 }
 
@@ -734,15 +734,15 @@ extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ d_h_im_prev_rows_at, const storage_t* __restrict__ d_h_im_C_im_h_im_at,
     storage_t* __restrict__ d_h_re_prev_rows_at, const storage_t* __restrict__ d_h_re_C_re_h_re_at,
-    const storage_t* __restrict__ lam_re2_at, const storage_t* __restrict__ lam_im2_at,
+    const storage_t* __restrict__ lam_re_at, const storage_t* __restrict__ lam_im_at,
     storage_t* __restrict__ d_h_im_at, storage_t* __restrict__ d_h_re_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        const compute_t lam_re = compute_t(lam_re2_at[iH]);
-        const compute_t lam_im = compute_t(lam_im2_at[iH]);
+        const compute_t lam_re = compute_t(lam_re_at[iH]);
+        const compute_t lam_im = compute_t(lam_im_at[iH]);
         compute_t d_h_im_next = compute_t(d_h_im_prev_rows_at[((T % 2) * B + iB) * H + iH]);
         compute_t d_h_re_next = compute_t(d_h_re_prev_rows_at[((T % 2) * B + iB) * H + iH]);
         for (int64 t = T - 1; t >= 0; --t) {
@@ -768,7 +768,7 @@ extern "C" __global__ void states_backward_sequence(
 // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ B_re_im_x2_at,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ B_re_im_x_at,
     storage_t* __restrict__ d_exp_gamma_log_h_re_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -780,7 +780,7 @@ extern "C" __global__ void states_backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_im_x2_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -791,7 +791,7 @@ extern "C" __global__ void states_backward_after_sum(
 // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
 extern "C" __global__ void states_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ B_re_im_x2_at,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ B_re_im_x_at,
     storage_t* __restrict__ d_exp_gamma_log_h_im_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -803,7 +803,7 @@ extern "C" __global__ void states_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_im_x2_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -937,7 +937,7 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ exp_gamma_log2_at,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ exp_gamma_log_at,
     const storage_t* __restrict__ d_h_re_at, storage_t* __restrict__ d_B_re_im_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -948,7 +948,7 @@ extern "C" __global__ void states_backward_after(
         compute_t d_B_im_x, d_B_re_x;
         states_backward_after_point(
             compute_t(d_h_im_at[(iT * B + iB) * H + iH]),
-            compute_t(exp_gamma_log2_at[iH]),
+            compute_t(exp_gamma_log_at[iH]),
             compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
             d_B_im_x, d_B_re_x);
         d_B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_B_im_x);
@@ -1009,11 +1009,11 @@ extern "C" __global__ void states_backward_finish(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_exp_gamma_log_h_re_at,
     const storage_t* __restrict__ d_exp_gamma_log_h_im_at, const storage_t* __restrict__ d_lam_im_h_re_at,
-    const storage_t* __restrict__ d_lam_im_h_im_at, const storage_t* __restrict__ lam_re_exp2_at,
+    const storage_t* __restrict__ d_lam_im_h_im_at, const storage_t* __restrict__ lam_re_exp_at,
     const storage_t* __restrict__ d_lam_re_h_re_at, const storage_t* __restrict__ d_lam_re_h_im_at,
-    const storage_t* __restrict__ exp_theta2_at, const storage_t* __restrict__ cos_exp_theta2_at,
-    const storage_t* __restrict__ sin_exp_theta2_at, const storage_t* __restrict__ exp_nu2_at,
-    const storage_t* __restrict__ exp_gamma_log2_at, storage_t* __restrict__ d_nu_at,
+    const storage_t* __restrict__ exp_theta_at, const storage_t* __restrict__ cos_exp_theta_at,
+    const storage_t* __restrict__ sin_exp_theta_at, const storage_t* __restrict__ exp_nu_at,
+    const storage_t* __restrict__ exp_gamma_log_at, storage_t* __restrict__ d_nu_at,
     storage_t* __restrict__ d_theta_at, storage_t* __restrict__ d_gamma_log_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1025,14 +1025,14 @@ extern "C" __global__ void states_backward_finish(
             compute_t(d_exp_gamma_log_h_im_at[iH]),
             compute_t(d_lam_im_h_re_at[iH]),
             compute_t(d_lam_im_h_im_at[iH]),
-            compute_t(lam_re_exp2_at[iH]),
+            compute_t(lam_re_exp_at[iH]),
             compute_t(d_lam_re_h_re_at[iH]),
             compute_t(d_lam_re_h_im_at[iH]),
-            compute_t(exp_theta2_at[iH]),
-            compute_t(cos_exp_theta2_at[iH]),
-            compute_t(sin_exp_theta2_at[iH]),
-            compute_t(exp_nu2_at[iH]),
-            compute_t(exp_gamma_log2_at[iH]),
+            compute_t(exp_theta_at[iH]),
+            compute_t(cos_exp_theta_at[iH]),
+            compute_t(sin_exp_theta_at[iH]),
+            compute_t(exp_nu_at[iH]),
+            compute_t(exp_gamma_log_at[iH]),
             d_nu, d_theta, d_gamma_log);
         d_nu_at[iH] = storage_t(d_nu);
         d_theta_at[iH] = storage_t(d_theta);
@@ -1345,7 +1345,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_B_re_im_x_x_at,
+    const storage_t* __restrict__ B_re_im_x_and_dot_at, const storage_t* __restrict__ dot_B_re_im_x_x_at,
     storage_t* __restrict__ dot_B_re_x_at, storage_t* __restrict__ dot_B_im_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1355,9 +1355,9 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_B_re_x, dot_B_im_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_B_re_x, dot_B_im_x);
         dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
@@ -1386,7 +1386,7 @@ extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
     const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
-    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_im_x_and_dot_at,
     const storage_t* __restrict__ dot_lam_re_at, storage_t* __restrict__ dot_h_re_rows_at,
     const storage_t* __restrict__ dot_lam_im_at, storage_t* __restrict__ dot_h_im_rows_at,
     const storage_t* __restrict__ dot_exp_gamma_log_at, const storage_t* __restrict__ dot_B_re_x_at,
@@ -1414,14 +1414,14 @@ extern "C" __global__ void jvp_sequence(
                 lam_im,
                 h_im_prev,
                 exp_gamma_log,
-                compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+                compute_t(B_re_im_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
                 dot_lam_re,
                 dot_h_re_prev,
                 dot_lam_im,
                 dot_h_im_prev,
                 dot_exp_gamma_log,
                 compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
-                compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+                compute_t(B_re_im_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
                 compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
                 h_re, dot_h_re, h_im, dot_h_im);
             h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
@@ -1451,8 +1451,8 @@ __device__ inline void jvp_after_point(
 
 extern "C" __global__ void jvp_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_re_at, const storage_t* __restrict__ dot_C_re_h_re_h_re_at,
-    const storage_t* __restrict__ parts_im_at, const storage_t* __restrict__ dot_C_im_h_im_h_im_at,
+    const storage_t* __restrict__ C_re_h_re_and_dot_at, const storage_t* __restrict__ dot_C_re_h_re_h_re_at,
+    const storage_t* __restrict__ C_im_h_im_and_dot_at, const storage_t* __restrict__ dot_C_im_h_im_h_im_at,
     const storage_t* __restrict__ D_at, const storage_t* __restrict__ x_at,
     const storage_t* __restrict__ dot_D_at, const storage_t* __restrict__ dot_x_at,
     storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
@@ -1464,12 +1464,12 @@ extern "C" __global__ void jvp_after(
         const int64 iI = n % I;
         compute_t y, dot_y;
         jvp_after_point(
-            compute_t(parts_re_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(C_re_h_re_and_dot_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_C_re_h_re_h_re_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_im_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(C_im_h_im_and_dot_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_C_im_h_im_h_im_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_re_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(parts_im_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(C_re_h_re_and_dot_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(C_im_h_im_and_dot_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(D_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
@@ -1576,7 +1576,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_B_parts_at, const storage_t* __restrict__ dot_B_re_im_x_x_at,
+    const storage_t* __restrict__ dot_B_re_im_x_at, const storage_t* __restrict__ dot_B_re_im_x_x_at,
     storage_t* __restrict__ dot_B_re_x_at, storage_t* __restrict__ dot_B_im_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1586,9 +1586,9 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_B_re_x, dot_B_im_x;
         hvp_forward_before_point(
-            compute_t(dot_B_parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(dot_B_parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_B_re_x, dot_B_im_x);
         dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
@@ -1714,9 +1714,10 @@ __device__ inline void hvp_backward_sequence_point(
 
 extern "C" __global__ void hvp_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_dot_h_im_prev_rows_at, const storage_t* __restrict__ d_parts_im_at,
+    storage_t* __restrict__ d_dot_h_im_prev_rows_at,
+    const storage_t* __restrict__ C_im_and_dot_d_dot_C_im_h_im_at,
     storage_t* __restrict__ d_h_im_prev_rows_at, storage_t* __restrict__ d_dot_h_re_prev_rows_at,
-    const storage_t* __restrict__ d_parts_re_at, storage_t* __restrict__ d_h_re_prev_rows_at,
+    const storage_t* __restrict__ C_re_and_dot_dy_at, storage_t* __restrict__ d_h_re_prev_rows_at,
     const storage_t* __restrict__ lam_re_at, const storage_t* __restrict__ dot_lam_re_at,
     const storage_t* __restrict__ lam_im_at, const storage_t* __restrict__ dot_lam_im_at,
     storage_t* __restrict__ d_dot_h_im_at, storage_t* __restrict__ d_h_im_at,
@@ -1739,13 +1740,13 @@ extern "C" __global__ void hvp_backward_sequence(
                 d_dot_h_im_prev;
             hvp_backward_sequence_point(
                 d_dot_h_im_next,
-                compute_t(d_parts_im_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(C_im_and_dot_d_dot_C_im_h_im_at[(t * B + iB) * (2 * H) + iH]),
                 d_h_im_next,
-                compute_t(d_parts_im_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(C_im_and_dot_d_dot_C_im_h_im_at[(t * B + iB) * (2 * H) + H + iH]),
                 d_dot_h_re_next,
-                compute_t(d_parts_re_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(C_re_and_dot_dy_at[(t * B + iB) * (2 * H) + iH]),
                 d_h_re_next,
-                compute_t(d_parts_re_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(C_re_and_dot_dy_at[(t * B + iB) * (2 * H) + H + iH]),
                 lam_re,
                 dot_lam_re,
                 lam_im,
@@ -2223,7 +2224,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ exp_gamma_log_at,
     const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ dot_exp_gamma_log_at,
     const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ d_h_re_at,
-    storage_t* __restrict__ d_parts_x_at)
+    storage_t* __restrict__ d_B_re_im_x_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2239,22 +2240,22 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
             d_dot_B_im_x, d_B_im_x, d_dot_B_re_x, d_B_re_x);
-        d_parts_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
-        d_parts_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
-        d_parts_x_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
-        d_parts_x_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
+        d_B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
+        d_B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
+        d_B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
+        d_B_re_im_x_and_dot_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
     }
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t dy, const compute_t dot_D, compute_t& d_x)
+    const compute_t d_x_B_re_im_x_and_dot, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_parts + dy * dot_D;
+    d_x = d_x_B_re_im_x_and_dot + dy * dot_D;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ d_x_B_re_im_x_and_dot_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ dot_D_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2264,7 +2265,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_B_re_im_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
             d_x);

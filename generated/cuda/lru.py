@@ -363,7 +363,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, I), dtype)
     d_h_re_prev_rows = cp.empty((2, B, H), dtype)
     d_h_im_prev_rows = cp.empty((2, B, H), dtype)
-    B_re_im2 = cp.empty((2 * H, I), dtype)
+    B_re_im_T = cp.empty((2 * H, I), dtype)
     d_C_im_h_im = cp.empty((T, B, I), dtype)
     d_h_im_C_im_h_im = cp.empty((T, B, H), dtype)
     d_h_re_C_re_h_re = cp.empty((T, B, H), dtype)
@@ -448,8 +448,8 @@ def train_passes(size, dtype):
         d_h_im_prev_rows[T % 2] = dstate["h_im"]
 
     def before():
-        B_re_im2[:H] = B_re
-        B_re_im2[H:2 * H] = B_im
+        B_re_im_T[:H] = B_re
+        B_re_im_T[H:2 * H] = B_im
         # through y = C_re @ h_re - C_im @ h_im + D * x
         product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
         backward_before()
@@ -479,7 +479,7 @@ def train_passes(size, dtype):
         # through y = C_re @ h_re - C_im @ h_im + D * x
         backward_after_sum7()
         backward_after()
-        product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im2, d_x_B_re_im_x.reshape(-1, I))
+        product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im_T, d_x_B_re_im_x.reshape(-1, I))
         product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
         backward_after2()
         backward_finish()
@@ -593,16 +593,16 @@ def states_backward_passes(size, dtype):
     D = cp.empty((I,), dtype)
     d_h_re_prev_rows = cp.empty((2, B, H), dtype)
     d_h_im_prev_rows = cp.empty((2, B, H), dtype)
-    exp_nu2 = cp.empty((H,), dtype)
-    lam_re_exp2 = cp.empty((H,), dtype)
-    exp_theta2 = cp.empty((H,), dtype)
-    cos_exp_theta2 = cp.empty((H,), dtype)
-    lam_re2 = cp.empty((H,), dtype)
-    sin_exp_theta2 = cp.empty((H,), dtype)
-    lam_im2 = cp.empty((H,), dtype)
-    exp_gamma_log2 = cp.empty((H,), dtype)
-    B_re_im2 = cp.empty((I, 2 * H), dtype)
-    B_re_im_x2 = cp.empty((T, B, 2 * H), dtype)
+    exp_nu = cp.empty((H,), dtype)
+    lam_re_exp = cp.empty((H,), dtype)
+    exp_theta = cp.empty((H,), dtype)
+    cos_exp_theta = cp.empty((H,), dtype)
+    lam_re = cp.empty((H,), dtype)
+    sin_exp_theta = cp.empty((H,), dtype)
+    lam_im = cp.empty((H,), dtype)
+    exp_gamma_log = cp.empty((H,), dtype)
+    B_re_im = cp.empty((I, 2 * H), dtype)
+    B_re_im_x = cp.empty((T, B, 2 * H), dtype)
     d_C_im_h_im = cp.empty((T, B, I), dtype)
     d_h_im_C_im_h_im = cp.empty((T, B, H), dtype)
     d_h_re_C_re_h_re = cp.empty((T, B, H), dtype)
@@ -626,8 +626,8 @@ def states_backward_passes(size, dtype):
     d_gamma_log = cp.empty((H,), dtype)
     states_backward_once = kernel(
         "states_backward_once", "each", H, 1,
-        nu, theta, gamma_log, exp_nu2, lam_re_exp2, exp_theta2, cos_exp_theta2, lam_re2, sin_exp_theta2,
-        lam_im2, exp_gamma_log2,
+        nu, theta, gamma_log, exp_nu, lam_re_exp, exp_theta, cos_exp_theta, lam_re, sin_exp_theta, lam_im,
+        exp_gamma_log,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * I, 1,
@@ -635,16 +635,16 @@ def states_backward_passes(size, dtype):
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", "each", B * H, 1,
-        d_h_im_prev_rows, d_h_im_C_im_h_im, d_h_re_prev_rows, d_h_re_C_re_h_re, lam_re2, lam_im2, d_h_im,
+        d_h_im_prev_rows, d_h_im_C_im_h_im, d_h_re_prev_rows, d_h_re_C_re_h_re, lam_re, lam_im, d_h_im,
         d_h_re,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
-        d_h_re, B_re_im_x2, d_exp_gamma_log_h_re,
+        d_h_re, B_re_im_x, d_exp_gamma_log_h_re,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "columns", H, T * B,
-        d_h_im, B_re_im_x2, d_exp_gamma_log_h_im,
+        d_h_im, B_re_im_x, d_exp_gamma_log_h_im,
     )
     states_backward_after_sum3 = kernel(
         "states_backward_after_sum3", "columns", H, T * B,
@@ -668,7 +668,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_h_im, exp_gamma_log2, d_h_re, d_B_re_im_x,
+        d_h_im, exp_gamma_log, d_h_re, d_B_re_im_x,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * I, 1,
@@ -676,9 +676,9 @@ def states_backward_passes(size, dtype):
     )
     states_backward_finish = kernel(
         "states_backward_finish", "each", H, 1,
-        d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im, lam_re_exp2,
-        d_lam_re_h_re, d_lam_re_h_im, exp_theta2, cos_exp_theta2, sin_exp_theta2, exp_nu2, exp_gamma_log2,
-        d_nu, d_theta, d_gamma_log,
+        d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im, lam_re_exp, d_lam_re_h_re,
+        d_lam_re_h_im, exp_theta, cos_exp_theta, sin_exp_theta, exp_nu, exp_gamma_log, d_nu, d_theta,
+        d_gamma_log,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -698,10 +698,10 @@ def states_backward_passes(size, dtype):
         d_h_im_prev_rows[T % 2] = dstate["h_im"]
 
     def before():
-        B_re_im2[..., :H] = B_re.T
-        B_re_im2[..., H:2 * H] = B_im.T
+        B_re_im[..., :H] = B_re.T
+        B_re_im[..., H:2 * H] = B_im.T
         states_backward_once()
-        product(x.reshape(-1, I), B_re_im2, B_re_im_x2.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
         # through y = C_re @ h_re - C_im @ h_im + D * x
         product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
         states_backward_before()
@@ -731,7 +731,7 @@ def states_backward_passes(size, dtype):
         # through y = C_re @ h_re - C_im @ h_im + D * x
         states_backward_after_sum7()
         states_backward_after()
-        product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im2.T, d_x_B_re_im_x.reshape(-1, I))
+        product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im.T, d_x_B_re_im_x.reshape(-1, I))
         product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
         states_backward_after2()
         states_backward_finish()
@@ -933,17 +933,17 @@ def jvp_passes(size, dtype):
     dot_lam_im = cp.empty((H,), dtype)
     exp_gamma_log = cp.empty((H,), dtype)
     dot_exp_gamma_log = cp.empty((H,), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    B_re_im_and_dot = cp.empty((I, 4 * H), dtype)
     B_re_im = cp.empty((I, 2 * H), dtype)
-    dot_C_re2 = cp.empty((H, 2 * I), dtype)
-    dot_C_im2 = cp.empty((H, 2 * I), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    C_re_and_dot = cp.empty((H, 2 * I), dtype)
+    C_im_and_dot = cp.empty((H, 2 * I), dtype)
+    B_re_im_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_B_re_im_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_B_re_x = cp.empty((T, B, H), dtype)
     dot_B_im_x = cp.empty((T, B, H), dtype)
-    parts_re = cp.empty((T, B, 2 * I), dtype)
+    C_re_h_re_and_dot = cp.empty((T, B, 2 * I), dtype)
     dot_C_re_h_re_h_re = cp.empty((T, B, I), dtype)
-    parts_im = cp.empty((T, B, 2 * I), dtype)
+    C_im_h_im_and_dot = cp.empty((T, B, 2 * I), dtype)
     dot_C_im_h_im_h_im = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
     dot_y = cp.empty((T, B, I), dtype)
@@ -954,16 +954,17 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
+        B_re_im_x_and_dot, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
-        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, parts2, dot_lam_re, dot_h_re_rows, dot_lam_im,
-        dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x_and_dot, dot_lam_re, dot_h_re_rows,
+        dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * I, 1,
-        parts_re, dot_C_re_h_re_h_re, parts_im, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y, dot_y,
+        C_re_h_re_and_dot, dot_C_re_h_re_h_re, C_im_h_im_and_dot, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y,
+        dot_y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -991,18 +992,18 @@ def jvp_passes(size, dtype):
         dot_h_im_rows[0] = dot_state["h_im"]
 
     def before():
-        parts[..., :H] = B_re.T
-        parts[..., H:2 * H] = dot_B_re.T
-        parts[..., 2 * H:3 * H] = B_im.T
-        parts[..., 3 * H:4 * H] = dot_B_im.T
-        B_re_im[..., :H] = parts[..., :H]
-        B_re_im[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        dot_C_re2[..., :I] = C_re.T
-        dot_C_re2[..., I:2 * I] = dot_C_re.T
-        dot_C_im2[..., :I] = C_im.T
-        dot_C_im2[..., I:2 * I] = dot_C_im.T
+        B_re_im_and_dot[..., :H] = B_re.T
+        B_re_im_and_dot[..., H:2 * H] = dot_B_re.T
+        B_re_im_and_dot[..., 2 * H:3 * H] = B_im.T
+        B_re_im_and_dot[..., 3 * H:4 * H] = dot_B_im.T
+        B_re_im[..., :H] = B_re_im_and_dot[..., :H]
+        B_re_im[..., H:2 * H] = B_re_im_and_dot[..., 2 * H:3 * H]
+        C_re_and_dot[..., :I] = C_re.T
+        C_re_and_dot[..., I:2 * I] = dot_C_re.T
+        C_im_and_dot[..., :I] = C_im.T
+        C_im_and_dot[..., I:2 * I] = dot_C_im.T
         jvp_once()
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(x.reshape(-1, I), B_re_im_and_dot, B_re_im_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), B_re_im, dot_B_re_im_x_x.reshape(-1, 2 * H))
         jvp_before()
 
@@ -1010,10 +1011,10 @@ def jvp_passes(size, dtype):
         jvp_sequence()
 
     def after():
-        product(h_re_rows[1:].reshape(-1, H), dot_C_re2, parts_re.reshape(-1, 2 * I))
+        product(h_re_rows[1:].reshape(-1, H), C_re_and_dot, C_re_h_re_and_dot.reshape(-1, 2 * I))
         # y = C_re @ h_re - C_im @ h_im + D * x
         product(dot_h_re_rows[1:].reshape(-1, H), C_re.T, dot_C_re_h_re_h_re.reshape(-1, I))
-        product(h_im_rows[1:].reshape(-1, H), dot_C_im2, parts_im.reshape(-1, 2 * I))
+        product(h_im_rows[1:].reshape(-1, H), C_im_and_dot, C_im_h_im_and_dot.reshape(-1, 2 * I))
         # y = C_re @ h_re - C_im @ h_im + D * x
         product(dot_h_im_rows[1:].reshape(-1, H), C_im.T, dot_C_im_h_im_h_im.reshape(-1, I))
         jvp_after()
@@ -1066,7 +1067,7 @@ def hvp_passes(size, dtype):
     B_re_im = cp.empty((I, 2 * H), dtype)
     dot_B_re_im = cp.empty((I, 2 * H), dtype)
     B_re_im_x = cp.empty((T, B, 2 * H), dtype)
-    dot_B_parts = cp.empty((T, B, 2 * H), dtype)
+    dot_B_re_im_x = cp.empty((T, B, 2 * H), dtype)
     dot_B_re_im_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_B_re_x = cp.empty((T, B, H), dtype)
     dot_B_im_x = cp.empty((T, B, H), dtype)
@@ -1078,7 +1079,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        dot_B_parts, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
+        dot_B_re_im_x, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
@@ -1111,7 +1112,7 @@ def hvp_passes(size, dtype):
         dot_B_re_im[..., H:2 * H] = dot_B_im.T
         hvp_forward_once()
         product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
-        product(x.reshape(-1, I), dot_B_re_im, dot_B_parts.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), dot_B_re_im, dot_B_re_im_x.reshape(-1, 2 * H))
         product(dot_x.reshape(-1, I), B_re_im, dot_B_re_im_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
@@ -1135,17 +1136,17 @@ def hvp_passes(size, dtype):
     d_h_im_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_re_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_im_prev_rows = cp.empty((2, B, H), dtype)
-    dot_C_im2 = cp.empty((I, 2 * H), dtype)
-    dot_C_re2 = cp.empty((I, 2 * H), dtype)
-    parts = cp.empty((4 * H, I), dtype)
+    C_im_and_dot = cp.empty((I, 2 * H), dtype)
+    C_re_and_dot = cp.empty((I, 2 * H), dtype)
+    B_re_im_and_dot = cp.empty((4 * H, I), dtype)
     d_dot_C_im_h_im = cp.empty((T, B, I), dtype)
-    d_parts_im = cp.empty((T, B, 2 * H), dtype)
-    d_parts_re = cp.empty((T, B, 2 * H), dtype)
+    C_im_and_dot_d_dot_C_im_h_im = cp.empty((T, B, 2 * H), dtype)
+    C_re_and_dot_dy = cp.empty((T, B, 2 * H), dtype)
     d_dot_h_im = cp.empty((T, B, H), dtype)
     d_h_im = cp.empty((T, B, H), dtype)
     d_dot_h_re = cp.empty((T, B, H), dtype)
     d_h_re = cp.empty((T, B, H), dtype)
-    d_parts_x = cp.empty((T, B, 4 * H), dtype)
+    d_B_re_im_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     d_dot_exp_gamma_log_dot_h_re = cp.empty((H,), dtype)
     d_dot_exp_gamma_log_dot_h_im = cp.empty((H,), dtype)
     d_exp_gamma_log_h_re = cp.empty((H,), dtype)
@@ -1164,7 +1165,7 @@ def hvp_passes(size, dtype):
     d_lam_re_dot_h_re = cp.empty((H,), dtype)
     d_lam_re_h_im = cp.empty((H,), dtype)
     d_lam_re_dot_h_im = cp.empty((H,), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_B_re_im_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_B_re_B_re_x = cp.empty((H, I), dtype)
     d_B_re_dot_B_re_x_x = cp.empty((H, I), dtype)
@@ -1184,8 +1185,9 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
-        d_dot_h_im_prev_rows, d_parts_im, d_h_im_prev_rows, d_dot_h_re_prev_rows, d_parts_re,
-        d_h_re_prev_rows, lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im, d_dot_h_re, d_h_re,
+        d_dot_h_im_prev_rows, C_im_and_dot_d_dot_C_im_h_im, d_h_im_prev_rows, d_dot_h_re_prev_rows,
+        C_re_and_dot_dy, d_h_re_prev_rows, lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im,
+        d_dot_h_re, d_h_re,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
@@ -1265,11 +1267,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_h_im, exp_gamma_log, d_h_im, dot_exp_gamma_log, d_dot_h_re, d_h_re, d_parts_x,
+        d_dot_h_im, exp_gamma_log, d_h_im, dot_exp_gamma_log, d_dot_h_re, d_h_re, d_B_re_im_x_and_dot,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_parts, dy, dot_D, d_x,
+        d_x_B_re_im_x_and_dot, dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H, 1,
@@ -1299,17 +1301,17 @@ def hvp_passes(size, dtype):
         d_dot_h_im_prev_rows[T % 2] = dstate["h_im"]
 
     def before():
-        dot_C_im2[..., :H] = C_im
-        dot_C_im2[..., H:2 * H] = dot_C_im
-        dot_C_re2[..., :H] = C_re
-        dot_C_re2[..., H:2 * H] = dot_C_re
-        parts[:H] = B_re
-        parts[H:2 * H] = dot_B_re
-        parts[2 * H:3 * H] = B_im
-        parts[3 * H:4 * H] = dot_B_im
-        product(dy.reshape(-1, I), dot_C_re2, d_parts_re.reshape(-1, 2 * H))
+        C_im_and_dot[..., :H] = C_im
+        C_im_and_dot[..., H:2 * H] = dot_C_im
+        C_re_and_dot[..., :H] = C_re
+        C_re_and_dot[..., H:2 * H] = dot_C_re
+        B_re_im_and_dot[:H] = B_re
+        B_re_im_and_dot[H:2 * H] = dot_B_re
+        B_re_im_and_dot[2 * H:3 * H] = B_im
+        B_re_im_and_dot[3 * H:4 * H] = dot_B_im
+        product(dy.reshape(-1, I), C_re_and_dot, C_re_and_dot_dy.reshape(-1, 2 * H))
         hvp_backward_before()
-        product(d_dot_C_im_h_im.reshape(-1, I), dot_C_im2, d_parts_im.reshape(-1, 2 * H))
+        product(d_dot_C_im_h_im.reshape(-1, I), C_im_and_dot, C_im_and_dot_d_dot_C_im_h_im.reshape(-1, 2 * H))
 
     def loop():
         hvp_backward_sequence()
@@ -1358,15 +1360,19 @@ def hvp_passes(size, dtype):
         # through y = C_re @ h_re - C_im @ h_im + D * x
         hvp_backward_after_sum19()
         hvp_backward_after()
-        product(d_parts_x.reshape(-1, 4 * H), parts, d_x_parts.reshape(-1, I))
+        product(d_B_re_im_x_and_dot.reshape(-1, 4 * H), B_re_im_and_dot, d_x_B_re_im_x_and_dot.reshape(-1, I))
         # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-        product(d_parts_x.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
+        product(d_B_re_im_x_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
         # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-        product(d_parts_x.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_B_re_dot_B_re_x_x)
+        product(d_B_re_im_x_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_B_re_dot_B_re_x_x)
         # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-        product(d_parts_x.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
+        product(d_B_re_im_x_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
         # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-        product(d_parts_x.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_B_im_dot_B_im_x_x)
+        product(
+            d_B_re_im_x_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_B_im_dot_B_im_x_x,
+        )
         hvp_backward_after2()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -369,9 +369,9 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((4 * H, I), dtype)
-    U_ifgo2 = cp.empty((4 * H, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_ifgo_T = cp.empty((4 * H, I), dtype)
+    U_ifgo_T = cp.empty((4 * H, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_ifgo = cp.empty((4 * H, I), dtype)
@@ -379,11 +379,11 @@ def train_passes(size, dtype):
     d_b_ifgo = cp.empty((4 * H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        c_rows, tanh_c2,
+        c_rows, tanh_c,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
 
     def fill(params, cotangents, dstate):
@@ -400,23 +400,23 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[:H] = W_i
-        W_ifgo2[H:2 * H] = W_f
-        W_ifgo2[2 * H:3 * H] = W_g
-        W_ifgo2[3 * H:4 * H] = W_o
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
+        W_ifgo_T[:H] = W_i
+        W_ifgo_T[H:2 * H] = W_f
+        W_ifgo_T[2 * H:3 * H] = W_g
+        W_ifgo_T[3 * H:4 * H] = W_o
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
         backward_before()
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
+            product(d_ifgo_pre[t], U_ifgo_T, d_h_prev_rows[t % 2])
 
     def after():
-        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo_T, d_x.reshape(-1, I))
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
         cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
@@ -537,15 +537,15 @@ def states_backward_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((I, 4 * H), dtype)
-    U_ifgo2 = cp.empty((4 * H, H), dtype)
-    W_ifgo_x2 = cp.empty((T, B, 4 * H), dtype)
-    U_ifgo_h2 = cp.empty((T, B, 4 * H), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    g2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo_T = cp.empty((4 * H, H), dtype)
+    W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
+    U_ifgo_h_steps = cp.empty((T, B, 4 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_ifgo = cp.empty((4 * H, I), dtype)
@@ -553,11 +553,11 @@ def states_backward_passes(size, dtype):
     d_b_ifgo = cp.empty((4 * H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_ifgo_x2, U_ifgo_h2, b_i, b_f, b_g, b_o, c_rows, i2, f2, g2, o2, tanh_c2,
+        W_ifgo_x, U_ifgo_h_steps, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o2, d_c_prev_rows, tanh_c2, i2, g2, c_rows, f2, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -581,25 +581,25 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[..., :H] = W_i.T
-        W_ifgo2[..., H:2 * H] = W_f.T
-        W_ifgo2[..., 2 * H:3 * H] = W_g.T
-        W_ifgo2[..., 3 * H:4 * H] = W_o.T
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
-        product(x.reshape(-1, I), W_ifgo2, W_ifgo_x2.reshape(-1, 4 * H))
-        product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, U_ifgo_h2.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
+        product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
+        product(h_rows[:-1].reshape(-1, H), U_ifgo_T.T, U_ifgo_h_steps.reshape(-1, 4 * H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
+            product(d_ifgo_pre[t], U_ifgo_T, d_h_prev_rows[t % 2])
 
     def after():
-        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo.T, d_x.reshape(-1, I))
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
         cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
@@ -814,26 +814,26 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo_and_dot = cp.empty((I, 8 * H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo_and_dot = cp.empty((H, 8 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    U_ifgo_h_and_dot = cp.empty((B, 8 * H), dtype)
     dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
-        dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
+        U_ifgo_h_and_dot, dot_U_ifgo_h_h_prev, W_ifgo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -869,37 +869,37 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_i.T
-        parts[..., H:2 * H] = dot_W_i.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_g.T
-        parts[..., 5 * H:6 * H] = dot_W_g.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_ifgo[..., :H] = parts[..., :H]
-        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        parts3[..., 4 * H:5 * H] = U_g.T
-        parts3[..., 5 * H:6 * H] = dot_U_g.T
-        parts3[..., 6 * H:7 * H] = U_o.T
-        parts3[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts3[..., :H]
-        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_ifgo_and_dot[..., :H] = W_i.T
+        W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+        W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+        W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+        W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+        W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+        U_ifgo_and_dot[..., :H] = U_i.T
+        U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+        U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+        U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+        U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+        U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+        U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_ifgo_and_dot, U_ifgo_h_and_dot)
             product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
             jvp_step(t)
 
@@ -949,17 +949,17 @@ def hvp_passes(size, dtype):
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo_and_dot = cp.empty((I, 8 * H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo_and_dot = cp.empty((H, 8 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    U_ifgo_h_and_dot = cp.empty((B, 8 * H), dtype)
     dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
@@ -974,13 +974,13 @@ def hvp_passes(size, dtype):
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
-        dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_f_pre, f,
-        dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
+        U_ifgo_h_and_dot, dot_U_ifgo_h_h_prev, W_ifgo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i,
+        dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1016,37 +1016,37 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_i.T
-        parts[..., H:2 * H] = dot_W_i.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_g.T
-        parts[..., 5 * H:6 * H] = dot_W_g.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_ifgo[..., :H] = parts[..., :H]
-        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        parts3[..., 4 * H:5 * H] = U_g.T
-        parts3[..., 5 * H:6 * H] = dot_U_g.T
-        parts3[..., 6 * H:7 * H] = U_o.T
-        parts3[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts3[..., :H]
-        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_ifgo_and_dot[..., :H] = W_i.T
+        W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+        W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+        W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+        W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+        W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+        U_ifgo_and_dot[..., :H] = U_i.T
+        U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+        U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+        U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+        U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+        U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+        U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_ifgo_and_dot, U_ifgo_h_and_dot)
             product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
             hvp_forward_step(t)
 
@@ -1062,12 +1062,12 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((8 * H, I), dtype)
-    parts32 = cp.empty((8 * H, H), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
-    dot_f2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
+    W_ifgo_and_dot_T = cp.empty((8 * H, I), dtype)
+    U_ifgo_and_dot_T = cp.empty((8 * H, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    d_ifgo_pre_and_dot = cp.empty((T, B, 8 * H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_g_h_h_prev = cp.empty((B, H), dtype)
@@ -1103,13 +1103,13 @@ def hvp_passes(size, dtype):
     d_U_o = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_i_pre, i, dot_f_pre, f, c_rows, dot_i2, dot_f2, tanh_c2,
+        dot_i_pre, i, dot_f_pre, f, c_rows, dot_i, dot_f, tanh_c,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre, f, dot_i_pre,
-        dot_g, dot_f2, d_parts_pre,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
+        dot_g, dot_f, d_ifgo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -1135,96 +1135,120 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts5[:H] = W_i
-        parts5[H:2 * H] = dot_W_i
-        parts5[2 * H:3 * H] = W_f
-        parts5[3 * H:4 * H] = dot_W_f
-        parts5[4 * H:5 * H] = W_g
-        parts5[5 * H:6 * H] = dot_W_g
-        parts5[6 * H:7 * H] = W_o
-        parts5[7 * H:8 * H] = dot_W_o
-        parts32[:H] = U_i
-        parts32[H:2 * H] = dot_U_i
-        parts32[2 * H:3 * H] = U_f
-        parts32[3 * H:4 * H] = dot_U_f
-        parts32[4 * H:5 * H] = U_g
-        parts32[5 * H:6 * H] = dot_U_g
-        parts32[6 * H:7 * H] = U_o
-        parts32[7 * H:8 * H] = dot_U_o
+        W_ifgo_and_dot_T[:H] = W_i
+        W_ifgo_and_dot_T[H:2 * H] = dot_W_i
+        W_ifgo_and_dot_T[2 * H:3 * H] = W_f
+        W_ifgo_and_dot_T[3 * H:4 * H] = dot_W_f
+        W_ifgo_and_dot_T[4 * H:5 * H] = W_g
+        W_ifgo_and_dot_T[5 * H:6 * H] = dot_W_g
+        W_ifgo_and_dot_T[6 * H:7 * H] = W_o
+        W_ifgo_and_dot_T[7 * H:8 * H] = dot_W_o
+        U_ifgo_and_dot_T[:H] = U_i
+        U_ifgo_and_dot_T[H:2 * H] = dot_U_i
+        U_ifgo_and_dot_T[2 * H:3 * H] = U_f
+        U_ifgo_and_dot_T[3 * H:4 * H] = dot_U_f
+        U_ifgo_and_dot_T[4 * H:5 * H] = U_g
+        U_ifgo_and_dot_T[5 * H:6 * H] = dot_U_g
+        U_ifgo_and_dot_T[6 * H:7 * H] = U_o
+        U_ifgo_and_dot_T[7 * H:8 * H] = dot_U_o
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_parts_pre[t], parts32, d_h_prev_rows[t % 2])
+            product(d_ifgo_pre_and_dot[t], U_ifgo_and_dot_T, d_h_prev_rows[t % 2])
             # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-            product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
+            product(d_ifgo_pre_and_dot[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+            product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-            product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
+            product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
             # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-            product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
+            product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot_T, d_x.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_i_dot_U_i_h_h_prev,
         )
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_f_U_f_h,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
-        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
-        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_g_dot_W_g_x_x,
+        )
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_g_U_g_h,
+        )
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_g_dot_U_g_h_h_prev,
         )
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_o_U_o_h,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_o_dot_U_o_h_h_prev,
         )
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         hvp_backward_finish()
         hvp_backward_finish2()
 

@@ -268,7 +268,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ y2_at)
+    storage_t* __restrict__ y_steps_at)
 {
     const int64 count = T * B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -281,7 +281,7 @@ extern "C" __global__ void backward_before(
             compute_t(o_at[(iT * B + iB) * N + iN]),
             compute_t(tanh_c_at[((iT * B + iB) * N + iN) * S + iS]),
             y);
-        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
+        y_steps_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -588,7 +588,7 @@ extern "C" __global__ void backward_after_sum4(
 // through h = sum(sum(W_h * y))
 extern "C" __global__ void backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y2_at,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y_steps_at,
     storage_t* __restrict__ d_W_h_at)
 {
     const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * 32;
@@ -602,7 +602,7 @@ extern "C" __global__ void backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y_steps_at[((iT * B + iB) * N + iN) * S + iS]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -811,7 +811,7 @@ extern "C" __global__ void states_forward_step_sum3(
 extern "C" __global__ void states_backward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ z_sum3_at)
+    storage_t* __restrict__ z_sum_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
         const int64 iT = n / S / N / B;
@@ -825,7 +825,7 @@ extern "C" __global__ void states_backward_before_sum(
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) z_sum3_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+        if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -833,7 +833,7 @@ extern "C" __global__ void states_backward_before_sum(
 extern "C" __global__ void states_backward_before_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ z_sum22_at)
+    storage_t* __restrict__ z_sum2_steps_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
         const int64 iT = n / S / N / B;
@@ -847,7 +847,7 @@ extern "C" __global__ void states_backward_before_sum2(
                 * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) z_sum22_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
+        if (threadIdx.x == 0) z_sum2_steps_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -869,10 +869,10 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_ifo_x2_at, const storage_t* __restrict__ U_ifo_h2_at,
+    const storage_t* __restrict__ W_ifo_x_at, const storage_t* __restrict__ U_ifo_h_steps_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at,
-    storage_t* __restrict__ o2_at)
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ i_steps_at,
+    storage_t* __restrict__ f_steps_at, storage_t* __restrict__ o_steps_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -881,19 +881,19 @@ extern "C" __global__ void states_backward_before(
         const int64 iN = n % N;
         compute_t i, f, o;
         states_backward_before_point(
-            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(W_ifo_x_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h_steps_at[(iT * B + iB) * (3 * N) + iN]),
             compute_t(b_i_at[iN]),
-            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(W_ifo_x_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h_steps_at[(iT * B + iB) * (3 * N) + N + iN]),
             compute_t(b_f_at[iN]),
-            compute_t(W_ifo_x2_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
-            compute_t(U_ifo_h2_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_steps_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             compute_t(b_o_at[iN]),
             i, f, o);
-        i2_at[(iT * B + iB) * N + iN] = storage_t(i);
-        f2_at[(iT * B + iB) * N + iN] = storage_t(f);
-        o2_at[(iT * B + iB) * N + iN] = storage_t(o);
+        i_steps_at[(iT * B + iB) * N + iN] = storage_t(i);
+        f_steps_at[(iT * B + iB) * N + iN] = storage_t(f);
+        o_steps_at[(iT * B + iB) * N + iN] = storage_t(o);
     }
 }
 
@@ -911,10 +911,10 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ z_sum3_at, const storage_t* __restrict__ z_sum22_at,
+    const storage_t* __restrict__ z_sum_at, const storage_t* __restrict__ z_sum2_steps_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ o2_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ tanh_c2_at,
-    storage_t* __restrict__ y2_at)
+    const storage_t* __restrict__ o_steps_at, storage_t* __restrict__ z_at,
+    storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ y_steps_at)
 {
     const int64 count = T * B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -924,15 +924,15 @@ extern "C" __global__ void states_backward_before2(
         const int64 iS = n % S;
         compute_t z, tanh_c, y;
         states_backward_before2_point(
-            compute_t(z_sum3_at[((iT * B + iB) * N + iN) * S + iS]),
-            compute_t(z_sum22_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum_at[((iT * B + iB) * N + iN) * S + iS]),
+            compute_t(z_sum2_steps_at[((iT * B + iB) * N + iN) * S + iS]),
             compute_t(b_z_at[iN * S + iS]),
             compute_t(c_rows_at[(((iT + 1) * B + iB) * N + iN) * S + iS]),
-            compute_t(o2_at[(iT * B + iB) * N + iN]),
+            compute_t(o_steps_at[(iT * B + iB) * N + iN]),
             z, tanh_c, y);
-        z2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z);
-        tanh_c2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
-        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
+        z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z);
+        tanh_c_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        y_steps_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -1011,27 +1011,27 @@ extern "C" __global__ void states_backward_step_sum(
 
 extern "C" __global__ void states_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_y_at, const storage_t* __restrict__ tanh_c2_at,
-    const storage_t* __restrict__ o2_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ i2_at, const storage_t* __restrict__ z2_at,
-    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_y_at, const storage_t* __restrict__ tanh_c_at,
+    const storage_t* __restrict__ o_steps_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ i_steps_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ f_steps_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_o_at, storage_t* __restrict__ d_z_pre_at, storage_t* __restrict__ d_f_at,
     storage_t* __restrict__ d_i_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        const compute_t o = compute_t(o2_at[(t * B + iB) * N + iN]);
-        const compute_t i = compute_t(i2_at[(t * B + iB) * N + iN]);
-        const compute_t f = compute_t(f2_at[(t * B + iB) * N + iN]);
+        const compute_t o = compute_t(o_steps_at[(t * B + iB) * N + iN]);
+        const compute_t i = compute_t(i_steps_at[(t * B + iB) * N + iN]);
+        const compute_t f = compute_t(f_steps_at[(t * B + iB) * N + iN]);
         compute_t d_o_total = 0;
         compute_t d_f_total = 0;
         compute_t d_i_total = 0;
         for (int64 iS = threadIdx.x; iS < S; iS += blockDim.x) {
             const compute_t d_y = compute_t(d_y_at[(iB * N + iN) * S + iS]);
             const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
-            const compute_t tanh_c = compute_t(tanh_c2_at[((t * B + iB) * N + iN) * S + iS]);
-            const compute_t z = compute_t(z2_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t z = compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
             const compute_t c_prev = compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
             // through y = o * tanh(c)
             const compute_t d_tanh_c = d_y * o;
@@ -1094,9 +1094,9 @@ __device__ inline void states_backward_step3_point(
 
 extern "C" __global__ void states_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_o_at, const storage_t* __restrict__ o2_at,
-    const storage_t* __restrict__ d_f_at, const storage_t* __restrict__ f2_at,
-    const storage_t* __restrict__ d_i_at, const storage_t* __restrict__ i2_at,
+    const storage_t* __restrict__ d_o_at, const storage_t* __restrict__ o_steps_at,
+    const storage_t* __restrict__ d_f_at, const storage_t* __restrict__ f_steps_at,
+    const storage_t* __restrict__ d_i_at, const storage_t* __restrict__ i_steps_at,
     storage_t* __restrict__ d_ifo_pre_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1106,11 +1106,11 @@ extern "C" __global__ void states_backward_step3(
         compute_t d_o_pre, d_f_pre, d_i_pre;
         states_backward_step3_point(
             compute_t(d_o_at[iB * N + iN]),
-            compute_t(o2_at[(t * B + iB) * N + iN]),
+            compute_t(o_steps_at[(t * B + iB) * N + iN]),
             compute_t(d_f_at[iB * N + iN]),
-            compute_t(f2_at[(t * B + iB) * N + iN]),
+            compute_t(f_steps_at[(t * B + iB) * N + iN]),
             compute_t(d_i_at[iB * N + iN]),
-            compute_t(i2_at[(t * B + iB) * N + iN]),
+            compute_t(i_steps_at[(t * B + iB) * N + iN]),
             d_o_pre, d_f_pre, d_i_pre);
         d_ifo_pre_at[(t * B + iB) * (3 * N) + 2 * N + iN] = storage_t(d_o_pre);
         d_ifo_pre_at[(t * B + iB) * (3 * N) + N + iN] = storage_t(d_f_pre);
@@ -1239,7 +1239,7 @@ extern "C" __global__ void states_backward_after_sum4(
 // through h = sum(sum(W_h * y))
 extern "C" __global__ void states_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y2_at,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y_steps_at,
     storage_t* __restrict__ d_W_h_at)
 {
     const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1253,7 +1253,7 @@ extern "C" __global__ void states_backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y_steps_at[((iT * B + iB) * N + iN) * S + iS]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1651,7 +1651,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifo_x_x_at,
+    const storage_t* __restrict__ W_ifo_x_and_dot_at, const storage_t* __restrict__ dot_W_ifo_x_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -1662,11 +1662,11 @@ extern "C" __global__ void jvp_before(
         const int64 iN = n % N;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
@@ -1770,8 +1770,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifo_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ U_ifo_h_and_dot_at, const storage_t* __restrict__ dot_U_ifo_h_h_prev_at,
+    const storage_t* __restrict__ W_ifo_x_and_dot_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_o_at,
@@ -1785,24 +1785,24 @@ extern "C" __global__ void jvp_step(
         const int64 iN = n % N;
         compute_t i, dot_i, f, dot_f, o, dot_o;
         jvp_step_point(
-            compute_t(parts4_at[iB * (6 * N) + N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + iN]),
-            compute_t(parts4_at[iB * (6 * N) + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + iN]),
             compute_t(b_i_at[iN]),
             compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_i_at[iN]),
-            compute_t(parts4_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 3 * N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + N + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
-            compute_t(parts4_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 2 * N + iN]),
             compute_t(b_f_at[iN]),
             compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_f_at[iN]),
-            compute_t(parts4_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 5 * N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + 2 * N + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
-            compute_t(parts4_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 4 * N + iN]),
             compute_t(b_o_at[iN]),
             compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_o_at[iN]),
@@ -2001,7 +2001,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifo_x_x_at,
+    const storage_t* __restrict__ W_ifo_x_and_dot_at, const storage_t* __restrict__ dot_W_ifo_x_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -2012,11 +2012,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iN = n % N;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
             compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
@@ -2121,8 +2121,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifo_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ U_ifo_h_and_dot_at, const storage_t* __restrict__ dot_U_ifo_h_h_prev_at,
+    const storage_t* __restrict__ W_ifo_x_and_dot_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_o_at,
@@ -2137,24 +2137,24 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iN = n % N;
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (6 * N) + N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + iN]),
-            compute_t(parts4_at[iB * (6 * N) + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + iN]),
             compute_t(b_i_at[iN]),
             compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_i_at[iN]),
-            compute_t(parts4_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 3 * N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + N + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
-            compute_t(parts4_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 2 * N + iN]),
             compute_t(b_f_at[iN]),
             compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_f_at[iN]),
-            compute_t(parts4_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 5 * N + iN]),
             compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + 2 * N + iN]),
-            compute_t(parts2_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
-            compute_t(parts4_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(W_ifo_x_and_dot_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(U_ifo_h_and_dot_at[iB * (6 * N) + 4 * N + iN]),
             compute_t(b_o_at[iN]),
             compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_o_at[iN]),
@@ -2361,7 +2361,8 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ o_at,
-    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ dot_o2_at)
+    storage_t* __restrict__ dot_i_steps_at, storage_t* __restrict__ dot_f_steps_at,
+    storage_t* __restrict__ dot_o_steps_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2377,9 +2378,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_o_pre_at[(iT * B + iB) * N + iN]),
             compute_t(o_at[(iT * B + iB) * N + iN]),
             dot_i, dot_f, dot_o);
-        dot_i2_at[(iT * B + iB) * N + iN] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * N + iN] = storage_t(dot_f);
-        dot_o2_at[(iT * B + iB) * N + iN] = storage_t(dot_o);
+        dot_i_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_i);
+        dot_f_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_f);
+        dot_o_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_o);
     }
 }
 
@@ -2394,7 +2395,7 @@ __device__ inline void hvp_backward_before2_point(
 extern "C" __global__ void hvp_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ o_at,
-    storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ y2_at)
+    storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ y_steps_at)
 {
     const int64 count = T * B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2407,8 +2408,8 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(c_rows_at[(((iT + 1) * B + iB) * N + iN) * S + iS]),
             compute_t(o_at[(iT * B + iB) * N + iN]),
             tanh_c, y);
-        tanh_c2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
-        y2_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
+        tanh_c_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(tanh_c);
+        y_steps_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(y);
     }
 }
 
@@ -2539,14 +2540,14 @@ extern "C" __global__ void hvp_backward_step_sum3(
 
 extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ tanh_c2_at,
+    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ tanh_c_at,
     const storage_t* __restrict__ dot_tanh_c_at, const storage_t* __restrict__ d_y_h_sum_at,
     const storage_t* __restrict__ d_y_dot_h_sum_W_h_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_o2_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_o_steps_at,
     storage_t* __restrict__ d_dot_c_prev_rows_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z_pre_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_i2_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f2_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_i_steps_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_steps_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_z_at,
     storage_t* __restrict__ d_dot_o_at, storage_t* __restrict__ d_o_dot_y_at,
     storage_t* __restrict__ d_dot_z_pre_at, storage_t* __restrict__ d_z_pre_at,
@@ -2558,11 +2559,11 @@ extern "C" __global__ void hvp_backward_step_rows(
         const int64 iB = n / N;
         const int64 iN = n % N;
         const compute_t o = compute_t(o_at[(t * B + iB) * N + iN]);
-        const compute_t dot_o = compute_t(dot_o2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_o = compute_t(dot_o_steps_at[(t * B + iB) * N + iN]);
         const compute_t i = compute_t(i_at[(t * B + iB) * N + iN]);
-        const compute_t dot_i = compute_t(dot_i2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_i = compute_t(dot_i_steps_at[(t * B + iB) * N + iN]);
         const compute_t f = compute_t(f_at[(t * B + iB) * N + iN]);
-        const compute_t dot_f = compute_t(dot_f2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_f = compute_t(dot_f_steps_at[(t * B + iB) * N + iN]);
         compute_t d_dot_o_total = 0;
         compute_t d_o_dot_y_total = 0;
         compute_t d_o_y_total = 0;
@@ -2577,7 +2578,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t d_y_dot_h_sum_W_h = compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]);
             const compute_t d_dot_y = compute_t(d_dot_y_at[(iB * N + iN) * S + iS]);
             const compute_t dot_c = compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]);
-            const compute_t tanh_c = compute_t(tanh_c2_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
             const compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S +
                 iS]);
             const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
@@ -2742,7 +2743,7 @@ extern "C" __global__ void hvp_backward_step3(
     const storage_t* __restrict__ d_f_c_at, const storage_t* __restrict__ d_f_dot_c_at,
     const storage_t* __restrict__ d_dot_i_at, const storage_t* __restrict__ dot_i_pre_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_i_c_at,
-    const storage_t* __restrict__ d_i_dot_c_at, storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ d_i_dot_c_at, storage_t* __restrict__ d_ifo_pre_and_dot_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2766,29 +2767,30 @@ extern "C" __global__ void hvp_backward_step3(
             compute_t(d_i_c_at[iB * N + iN]),
             compute_t(d_i_dot_c_at[iB * N + iN]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
+        d_ifo_pre_and_dot_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
     }
 }
 
 __device__ inline void hvp_backward_step4_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_prev_z_sum2,
+    const compute_t d_h_prev_U_ifo_h_and_dot, const compute_t d_h_prev_z_sum2,
     const compute_t d_h_prev_dot_z_sum2_U_z, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
     const compute_t d_dot_h_prev_dot_z_sum2_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
+    d_h_prev = d_h_prev_U_ifo_h_and_dot + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
     d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_o_h_h_prev +
         d_dot_h_prev_dot_z_sum2_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
+    const storage_t* __restrict__ d_h_prev_U_ifo_h_and_dot_at,
+    const storage_t* __restrict__ d_h_prev_z_sum2_at,
     const storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
@@ -2802,7 +2804,7 @@ extern "C" __global__ void hvp_backward_step4(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step4_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_ifo_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             compute_t(d_h_prev_dot_z_sum2_U_z_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
@@ -2984,7 +2986,7 @@ extern "C" __global__ void hvp_backward_after_sum7(
 // through h = sum(sum(W_h * y))
 extern "C" __global__ void hvp_backward_after_sum8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y2_at,
+    const storage_t* __restrict__ d_h_sum_at, const storage_t* __restrict__ y_steps_at,
     storage_t* __restrict__ d_W_h_h_sum_at)
 {
     const int64 count = H * N * S, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2998,7 +3000,7 @@ extern "C" __global__ void hvp_backward_after_sum8(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_sum_at[((iT * B + iB) * H + iH) * N + iN])
-                * compute_t(y2_at[((iT * B + iB) * N + iN) * S + iS]);
+                * compute_t(y_steps_at[((iT * B + iB) * N + iN) * S + iS]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -3032,14 +3034,15 @@ extern "C" __global__ void hvp_backward_after_sum9(
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_x_parts, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z, compute_t& d_x)
+    const compute_t d_x_W_ifo_x_and_dot, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_z_sum + d_x_dot_z_sum_W_z;
+    d_x = d_x_W_ifo_x_and_dot + d_x_z_sum + d_x_dot_z_sum_W_z;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_z_sum_at,
+    const storage_t* __restrict__ d_x_W_ifo_x_and_dot_at, const storage_t* __restrict__ d_x_z_sum_at,
     const storage_t* __restrict__ d_x_dot_z_sum_W_z_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3049,7 +3052,7 @@ extern "C" __global__ void hvp_backward_after(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ifo_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_z_sum_W_z_at[(iT * B + iB) * I + iI]),
             d_x);

@@ -409,9 +409,9 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, N, S), dtype)
-    W_ifo2 = cp.empty((3 * N, I), dtype)
-    U_ifo2 = cp.empty((3 * N, H), dtype)
-    y2 = cp.empty((T, B, N, S), dtype)
+    W_ifo_T = cp.empty((3 * N, I), dtype)
+    U_ifo_T = cp.empty((3 * N, H), dtype)
+    y_steps = cp.empty((T, B, N, S), dtype)
     d_h = cp.empty((B, H), dtype)
     d_h_sum = cp.empty((T, B, H, N), dtype)
     d_y = cp.empty((B, N, S), dtype)
@@ -434,7 +434,7 @@ def train_passes(size, dtype):
     d_W_h = cp.empty((H, N, S), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * N * S, 1,
-        o, tanh_c, y2,
+        o, tanh_c, y_steps,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
@@ -482,7 +482,7 @@ def train_passes(size, dtype):
     )
     backward_after_sum5 = kernel(
         "backward_after_sum5", "columns", H * N * S, T * B,
-        d_h_sum, y2, d_W_h,
+        d_h_sum, y_steps, d_W_h,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * I, 1,
@@ -504,12 +504,12 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifo2[:N] = W_i
-        W_ifo2[N:2 * N] = W_f
-        W_ifo2[2 * N:3 * N] = W_o
-        U_ifo2[:N] = U_i
-        U_ifo2[N:2 * N] = U_f
-        U_ifo2[2 * N:3 * N] = U_o
+        W_ifo_T[:N] = W_i
+        W_ifo_T[N:2 * N] = W_f
+        W_ifo_T[2 * N:3 * N] = W_o
+        U_ifo_T[:N] = U_i
+        U_ifo_T[N:2 * N] = U_f
+        U_ifo_T[2 * N:3 * N] = U_o
         backward_before()
 
     def loop():
@@ -522,13 +522,13 @@ def train_passes(size, dtype):
             # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             backward_step_sum2(t)
             backward_step3(t)
-            product(d_ifo_pre[t], U_ifo2, d_h_prev_U_ifo_h)
+            product(d_ifo_pre[t], U_ifo_T, d_h_prev_U_ifo_h)
             backward_step4(t)
 
     def after():
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         backward_after_sum()
-        product(d_ifo_pre.reshape(-1, 3 * N), W_ifo2, d_x_W_ifo_x.reshape(-1, I))
+        product(d_ifo_pre.reshape(-1, 3 * N), W_ifo_T, d_x_W_ifo_x.reshape(-1, I))
         product(d_ifo_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_ifo)
         product(d_ifo_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_ifo)
         cp.sum(d_ifo_pre.reshape(-1, 3 * N), axis=0, out=d_b_ifo)
@@ -696,18 +696,18 @@ def states_backward_passes(size, dtype):
     W_h = cp.empty((H, N, S), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, N, S), dtype)
-    W_ifo2 = cp.empty((I, 3 * N), dtype)
-    U_ifo2 = cp.empty((3 * N, H), dtype)
-    W_ifo_x2 = cp.empty((T, B, 3 * N), dtype)
-    z_sum3 = cp.empty((T, B, N, S), dtype)
-    U_ifo_h2 = cp.empty((T, B, 3 * N), dtype)
-    i2 = cp.empty((T, B, N), dtype)
-    f2 = cp.empty((T, B, N), dtype)
-    o2 = cp.empty((T, B, N), dtype)
-    z_sum22 = cp.empty((T, B, N, S), dtype)
-    z2 = cp.empty((T, B, N, S), dtype)
-    tanh_c2 = cp.empty((T, B, N, S), dtype)
-    y2 = cp.empty((T, B, N, S), dtype)
+    W_ifo = cp.empty((I, 3 * N), dtype)
+    U_ifo_T = cp.empty((3 * N, H), dtype)
+    W_ifo_x = cp.empty((T, B, 3 * N), dtype)
+    z_sum = cp.empty((T, B, N, S), dtype)
+    U_ifo_h_steps = cp.empty((T, B, 3 * N), dtype)
+    i_steps = cp.empty((T, B, N), dtype)
+    f_steps = cp.empty((T, B, N), dtype)
+    o_steps = cp.empty((T, B, N), dtype)
+    z_sum2_steps = cp.empty((T, B, N, S), dtype)
+    z = cp.empty((T, B, N, S), dtype)
+    tanh_c = cp.empty((T, B, N, S), dtype)
+    y_steps = cp.empty((T, B, N, S), dtype)
     d_h = cp.empty((B, H), dtype)
     d_h_sum = cp.empty((T, B, H, N), dtype)
     d_y = cp.empty((B, N, S), dtype)
@@ -730,19 +730,19 @@ def states_backward_passes(size, dtype):
     d_W_h = cp.empty((H, N, S), dtype)
     states_backward_before_sum = kernel(
         "states_backward_before_sum", "rows", T * B * N * S, I,
-        W_z, x, z_sum3,
+        W_z, x, z_sum,
     )
     states_backward_before_sum2 = kernel(
         "states_backward_before_sum2", "rows", T * B * N * S, H,
-        U_z, h_rows, z_sum22,
+        U_z, h_rows, z_sum2_steps,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * N, 1,
-        W_ifo_x2, U_ifo_h2, b_i, b_f, b_o, i2, f2, o2,
+        W_ifo_x, U_ifo_h_steps, b_i, b_f, b_o, i_steps, f_steps, o_steps,
     )
     states_backward_before2 = kernel(
         "states_backward_before2", "each", T * B * N * S, 1,
-        z_sum3, z_sum22, b_z, c_rows, o2, z2, tanh_c2, y2,
+        z_sum, z_sum2_steps, b_z, c_rows, o_steps, z, tanh_c, y_steps,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
@@ -758,7 +758,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step_rows = kernel(
         "states_backward_step_rows", "rows", B * N, S,
-        d_y, tanh_c2, o2, d_c_prev_rows, i2, z2, f2, c_rows, d_o, d_z_pre, d_f, d_i,
+        d_y, tanh_c, o_steps, d_c_prev_rows, i_steps, z, f_steps, c_rows, d_o, d_z_pre, d_f, d_i,
     )
     states_backward_step_sum2 = kernel(
         "states_backward_step_sum2", "rows", B * H, N * S,
@@ -766,7 +766,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step3 = kernel(
         "states_backward_step3", "each", B * N, 1,
-        d_o, o2, d_f, f2, d_i, i2, d_ifo_pre,
+        d_o, o_steps, d_f, f_steps, d_i, i_steps, d_ifo_pre,
     )
     states_backward_step4 = kernel(
         "states_backward_step4", "each", B * H, 1,
@@ -790,7 +790,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after_sum5 = kernel(
         "states_backward_after_sum5", "columns", H * N * S, T * B,
-        d_h_sum, y2, d_W_h,
+        d_h_sum, y_steps, d_W_h,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * I, 1,
@@ -819,16 +819,16 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifo2[..., :N] = W_i.T
-        W_ifo2[..., N:2 * N] = W_f.T
-        W_ifo2[..., 2 * N:3 * N] = W_o.T
-        U_ifo2[:N] = U_i
-        U_ifo2[N:2 * N] = U_f
-        U_ifo2[2 * N:3 * N] = U_o
-        product(x.reshape(-1, I), W_ifo2, W_ifo_x2.reshape(-1, 3 * N))
+        W_ifo[..., :N] = W_i.T
+        W_ifo[..., N:2 * N] = W_f.T
+        W_ifo[..., 2 * N:3 * N] = W_o.T
+        U_ifo_T[:N] = U_i
+        U_ifo_T[N:2 * N] = U_f
+        U_ifo_T[2 * N:3 * N] = U_o
+        product(x.reshape(-1, I), W_ifo, W_ifo_x.reshape(-1, 3 * N))
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         states_backward_before_sum()
-        product(h_rows[:-1].reshape(-1, H), U_ifo2.T, U_ifo_h2.reshape(-1, 3 * N))
+        product(h_rows[:-1].reshape(-1, H), U_ifo_T.T, U_ifo_h_steps.reshape(-1, 3 * N))
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         states_backward_before_sum2()
         states_backward_before()
@@ -844,13 +844,13 @@ def states_backward_passes(size, dtype):
             # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             states_backward_step_sum2(t)
             states_backward_step3(t)
-            product(d_ifo_pre[t], U_ifo2, d_h_prev_U_ifo_h)
+            product(d_ifo_pre[t], U_ifo_T, d_h_prev_U_ifo_h)
             states_backward_step4(t)
 
     def after():
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         states_backward_after_sum()
-        product(d_ifo_pre.reshape(-1, 3 * N), W_ifo2.T, d_x_W_ifo_x.reshape(-1, I))
+        product(d_ifo_pre.reshape(-1, 3 * N), W_ifo.T, d_x_W_ifo_x.reshape(-1, I))
         product(d_ifo_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_ifo)
         product(d_ifo_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_ifo)
         cp.sum(d_ifo_pre.reshape(-1, 3 * N), axis=0, out=d_b_ifo)
@@ -1145,11 +1145,11 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, N, S), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, N, S), dtype)
-    parts = cp.empty((I, 6 * N), dtype)
+    W_ifo_and_dot = cp.empty((I, 6 * N), dtype)
     W_ifo = cp.empty((I, 3 * N), dtype)
-    parts3 = cp.empty((H, 6 * N), dtype)
+    U_ifo_and_dot = cp.empty((H, 6 * N), dtype)
     U_ifo = cp.empty((H, 3 * N), dtype)
-    parts2 = cp.empty((T, B, 6 * N), dtype)
+    W_ifo_x_and_dot = cp.empty((T, B, 6 * N), dtype)
     dot_W_ifo_x_x = cp.empty((T, B, 3 * N), dtype)
     dot_W_i_x = cp.empty((T, B, N), dtype)
     dot_W_f_x = cp.empty((T, B, N), dtype)
@@ -1158,7 +1158,7 @@ def jvp_passes(size, dtype):
     dot_z_sum_W_z = cp.empty((T, B, N, S), dtype)
     dot_z_sum_x = cp.empty((T, B, N, S), dtype)
     dot_z_sum = cp.empty((T, B, N, S), dtype)
-    parts4 = cp.empty((B, 6 * N), dtype)
+    U_ifo_h_and_dot = cp.empty((B, 6 * N), dtype)
     dot_U_ifo_h_h_prev = cp.empty((B, 3 * N), dtype)
     i = cp.empty((B, N), dtype)
     dot_i = cp.empty((B, N), dtype)
@@ -1176,7 +1176,7 @@ def jvp_passes(size, dtype):
     dot_h_sum_y = cp.empty((B, H, N), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * N, 1,
-        parts2, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        W_ifo_x_and_dot, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B * N * S, I,
@@ -1188,8 +1188,8 @@ def jvp_passes(size, dtype):
     )
     jvp_step = kernel(
         "jvp_step", "each", B * N, 1,
-        parts4, dot_U_ifo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_o,
-        dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
+        U_ifo_h_and_dot, dot_U_ifo_h_h_prev, W_ifo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", "rows", B * N * S, H,
@@ -1244,25 +1244,25 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :N] = W_i.T
-        parts[..., N:2 * N] = dot_W_i.T
-        parts[..., 2 * N:3 * N] = W_f.T
-        parts[..., 3 * N:4 * N] = dot_W_f.T
-        parts[..., 4 * N:5 * N] = W_o.T
-        parts[..., 5 * N:6 * N] = dot_W_o.T
-        W_ifo[..., :N] = parts[..., :N]
-        W_ifo[..., N:2 * N] = parts[..., 2 * N:3 * N]
-        W_ifo[..., 2 * N:3 * N] = parts[..., 4 * N:5 * N]
-        parts3[..., :N] = U_i.T
-        parts3[..., N:2 * N] = dot_U_i.T
-        parts3[..., 2 * N:3 * N] = U_f.T
-        parts3[..., 3 * N:4 * N] = dot_U_f.T
-        parts3[..., 4 * N:5 * N] = U_o.T
-        parts3[..., 5 * N:6 * N] = dot_U_o.T
-        U_ifo[..., :N] = parts3[..., :N]
-        U_ifo[..., N:2 * N] = parts3[..., 2 * N:3 * N]
-        U_ifo[..., 2 * N:3 * N] = parts3[..., 4 * N:5 * N]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * N))
+        W_ifo_and_dot[..., :N] = W_i.T
+        W_ifo_and_dot[..., N:2 * N] = dot_W_i.T
+        W_ifo_and_dot[..., 2 * N:3 * N] = W_f.T
+        W_ifo_and_dot[..., 3 * N:4 * N] = dot_W_f.T
+        W_ifo_and_dot[..., 4 * N:5 * N] = W_o.T
+        W_ifo_and_dot[..., 5 * N:6 * N] = dot_W_o.T
+        W_ifo[..., :N] = W_ifo_and_dot[..., :N]
+        W_ifo[..., N:2 * N] = W_ifo_and_dot[..., 2 * N:3 * N]
+        W_ifo[..., 2 * N:3 * N] = W_ifo_and_dot[..., 4 * N:5 * N]
+        U_ifo_and_dot[..., :N] = U_i.T
+        U_ifo_and_dot[..., N:2 * N] = dot_U_i.T
+        U_ifo_and_dot[..., 2 * N:3 * N] = U_f.T
+        U_ifo_and_dot[..., 3 * N:4 * N] = dot_U_f.T
+        U_ifo_and_dot[..., 4 * N:5 * N] = U_o.T
+        U_ifo_and_dot[..., 5 * N:6 * N] = dot_U_o.T
+        U_ifo[..., :N] = U_ifo_and_dot[..., :N]
+        U_ifo[..., N:2 * N] = U_ifo_and_dot[..., 2 * N:3 * N]
+        U_ifo[..., 2 * N:3 * N] = U_ifo_and_dot[..., 4 * N:5 * N]
+        product(x.reshape(-1, I), W_ifo_and_dot, W_ifo_x_and_dot.reshape(-1, 6 * N))
         product(dot_x.reshape(-1, I), W_ifo, dot_W_ifo_x_x.reshape(-1, 3 * N))
         jvp_before()
         jvp_before_rows()
@@ -1270,7 +1270,7 @@ def jvp_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_ifo_and_dot, U_ifo_h_and_dot)
             product(dot_h_rows[t], U_ifo, dot_U_ifo_h_h_prev)
             jvp_step(t)
             jvp_step_rows(t)
@@ -1326,11 +1326,11 @@ def hvp_passes(size, dtype):
     c_rows = cp.empty((T + 1, B, N, S), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, N, S), dtype)
-    parts = cp.empty((I, 6 * N), dtype)
+    W_ifo_and_dot = cp.empty((I, 6 * N), dtype)
     W_ifo = cp.empty((I, 3 * N), dtype)
-    parts3 = cp.empty((H, 6 * N), dtype)
+    U_ifo_and_dot = cp.empty((H, 6 * N), dtype)
     U_ifo = cp.empty((H, 3 * N), dtype)
-    parts2 = cp.empty((T, B, 6 * N), dtype)
+    W_ifo_x_and_dot = cp.empty((T, B, 6 * N), dtype)
     dot_W_ifo_x_x = cp.empty((T, B, 3 * N), dtype)
     dot_W_i_x = cp.empty((T, B, N), dtype)
     dot_W_f_x = cp.empty((T, B, N), dtype)
@@ -1339,7 +1339,7 @@ def hvp_passes(size, dtype):
     dot_z_sum_W_z = cp.empty((T, B, N, S), dtype)
     dot_z_sum_x = cp.empty((T, B, N, S), dtype)
     dot_z_sum = cp.empty((T, B, N, S), dtype)
-    parts4 = cp.empty((B, 6 * N), dtype)
+    U_ifo_h_and_dot = cp.empty((B, 6 * N), dtype)
     dot_U_ifo_h_h_prev = cp.empty((B, 3 * N), dtype)
     dot_i_pre = cp.empty((T, B, N), dtype)
     i = cp.empty((T, B, N), dtype)
@@ -1364,7 +1364,7 @@ def hvp_passes(size, dtype):
     dot_h_sum_y = cp.empty((B, H, N), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * N, 1,
-        parts2, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        W_ifo_x_and_dot, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B * N * S, I,
@@ -1376,8 +1376,8 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * N, 1,
-        parts4, dot_U_ifo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_o,
-        dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o,
+        U_ifo_h_and_dot, dot_U_ifo_h_h_prev, W_ifo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * N * S, H,
@@ -1432,25 +1432,25 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :N] = W_i.T
-        parts[..., N:2 * N] = dot_W_i.T
-        parts[..., 2 * N:3 * N] = W_f.T
-        parts[..., 3 * N:4 * N] = dot_W_f.T
-        parts[..., 4 * N:5 * N] = W_o.T
-        parts[..., 5 * N:6 * N] = dot_W_o.T
-        W_ifo[..., :N] = parts[..., :N]
-        W_ifo[..., N:2 * N] = parts[..., 2 * N:3 * N]
-        W_ifo[..., 2 * N:3 * N] = parts[..., 4 * N:5 * N]
-        parts3[..., :N] = U_i.T
-        parts3[..., N:2 * N] = dot_U_i.T
-        parts3[..., 2 * N:3 * N] = U_f.T
-        parts3[..., 3 * N:4 * N] = dot_U_f.T
-        parts3[..., 4 * N:5 * N] = U_o.T
-        parts3[..., 5 * N:6 * N] = dot_U_o.T
-        U_ifo[..., :N] = parts3[..., :N]
-        U_ifo[..., N:2 * N] = parts3[..., 2 * N:3 * N]
-        U_ifo[..., 2 * N:3 * N] = parts3[..., 4 * N:5 * N]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * N))
+        W_ifo_and_dot[..., :N] = W_i.T
+        W_ifo_and_dot[..., N:2 * N] = dot_W_i.T
+        W_ifo_and_dot[..., 2 * N:3 * N] = W_f.T
+        W_ifo_and_dot[..., 3 * N:4 * N] = dot_W_f.T
+        W_ifo_and_dot[..., 4 * N:5 * N] = W_o.T
+        W_ifo_and_dot[..., 5 * N:6 * N] = dot_W_o.T
+        W_ifo[..., :N] = W_ifo_and_dot[..., :N]
+        W_ifo[..., N:2 * N] = W_ifo_and_dot[..., 2 * N:3 * N]
+        W_ifo[..., 2 * N:3 * N] = W_ifo_and_dot[..., 4 * N:5 * N]
+        U_ifo_and_dot[..., :N] = U_i.T
+        U_ifo_and_dot[..., N:2 * N] = dot_U_i.T
+        U_ifo_and_dot[..., 2 * N:3 * N] = U_f.T
+        U_ifo_and_dot[..., 3 * N:4 * N] = dot_U_f.T
+        U_ifo_and_dot[..., 4 * N:5 * N] = U_o.T
+        U_ifo_and_dot[..., 5 * N:6 * N] = dot_U_o.T
+        U_ifo[..., :N] = U_ifo_and_dot[..., :N]
+        U_ifo[..., N:2 * N] = U_ifo_and_dot[..., 2 * N:3 * N]
+        U_ifo[..., 2 * N:3 * N] = U_ifo_and_dot[..., 4 * N:5 * N]
+        product(x.reshape(-1, I), W_ifo_and_dot, W_ifo_x_and_dot.reshape(-1, 6 * N))
         product(dot_x.reshape(-1, I), W_ifo, dot_W_ifo_x_x.reshape(-1, 3 * N))
         hvp_forward_before()
         hvp_forward_before_rows()
@@ -1458,7 +1458,7 @@ def hvp_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_ifo_and_dot, U_ifo_h_and_dot)
             product(dot_h_rows[t], U_ifo, dot_U_ifo_h_h_prev)
             hvp_forward_step(t)
             hvp_forward_step_rows(t)
@@ -1478,13 +1478,13 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, N, S), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, N, S), dtype)
-    parts5 = cp.empty((6 * N, I), dtype)
-    parts32 = cp.empty((6 * N, H), dtype)
-    dot_i2 = cp.empty((T, B, N), dtype)
-    dot_f2 = cp.empty((T, B, N), dtype)
-    dot_o2 = cp.empty((T, B, N), dtype)
-    tanh_c2 = cp.empty((T, B, N, S), dtype)
-    y2 = cp.empty((T, B, N, S), dtype)
+    W_ifo_and_dot_T = cp.empty((6 * N, I), dtype)
+    U_ifo_and_dot_T = cp.empty((6 * N, H), dtype)
+    dot_i_steps = cp.empty((T, B, N), dtype)
+    dot_f_steps = cp.empty((T, B, N), dtype)
+    dot_o_steps = cp.empty((T, B, N), dtype)
+    tanh_c = cp.empty((T, B, N, S), dtype)
+    y_steps = cp.empty((T, B, N, S), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_dot_h_sum = cp.empty((T, B, H, N), dtype)
     d_h_sum = cp.empty((T, B, H, N), dtype)
@@ -1496,7 +1496,7 @@ def hvp_passes(size, dtype):
     d_dot_o = cp.empty((B, N), dtype)
     d_o_y = cp.empty((B, N), dtype)
     d_o_dot_y = cp.empty((B, N), dtype)
-    d_parts_pre = cp.empty((T, B, 6 * N), dtype)
+    d_ifo_pre_and_dot = cp.empty((T, B, 6 * N), dtype)
     d_dot_f = cp.empty((B, N), dtype)
     d_f_c = cp.empty((B, N), dtype)
     d_f_dot_c = cp.empty((B, N), dtype)
@@ -1505,14 +1505,14 @@ def hvp_passes(size, dtype):
     d_i_dot_c = cp.empty((B, N), dtype)
     d_h_prev_z_sum2 = cp.empty((B, H), dtype)
     d_h_prev_dot_z_sum2_U_z = cp.empty((B, H), dtype)
-    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_h_prev_U_ifo_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_o_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_z_sum2_h_prev = cp.empty((B, H), dtype)
     d_x_z_sum = cp.empty((T, B, I), dtype)
     d_x_dot_z_sum_W_z = cp.empty((T, B, I), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_W_ifo_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_i_W_i_x = cp.empty((N, I), dtype)
     d_W_i_dot_W_i_x_x = cp.empty((N, I), dtype)
@@ -1547,11 +1547,11 @@ def hvp_passes(size, dtype):
     d_W_h = cp.empty((H, N, S), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * N, 1,
-        dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_i2, dot_f2, dot_o2,
+        dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_i_steps, dot_f_steps, dot_o_steps,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", "each", T * B * N * S, 1,
-        c_rows, o, tanh_c2, y2,
+        c_rows, o, tanh_c, y_steps,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
@@ -1575,9 +1575,10 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * N, S,
-        d_dot_y, tanh_c2, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows, dot_o2,
-        d_dot_c_prev_rows, d_c_prev_rows, i, dot_z_pre, z, dot_i2, f, dot_f2, c_rows, dot_z, d_dot_o,
-        d_o_dot_y, d_dot_z_pre, d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c, d_i_dot_c,
+        d_dot_y, tanh_c, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows, dot_o_steps,
+        d_dot_c_prev_rows, d_c_prev_rows, i, dot_z_pre, z, dot_i_steps, f, dot_f_steps, c_rows, dot_z,
+        d_dot_o, d_o_dot_y, d_dot_z_pre, d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c,
+        d_i_dot_c,
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B * H, N * S,
@@ -1594,11 +1595,11 @@ def hvp_passes(size, dtype):
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * N, 1,
         d_dot_o, dot_o_pre, o, d_o_y, d_o_dot_y, d_dot_f, dot_f_pre, f, d_f_c, d_f_dot_c, d_dot_i,
-        dot_i_pre, i, d_i_c, d_i_dot_c, d_parts_pre,
+        dot_i_pre, i, d_i_c, d_i_dot_c, d_ifo_pre_and_dot,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * H, 1,
-        d_h_prev_parts, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z, d_dot_h_prev_dot_U_i_h_h_prev,
+        d_h_prev_U_ifo_h_and_dot, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z, d_dot_h_prev_dot_U_i_h_h_prev,
         d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev, d_dot_h_prev_dot_z_sum2_h_prev,
         d_h_prev_rows, d_dot_h_prev_rows,
     )
@@ -1632,7 +1633,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum8 = kernel(
         "hvp_backward_after_sum8", "columns", H * N * S, T * B,
-        d_h_sum, y2, d_W_h_h_sum,
+        d_h_sum, y_steps, d_W_h_h_sum,
     )
     hvp_backward_after_sum9 = kernel(
         "hvp_backward_after_sum9", "columns", H * N * S, T * B,
@@ -1640,7 +1641,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * I, 1,
-        d_x_parts, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
+        d_x_W_ifo_x_and_dot, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", N * I, 1,
@@ -1673,18 +1674,18 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts5[:N] = W_i
-        parts5[N:2 * N] = dot_W_i
-        parts5[2 * N:3 * N] = W_f
-        parts5[3 * N:4 * N] = dot_W_f
-        parts5[4 * N:5 * N] = W_o
-        parts5[5 * N:6 * N] = dot_W_o
-        parts32[:N] = U_i
-        parts32[N:2 * N] = dot_U_i
-        parts32[2 * N:3 * N] = U_f
-        parts32[3 * N:4 * N] = dot_U_f
-        parts32[4 * N:5 * N] = U_o
-        parts32[5 * N:6 * N] = dot_U_o
+        W_ifo_and_dot_T[:N] = W_i
+        W_ifo_and_dot_T[N:2 * N] = dot_W_i
+        W_ifo_and_dot_T[2 * N:3 * N] = W_f
+        W_ifo_and_dot_T[3 * N:4 * N] = dot_W_f
+        W_ifo_and_dot_T[4 * N:5 * N] = W_o
+        W_ifo_and_dot_T[5 * N:6 * N] = dot_W_o
+        U_ifo_and_dot_T[:N] = U_i
+        U_ifo_and_dot_T[N:2 * N] = dot_U_i
+        U_ifo_and_dot_T[2 * N:3 * N] = U_f
+        U_ifo_and_dot_T[3 * N:4 * N] = dot_U_f
+        U_ifo_and_dot_T[4 * N:5 * N] = U_o
+        U_ifo_and_dot_T[5 * N:6 * N] = dot_U_o
         hvp_backward_before()
         hvp_backward_before2()
 
@@ -1706,13 +1707,13 @@ def hvp_passes(size, dtype):
             # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             hvp_backward_step_sum6(t)
             hvp_backward_step3(t)
-            product(d_parts_pre[t], parts32, d_h_prev_parts)
+            product(d_ifo_pre_and_dot[t], U_ifo_and_dot_T, d_h_prev_U_ifo_h_and_dot)
             # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-            product(d_parts_pre[t][:, N:2 * N], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
+            product(d_ifo_pre_and_dot[t][:, N:2 * N], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_parts_pre[t][:, 3 * N:4 * N], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+            product(d_ifo_pre_and_dot[t][:, 3 * N:4 * N], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-            product(d_parts_pre[t][:, 5 * N:6 * N], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
+            product(d_ifo_pre_and_dot[t][:, 5 * N:6 * N], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
             hvp_backward_step4(t)
 
     def after():
@@ -1720,49 +1721,49 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum()
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         hvp_backward_after_sum2()
-        product(d_parts_pre.reshape(-1, 6 * N), parts5, d_x_parts.reshape(-1, I))
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N), W_ifo_and_dot_T, d_x_W_ifo_x_and_dot.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, N:2 * N].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, N:2 * N].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         product(
-            d_parts_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
+            d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, N:2 * N].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_i_dot_U_i_h_h_prev,
         )
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        cp.sum(d_parts_pre.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
+        cp.sum(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 3 * N:4 * N].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_parts_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
+            d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
+        cp.sum(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 5 * N:6 * N].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
+        product(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         product(
-            d_parts_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
+            d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_o_dot_U_o_h_h_prev,
         )
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        cp.sum(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
+        cp.sum(d_ifo_pre_and_dot.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         hvp_backward_after_sum3()
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)

@@ -118,7 +118,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -129,7 +129,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -162,7 +162,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
@@ -176,7 +176,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -292,11 +292,11 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_ifgo_v2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ W_ifgo_v_steps_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ g2_at,
-    storage_t* __restrict__ o2_at, storage_t* __restrict__ tanh_c2_at)
+    storage_t* __restrict__ i_at, storage_t* __restrict__ f_at, storage_t* __restrict__ g_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -305,21 +305,21 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t i, f, g, o, tanh_c;
         states_backward_before_point(
-            compute_t(W_ifgo_v2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_v_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_v2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_v_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_v2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_v2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_v_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             i, f, g, o, tanh_c);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -351,10 +351,10 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ o2_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ i2_at,
-    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_ifgo_pre_at)
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -364,13 +364,13 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
@@ -653,7 +653,7 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_v_v_at,
+    const storage_t* __restrict__ W_ifgo_v_and_dot_at, const storage_t* __restrict__ dot_W_ifgo_v_v_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_b_g_at,
@@ -672,24 +672,24 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts2_at[iB * (8 * H) + H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_v_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -732,8 +732,8 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_i2_at,
-    storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ dot_g2_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -750,10 +750,10 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(g_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_i, dot_f, dot_g, tanh_c);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -810,15 +810,15 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g2_at,
-    const storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_ifgo_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -831,7 +831,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -841,24 +841,24 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -882,15 +882,15 @@ extern "C" __global__ void hvp_backward_step2(
     const int64 count = B * (H + I), stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / (H + I);
-        const int64 iHI = n % (H + I);
+        const int64 iH_I = n % (H + I);
         compute_t d_dot_v;
         hvp_backward_step2_point(
-            compute_t(d_dot_v_dot_W_i_v_v_at[iB * (H + I) + iHI]),
-            compute_t(d_dot_v_dot_W_f_v_v_at[iB * (H + I) + iHI]),
-            compute_t(d_dot_v_dot_W_g_v_v_at[iB * (H + I) + iHI]),
-            compute_t(d_dot_v_dot_W_o_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_i_v_v_at[iB * (H + I) + iH_I]),
+            compute_t(d_dot_v_dot_W_f_v_v_at[iB * (H + I) + iH_I]),
+            compute_t(d_dot_v_dot_W_g_v_v_at[iB * (H + I) + iH_I]),
+            compute_t(d_dot_v_dot_W_o_v_v_at[iB * (H + I) + iH_I]),
             d_dot_v);
-        d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
+        d_dot_v_at[iB * (H + I) + iH_I] = storage_t(d_dot_v);
     }
 }
 
@@ -946,22 +946,22 @@ extern "C" __global__ void hvp_backward_finish(
     const int64 count = H * (H + I), stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / (H + I);
-        const int64 iHI = n % (H + I);
+        const int64 iH_I = n % (H + I);
         compute_t d_W_i, d_W_f, d_W_g, d_W_o;
         hvp_backward_finish_point(
-            compute_t(d_W_i_W_i_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_i_dot_W_i_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_f_W_f_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_f_dot_W_f_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_g_W_g_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_g_dot_W_g_v_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_o_W_o_v_at[iH * (H + I) + iHI]),
-            compute_t(d_W_o_dot_W_o_v_v_at[iH * (H + I) + iHI]),
+            compute_t(d_W_i_W_i_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_i_dot_W_i_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_f_W_f_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_f_dot_W_f_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_g_W_g_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_g_dot_W_g_v_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_o_W_o_v_at[iH * (H + I) + iH_I]),
+            compute_t(d_W_o_dot_W_o_v_v_at[iH * (H + I) + iH_I]),
             d_W_i, d_W_f, d_W_g, d_W_o);
-        d_W_i_at[iH * (H + I) + iHI] = storage_t(d_W_i);
-        d_W_f_at[iH * (H + I) + iHI] = storage_t(d_W_f);
-        d_W_g_at[iH * (H + I) + iHI] = storage_t(d_W_g);
-        d_W_o_at[iH * (H + I) + iHI] = storage_t(d_W_o);
+        d_W_i_at[iH * (H + I) + iH_I] = storage_t(d_W_i);
+        d_W_f_at[iH * (H + I) + iH_I] = storage_t(d_W_f);
+        d_W_g_at[iH * (H + I) + iH_I] = storage_t(d_W_g);
+        d_W_o_at[iH * (H + I) + iH_I] = storage_t(d_W_o);
     }
 }
 

@@ -344,19 +344,19 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((4 * H, H + I), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_ifgo_T = cp.empty((4 * H, H + I), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_v = cp.empty((T, B, H + I), dtype)
     d_W_ifgo = cp.empty((4 * H, H + I), dtype)
     d_b_ifgo = cp.empty((4 * H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        c_rows, tanh_c2,
+        c_rows, tanh_c,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -373,17 +373,17 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[:H] = W_i
-        W_ifgo2[H:2 * H] = W_f
-        W_ifgo2[2 * H:3 * H] = W_g
-        W_ifgo2[3 * H:4 * H] = W_o
+        W_ifgo_T[:H] = W_i
+        W_ifgo_T[H:2 * H] = W_f
+        W_ifgo_T[2 * H:3 * H] = W_g
+        W_ifgo_T[3 * H:4 * H] = W_o
         backward_before()
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
             # through v = concat(h[t-1], x)
-            product(d_ifgo_pre[t], W_ifgo2, d_v[t])
+            product(d_ifgo_pre[t], W_ifgo_T, d_v[t])
             backward_step2(t)
 
     def after():
@@ -486,25 +486,25 @@ def states_backward_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((4 * H, H + I), dtype)
-    v2 = cp.empty((T, B, H + I), dtype)
-    W_ifgo_v2 = cp.empty((T, B, 4 * H), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    g2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_ifgo_T = cp.empty((4 * H, H + I), dtype)
+    v_steps = cp.empty((T, B, H + I), dtype)
+    W_ifgo_v_steps = cp.empty((T, B, 4 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_v = cp.empty((T, B, H + I), dtype)
     d_W_ifgo = cp.empty((4 * H, H + I), dtype)
     d_b_ifgo = cp.empty((4 * H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_ifgo_v2, b_i, b_f, b_g, b_o, c_rows, i2, f2, g2, o2, tanh_c2,
+        W_ifgo_v_steps, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o2, d_c_prev_rows, tanh_c2, i2, g2, c_rows, f2, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
@@ -528,24 +528,24 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[:H] = W_i
-        W_ifgo2[H:2 * H] = W_f
-        W_ifgo2[2 * H:3 * H] = W_g
-        W_ifgo2[3 * H:4 * H] = W_o
-        v2[..., :H] = h_rows[:-1]
-        v2[..., H:H + I] = x
-        product(v2.reshape(-1, H + I), W_ifgo2.T, W_ifgo_v2.reshape(-1, 4 * H))
+        W_ifgo_T[:H] = W_i
+        W_ifgo_T[H:2 * H] = W_f
+        W_ifgo_T[2 * H:3 * H] = W_g
+        W_ifgo_T[3 * H:4 * H] = W_o
+        v_steps[..., :H] = h_rows[:-1]
+        v_steps[..., H:H + I] = x
+        product(v_steps.reshape(-1, H + I), W_ifgo_T.T, W_ifgo_v_steps.reshape(-1, 4 * H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
             # through v = concat(h[t-1], x)
-            product(d_ifgo_pre[t], W_ifgo2, d_v[t])
+            product(d_ifgo_pre[t], W_ifgo_T, d_v[t])
             states_backward_step2(t)
 
     def after():
-        product(d_ifgo_pre.reshape(-1, 4 * H).T, v2.reshape(-1, H + I), d_W_ifgo)
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, v_steps.reshape(-1, H + I), d_W_ifgo)
         cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
 
     def results():
@@ -718,12 +718,12 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    dot_W_i2 = cp.empty((2 * H + 2 * I, H), dtype)
-    dot_W_f2 = cp.empty((2 * H + 2 * I, H), dtype)
-    dot_W_g2 = cp.empty((2 * H + 2 * I, H), dtype)
-    dot_W_o2 = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_and_W_i = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_and_W_f = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_and_W_g = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_and_W_o = cp.empty((2 * H + 2 * I, H), dtype)
     W_ifgo = cp.empty((H + I, 4 * H), dtype)
-    dot_v2 = cp.empty((B, 2 * H + 2 * I), dtype)
+    v_and_dot = cp.empty((B, 2 * H + 2 * I), dtype)
     W_ifgo_v = cp.empty((B, 4 * H), dtype)
     dot_W_i_v = cp.empty((B, H), dtype)
     dot_W_f_v = cp.empty((B, H), dtype)
@@ -760,14 +760,14 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        dot_W_i2[:H + I] = dot_W_i.T
-        dot_W_i2[H + I:2 * H + 2 * I] = W_i.T
-        dot_W_f2[:H + I] = dot_W_f.T
-        dot_W_f2[H + I:2 * H + 2 * I] = W_f.T
-        dot_W_g2[:H + I] = dot_W_g.T
-        dot_W_g2[H + I:2 * H + 2 * I] = W_g.T
-        dot_W_o2[:H + I] = dot_W_o.T
-        dot_W_o2[H + I:2 * H + 2 * I] = W_o.T
+        dot_and_W_i[:H + I] = dot_W_i.T
+        dot_and_W_i[H + I:2 * H + 2 * I] = W_i.T
+        dot_and_W_f[:H + I] = dot_W_f.T
+        dot_and_W_f[H + I:2 * H + 2 * I] = W_f.T
+        dot_and_W_g[:H + I] = dot_W_g.T
+        dot_and_W_g[H + I:2 * H + 2 * I] = W_g.T
+        dot_and_W_o[:H + I] = dot_W_o.T
+        dot_and_W_o[H + I:2 * H + 2 * I] = W_o.T
         W_ifgo[..., :H] = W_i.T
         W_ifgo[..., H:2 * H] = W_f.T
         W_ifgo[..., 2 * H:3 * H] = W_g.T
@@ -775,19 +775,19 @@ def jvp_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            dot_v2[..., :H] = h_rows[t]
-            dot_v2[..., H:H + I] = x[t]
-            dot_v2[..., H + I:2 * H + I] = dot_h_rows[t]
-            dot_v2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
-            product(dot_v2[:, :H + I], W_ifgo, W_ifgo_v)
+            v_and_dot[..., :H] = h_rows[t]
+            v_and_dot[..., H:H + I] = x[t]
+            v_and_dot[..., H + I:2 * H + I] = dot_h_rows[t]
+            v_and_dot[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+            product(v_and_dot[:, :H + I], W_ifgo, W_ifgo_v)
             # i = sigmoid(W_i @ v + b_i)
-            product(dot_v2, dot_W_i2, dot_W_i_v)
+            product(v_and_dot, dot_and_W_i, dot_W_i_v)
             # f = sigmoid(W_f @ v + b_f)
-            product(dot_v2, dot_W_f2, dot_W_f_v)
+            product(v_and_dot, dot_and_W_f, dot_W_f_v)
             # g = tanh(W_g @ v + b_g)
-            product(dot_v2, dot_W_g2, dot_W_g_v)
+            product(v_and_dot, dot_and_W_g, dot_W_g_v)
             # o = sigmoid(W_o @ v + b_o)
-            product(dot_v2, dot_W_o2, dot_W_o_v)
+            product(v_and_dot, dot_and_W_o, dot_W_o_v)
             jvp_step(t)
 
     def after():
@@ -828,11 +828,11 @@ def hvp_passes(size, dtype):
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((H + I, 8 * H), dtype)
+    W_ifgo_and_dot = cp.empty((H + I, 8 * H), dtype)
     W_ifgo = cp.empty((H + I, 4 * H), dtype)
     v = cp.empty((T, B, H + I), dtype)
     dot_v = cp.empty((T, B, H + I), dtype)
-    parts2 = cp.empty((B, 8 * H), dtype)
+    W_ifgo_v_and_dot = cp.empty((B, 8 * H), dtype)
     dot_W_ifgo_v_v = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
@@ -846,8 +846,9 @@ def hvp_passes(size, dtype):
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts2, dot_W_ifgo_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o, dot_b_o, c_rows, dot_c_rows,
-        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
+        W_ifgo_v_and_dot, dot_W_ifgo_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o, dot_b_o, c_rows,
+        dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows,
+        dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -875,18 +876,18 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_i.T
-        parts[..., H:2 * H] = dot_W_i.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_g.T
-        parts[..., 5 * H:6 * H] = dot_W_g.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_ifgo[..., :H] = parts[..., :H]
-        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        W_ifgo_and_dot[..., :H] = W_i.T
+        W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+        W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+        W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+        W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+        W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
 
     def loop():
         for t in range(T):
@@ -894,7 +895,7 @@ def hvp_passes(size, dtype):
             v[t][..., H:H + I] = x[t]
             dot_v[t][..., :H] = dot_h_rows[t]
             dot_v[t][..., H:H + I] = dot_x[t]
-            product(v[t], parts, parts2)
+            product(v[t], W_ifgo_and_dot, W_ifgo_v_and_dot)
             product(dot_v[t], W_ifgo, dot_W_ifgo_v_v)
             hvp_forward_step(t)
 
@@ -910,12 +911,12 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts3 = cp.empty((8 * H, H + I), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
-    dot_f2 = cp.empty((T, B, H), dtype)
-    dot_g2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
+    W_ifgo_and_dot_T = cp.empty((8 * H, H + I), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_g = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    d_ifgo_pre_and_dot = cp.empty((T, B, 8 * H), dtype)
     d_dot_v_dot_W_i_v_v = cp.empty((B, H + I), dtype)
     d_dot_v_dot_W_f_v_v = cp.empty((B, H + I), dtype)
     d_dot_v_dot_W_g_v_v = cp.empty((B, H + I), dtype)
@@ -940,13 +941,13 @@ def hvp_passes(size, dtype):
     d_W_o = cp.empty((H, H + I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i2, dot_f2, dot_g2, tanh_c2,
+        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, c_rows, dot_i, dot_f, dot_g, tanh_c,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre, f, dot_i_pre,
-        dot_g2, dot_f2, d_parts_pre,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
+        dot_g, dot_f, d_ifgo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * (H + I), 1,
@@ -970,57 +971,73 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts3[:H] = W_i
-        parts3[H:2 * H] = dot_W_i
-        parts3[2 * H:3 * H] = W_f
-        parts3[3 * H:4 * H] = dot_W_f
-        parts3[4 * H:5 * H] = W_g
-        parts3[5 * H:6 * H] = dot_W_g
-        parts3[6 * H:7 * H] = W_o
-        parts3[7 * H:8 * H] = dot_W_o
+        W_ifgo_and_dot_T[:H] = W_i
+        W_ifgo_and_dot_T[H:2 * H] = dot_W_i
+        W_ifgo_and_dot_T[2 * H:3 * H] = W_f
+        W_ifgo_and_dot_T[3 * H:4 * H] = dot_W_f
+        W_ifgo_and_dot_T[4 * H:5 * H] = W_g
+        W_ifgo_and_dot_T[5 * H:6 * H] = dot_W_g
+        W_ifgo_and_dot_T[6 * H:7 * H] = W_o
+        W_ifgo_and_dot_T[7 * H:8 * H] = dot_W_o
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through i = sigmoid(W_i @ v + b_i)
-            product(d_parts_pre[t][:, H:2 * H], W_i, d_dot_v_dot_W_i_v_v)
+            product(d_ifgo_pre_and_dot[t][:, H:2 * H], W_i, d_dot_v_dot_W_i_v_v)
             # through f = sigmoid(W_f @ v + b_f)
-            product(d_parts_pre[t][:, 3 * H:4 * H], W_f, d_dot_v_dot_W_f_v_v)
+            product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], W_f, d_dot_v_dot_W_f_v_v)
             # through g = tanh(W_g @ v + b_g)
-            product(d_parts_pre[t][:, 5 * H:6 * H], W_g, d_dot_v_dot_W_g_v_v)
+            product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], W_g, d_dot_v_dot_W_g_v_v)
             # through o = sigmoid(W_o @ v + b_o)
-            product(d_parts_pre[t][:, 7 * H:8 * H], W_o, d_dot_v_dot_W_o_v_v)
+            product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], W_o, d_dot_v_dot_W_o_v_v)
             # through v = concat(h[t-1], x)
-            product(d_parts_pre[t], parts3, d_v[t])
+            product(d_ifgo_pre_and_dot[t], W_ifgo_and_dot_T, d_v[t])
             hvp_backward_step2(t)
             hvp_backward_step3(t)
 
     def after():
         # through i = sigmoid(W_i @ v + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, v.reshape(-1, H + I), d_W_i_W_i_v)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, v.reshape(-1, H + I), d_W_i_W_i_v)
         # through i = sigmoid(W_i @ v + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_v.reshape(-1, H + I), d_W_i_dot_W_i_v_v)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_i_dot_W_i_v_v,
+        )
         # through i = sigmoid(W_i @ v + b_i)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ v + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_f_W_f_v)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_f_W_f_v)
         # through f = sigmoid(W_f @ v + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_v.reshape(-1, H + I), d_W_f_dot_W_f_v_v)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_f_dot_W_f_v_v,
+        )
         # through f = sigmoid(W_f @ v + b_f)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         # through g = tanh(W_g @ v + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, v.reshape(-1, H + I), d_W_g_W_g_v)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, v.reshape(-1, H + I), d_W_g_W_g_v)
         # through g = tanh(W_g @ v + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_v.reshape(-1, H + I), d_W_g_dot_W_g_v_v)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_g_dot_W_g_v_v,
+        )
         # through g = tanh(W_g @ v + b_g)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
         # through o = sigmoid(W_o @ v + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, v.reshape(-1, H + I), d_W_o_W_o_v)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, v.reshape(-1, H + I), d_W_o_W_o_v)
         # through o = sigmoid(W_o @ v + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_v.reshape(-1, H + I), d_W_o_dot_W_o_v_v)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_v.reshape(-1, H + I),
+            d_W_o_dot_W_o_v_v,
+        )
         # through o = sigmoid(W_o @ v + b_o)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         hvp_backward_finish()
 
     def results():

@@ -178,7 +178,7 @@ extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ f_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ c_new2_at, storage_t* __restrict__ tanh_c_new2_at)
+    storage_t* __restrict__ c_new_at, storage_t* __restrict__ tanh_c_new_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -192,8 +192,8 @@ extern "C" __global__ void backward_before(
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(g_at[(iT * B + iB) * H + iH]),
             c_new, tanh_c_new);
-        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
-        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
+        c_new_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -229,7 +229,7 @@ extern "C" __global__ void backward_step(
     const int64* first_step_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ tanh_c_new_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_ifgo_pre_at)
@@ -245,7 +245,7 @@ extern "C" __global__ void backward_step(
             compute_t(k_at[t * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -300,9 +300,9 @@ __device__ inline void backward_after_point(
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ c_new2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ c_new_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ tanh_c_new_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_h_by_k_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -313,11 +313,11 @@ extern "C" __global__ void backward_after(
         compute_t d_c_by_k, d_h_by_k;
         backward_after_point(
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             d_c_by_k, d_h_by_k);
         d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
@@ -510,7 +510,7 @@ __device__ inline void states_backward_before_point(
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
-    storage_t* __restrict__ k2_at)
+    storage_t* __restrict__ k_at)
 {
     const int64 first_step = *first_step_at;
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -523,7 +523,7 @@ extern "C" __global__ void states_backward_before(
             compute_t(mu_at[iH]),
             compute_t(sigma_at[iH]),
             k_);
-        k2_at[iT * H + iH] = storage_t(k_);
+        k_at[iT * H + iH] = storage_t(k_);
     }
 }
 
@@ -554,12 +554,12 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const int64* first_step_at, const storage_t* __restrict__ W_ifgo_x2_at,
-    const storage_t* __restrict__ U_ifgo_h2_at, const storage_t* __restrict__ b_i_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_ifgo_x_at,
+    const storage_t* __restrict__ U_ifgo_h_steps_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ g2_at,
-    storage_t* __restrict__ o2_at, storage_t* __restrict__ c_new2_at, storage_t* __restrict__ tanh_c_new2_at)
+    storage_t* __restrict__ i_at, storage_t* __restrict__ f_at, storage_t* __restrict__ g_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ c_new_at, storage_t* __restrict__ tanh_c_new_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -568,26 +568,26 @@ extern "C" __global__ void states_backward_before2(
         const int64 iH = n % H;
         compute_t i, f, g, o, c_new, tanh_c_new;
         states_backward_before2_point(
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             i, f, g, o, c_new, tanh_c_new);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
-        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        c_new_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -621,11 +621,11 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ k2_at,
-    const storage_t* __restrict__ o2_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ i2_at,
-    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_new_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -636,14 +636,14 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(k2_at[t * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[t * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_h, d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
         d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
@@ -663,7 +663,7 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ d_h_prev_U_ifgo_h_at,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ k_at,
     storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -674,7 +674,7 @@ extern "C" __global__ void states_backward_step2(
         states_backward_step2_point(
             compute_t(d_h_prev_U_ifgo_h_at[iB * H + iH]),
             compute_t(d_h_at[(t * B + iB) * H + iH]),
-            compute_t(k2_at[t * H + iH]),
+            compute_t(k_at[t * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -694,9 +694,9 @@ __device__ inline void states_backward_after_point(
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ c_new2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ o2_at,
-    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ c_new_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ tanh_c_new_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_c_by_k_at, storage_t* __restrict__ d_h_by_k_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -707,11 +707,11 @@ extern "C" __global__ void states_backward_after(
         compute_t d_c_by_k, d_h_by_k;
         states_backward_after_point(
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(o2_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(o_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             d_c_by_k, d_h_by_k);
         d_c_by_k_at[(iT * B + iB) * H + iH] = storage_t(d_c_by_k);
@@ -775,7 +775,7 @@ __device__ inline void states_backward_after2_point(
 extern "C" __global__ void states_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ d_k_c_at,
-    const storage_t* __restrict__ d_k_h_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ d_k_h_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ mu_at, const storage_t* __restrict__ sigma_at,
     storage_t* __restrict__ d_k_pre_by_mu_at, storage_t* __restrict__ d_k_pre_by_sigma_at)
 {
@@ -788,7 +788,7 @@ extern "C" __global__ void states_backward_after2(
         states_backward_after2_point(
             compute_t(d_k_c_at[iT * H + iH]),
             compute_t(d_k_h_at[iT * H + iH]),
-            compute_t(k2_at[iT * H + iH]),
+            compute_t(k_at[iT * H + iH]),
             compute_t(first_step + iT),
             compute_t(mu_at[iH]),
             compute_t(sigma_at[iH]),
@@ -1013,7 +1013,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_ifgo_x_and_dot_at,
     const storage_t* __restrict__ dot_W_ifgo_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
@@ -1025,13 +1025,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1130,8 +1130,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const int64* first_step_at, const storage_t* __restrict__ parts4_at,
-    const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at, const storage_t* __restrict__ parts2_at,
+    const int64* first_step_at, const storage_t* __restrict__ U_ifgo_h_and_dot_at,
+    const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at, const storage_t* __restrict__ W_ifgo_x_and_dot_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
@@ -1148,31 +1148,31 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -1212,7 +1212,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_ifgo_x_and_dot_at,
     const storage_t* __restrict__ dot_W_ifgo_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
@@ -1224,13 +1224,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1332,8 +1332,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const int64* first_step_at, const storage_t* __restrict__ parts4_at,
-    const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at, const storage_t* __restrict__ parts2_at,
+    const int64* first_step_at, const storage_t* __restrict__ U_ifgo_h_and_dot_at,
+    const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at, const storage_t* __restrict__ W_ifgo_x_and_dot_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
@@ -1356,31 +1356,31 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new, c, dot_c,
             dot_tanh_c_new, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -1421,7 +1421,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ dot_k_pre_at,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k2_at)
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_again_at)
 {
     const int64 count = T * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1432,7 +1432,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_k_pre_at[iT * H + iH]),
             compute_t(k_at[iT * H + iH]),
             dot_k);
-        dot_k2_at[iT * H + iH] = storage_t(dot_k);
+        dot_k_again_at[iT * H + iH] = storage_t(dot_k);
     }
 }
 
@@ -1456,9 +1456,8 @@ extern "C" __global__ void hvp_backward_before2(
     const int64* first_step_at, const storage_t* __restrict__ dot_i_pre_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ dot_i2_at,
-    storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ c_new2_at,
-    storage_t* __restrict__ tanh_c_new2_at)
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ c_new_at, storage_t* __restrict__ tanh_c_new_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1474,10 +1473,10 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(g_at[(iT * B + iB) * H + iH]),
             dot_i, dot_f, c_new, tanh_c_new);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        c_new2_at[(iT * B + iB) * H + iH] = storage_t(c_new);
-        tanh_c_new2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        c_new_at[(iT * B + iB) * H + iH] = storage_t(c_new);
+        tanh_c_new_at[(iT * B + iB) * H + iH] = storage_t(tanh_c_new);
     }
 }
 
@@ -1542,17 +1541,17 @@ extern "C" __global__ void hvp_backward_step(
     const int64* first_step_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_new_at,
-    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_k2_at, const storage_t* __restrict__ dot_o_at,
+    const storage_t* __restrict__ tanh_c_new_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ dot_k_again_at, const storage_t* __restrict__ dot_o_at,
     storage_t* __restrict__ d_dot_c_prev_rows_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ dot_tanh_c_new_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_pre_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i2_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_c_rows_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_ifgo_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1566,9 +1565,9 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(k_at[t * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_new_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_k2_at[t * H + iH]),
+            compute_t(dot_k_again_at[t * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((t + 1) * B + iB) * H + iH]),
@@ -1577,47 +1576,47 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t k_, const compute_t d_dot_h,
-    const compute_t dot_k, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
+    const compute_t d_h_prev_U_ifgo_h_and_dot, const compute_t d_h_next, const compute_t k_,
+    const compute_t d_dot_h, const compute_t dot_k, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_g_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_o_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - k_;
-    d_h_prev = d_h_prev_parts + d_h_next * s1 - d_dot_h * dot_k;
+    d_h_prev = d_h_prev_U_ifgo_h_and_dot + d_h_next * s1 - d_dot_h * dot_k;
     d_dot_h_prev = d_dot_h * s1 + d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev +
         d_dot_h_prev_dot_U_g_h_h_prev + d_dot_h_prev_dot_U_o_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const int64* first_step_at, const storage_t* __restrict__ d_h_prev_parts_at,
+    const int64* first_step_at, const storage_t* __restrict__ d_h_prev_U_ifgo_h_and_dot_at,
     storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_k2_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_k_again_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
@@ -1630,11 +1629,11 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_ifgo_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(k_at[t * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
-            compute_t(dot_k2_at[t * H + iH]),
+            compute_t(dot_k_again_at[t * H + iH]),
             compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
@@ -1670,9 +1669,9 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const int64* first_step_at, const storage_t* __restrict__ d_dot_c_prev_rows_at,
-    const storage_t* __restrict__ c_new2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ c_new_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ tanh_c_new2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ tanh_c_new_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_c_new_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_tanh_c_new_at,
@@ -1689,11 +1688,11 @@ extern "C" __global__ void hvp_backward_after(
         compute_t d_dot_c_by_dot_k, d_dot_h_by_dot_k, d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k;
         hvp_backward_after_point(
             compute_t(d_dot_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(c_new_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(tanh_c_new2_at[(iT * B + iB) * H + iH]),
+            compute_t(tanh_c_new_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_c_new_at[(iT * B + iB) * H + iH]),
@@ -1972,22 +1971,22 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_i, d_U_f, d_U_g, d_U_o;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_o_U_o_h_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_U_i_h_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_h_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_o_U_o_h_at[iH * H + jH]),
+            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + jH]),
             d_U_i, d_U_f, d_U_g, d_U_o);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
     }
 }
 

@@ -392,10 +392,10 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((T + 1, B, H), dtype)
-    W_ifgo2 = cp.empty((4 * H, I), dtype)
-    U_ifgo2 = cp.empty((4 * H, H), dtype)
-    c_new2 = cp.empty((T, B, H), dtype)
-    tanh_c_new2 = cp.empty((T, B, H), dtype)
+    W_ifgo_T = cp.empty((4 * H, I), dtype)
+    U_ifgo_T = cp.empty((4 * H, H), dtype)
+    c_new = cp.empty((T, B, H), dtype)
+    tanh_c_new = cp.empty((T, B, H), dtype)
     d_h = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_h_prev_U_ifgo_h = cp.empty((B, H), dtype)
@@ -413,11 +413,11 @@ def train_passes(size, dtype):
     d_sigma = cp.empty((H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        f, c_rows, i, g, c_new2, tanh_c_new2,
+        f, c_rows, i, g, c_new, tanh_c_new,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new2, i, g, c_rows, f, d_h, d_ifgo_pre,
+        dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new, i, g, c_rows, f, d_h, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -425,7 +425,7 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_c_prev_rows, c_new2, c_rows, d_h, o, tanh_c_new2, h_rows, d_c_by_k, d_h_by_k,
+        d_c_prev_rows, c_new, c_rows, d_h, o, tanh_c_new, h_rows, d_c_by_k, d_h_by_k,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", T * H, B,
@@ -456,24 +456,24 @@ def train_passes(size, dtype):
         d_c_prev_rows[T] = dstate["c"]
 
     def before():
-        W_ifgo2[:H] = W_i
-        W_ifgo2[H:2 * H] = W_f
-        W_ifgo2[2 * H:3 * H] = W_g
-        W_ifgo2[3 * H:4 * H] = W_o
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
+        W_ifgo_T[:H] = W_i
+        W_ifgo_T[H:2 * H] = W_f
+        W_ifgo_T[2 * H:3 * H] = W_g
+        W_ifgo_T[3 * H:4 * H] = W_o
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
         backward_before()
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_ifgo_pre[t], U_ifgo2, d_h_prev_U_ifgo_h)
+            product(d_ifgo_pre[t], U_ifgo_T, d_h_prev_U_ifgo_h)
             backward_step2(t)
 
     def after():
-        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo_T, d_x.reshape(-1, I))
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
         cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
@@ -621,17 +621,17 @@ def states_backward_passes(size, dtype):
     sigma = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((T + 1, B, H), dtype)
-    W_ifgo2 = cp.empty((I, 4 * H), dtype)
-    U_ifgo2 = cp.empty((4 * H, H), dtype)
-    W_ifgo_x2 = cp.empty((T, B, 4 * H), dtype)
-    k2 = cp.empty((T, H), dtype)
-    U_ifgo_h2 = cp.empty((T, B, 4 * H), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    g2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
-    c_new2 = cp.empty((T, B, H), dtype)
-    tanh_c_new2 = cp.empty((T, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo_T = cp.empty((4 * H, H), dtype)
+    W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
+    k = cp.empty((T, H), dtype)
+    U_ifgo_h_steps = cp.empty((T, B, 4 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    c_new = cp.empty((T, B, H), dtype)
+    tanh_c_new = cp.empty((T, B, H), dtype)
     d_h = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_h_prev_U_ifgo_h = cp.empty((B, H), dtype)
@@ -649,23 +649,23 @@ def states_backward_passes(size, dtype):
     d_sigma = cp.empty((H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * H, 1,
-        mu, sigma, k2,
+        mu, sigma, k,
     )
     states_backward_before2 = kernel(
         "states_backward_before2", "each", T * B * H, 1,
-        W_ifgo_x2, U_ifgo_h2, b_i, b_f, b_g, b_o, c_rows, i2, f2, g2, o2, c_new2, tanh_c_new2,
+        W_ifgo_x, U_ifgo_h_steps, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, c_new, tanh_c_new,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, k2, o2, d_c_prev_rows, tanh_c_new2, i2, g2, c_rows, f2, d_h, d_ifgo_pre,
+        dy, d_h_prev_rows, k, o, d_c_prev_rows, tanh_c_new, i, g, c_rows, f, d_h, d_ifgo_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_h_prev_U_ifgo_h, d_h, k2, d_h_prev_rows,
+        d_h_prev_U_ifgo_h, d_h, k, d_h_prev_rows,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_c_prev_rows, c_new2, c_rows, d_h, o2, tanh_c_new2, h_rows, d_c_by_k, d_h_by_k,
+        d_c_prev_rows, c_new, c_rows, d_h, o, tanh_c_new, h_rows, d_c_by_k, d_h_by_k,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", T * H, B,
@@ -677,7 +677,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * H, 1,
-        d_k_c, d_k_h, k2, mu, sigma, d_k_pre_by_mu, d_k_pre_by_sigma,
+        d_k_c, d_k_h, k, mu, sigma, d_k_pre_by_mu, d_k_pre_by_sigma,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -704,27 +704,27 @@ def states_backward_passes(size, dtype):
         first_step[...] = tape.t
 
     def before():
-        W_ifgo2[..., :H] = W_i.T
-        W_ifgo2[..., H:2 * H] = W_f.T
-        W_ifgo2[..., 2 * H:3 * H] = W_g.T
-        W_ifgo2[..., 3 * H:4 * H] = W_o.T
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
-        product(x.reshape(-1, I), W_ifgo2, W_ifgo_x2.reshape(-1, 4 * H))
-        product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, U_ifgo_h2.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
+        product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
+        product(h_rows[:-1].reshape(-1, H), U_ifgo_T.T, U_ifgo_h_steps.reshape(-1, 4 * H))
         states_backward_before()
         states_backward_before2()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_ifgo_pre[t], U_ifgo2, d_h_prev_U_ifgo_h)
+            product(d_ifgo_pre[t], U_ifgo_T, d_h_prev_U_ifgo_h)
             states_backward_step2(t)
 
     def after():
-        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo.T, d_x.reshape(-1, I))
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
         cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
@@ -980,11 +980,11 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo_and_dot = cp.empty((I, 8 * H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo_and_dot = cp.empty((H, 8 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
@@ -992,11 +992,11 @@ def jvp_passes(size, dtype):
     dot_W_o_x = cp.empty((T, B, H), dtype)
     k = cp.empty((T, H), dtype)
     dot_k = cp.empty((T, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    U_ifgo_h_and_dot = cp.empty((B, 8 * H), dtype)
     dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * H, 1,
@@ -1004,8 +1004,9 @@ def jvp_passes(size, dtype):
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
-        dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, k, dot_k, h_rows, dot_h_rows,
+        U_ifgo_h_and_dot, dot_U_ifgo_h_h_prev, W_ifgo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, k, dot_k, h_rows,
+        dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1045,38 +1046,38 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_i.T
-        parts[..., H:2 * H] = dot_W_i.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_g.T
-        parts[..., 5 * H:6 * H] = dot_W_g.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_ifgo[..., :H] = parts[..., :H]
-        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        parts3[..., 4 * H:5 * H] = U_g.T
-        parts3[..., 5 * H:6 * H] = dot_U_g.T
-        parts3[..., 6 * H:7 * H] = U_o.T
-        parts3[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts3[..., :H]
-        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_ifgo_and_dot[..., :H] = W_i.T
+        W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+        W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+        W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+        W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+        W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+        U_ifgo_and_dot[..., :H] = U_i.T
+        U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+        U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+        U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+        U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+        U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+        U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         jvp_before()
         jvp_before2()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_ifgo_and_dot, U_ifgo_h_and_dot)
             product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
             jvp_step(t)
 
@@ -1131,11 +1132,11 @@ def hvp_passes(size, dtype):
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo_and_dot = cp.empty((I, 8 * H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo_and_dot = cp.empty((H, 8 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
@@ -1144,7 +1145,7 @@ def hvp_passes(size, dtype):
     dot_k_pre = cp.empty((T, H), dtype)
     k = cp.empty((T, H), dtype)
     dot_k = cp.empty((T, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    U_ifgo_h_and_dot = cp.empty((B, 8 * H), dtype)
     dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
@@ -1160,7 +1161,7 @@ def hvp_passes(size, dtype):
     dot_tanh_c_new = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * H, 1,
@@ -1168,9 +1169,10 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
-        dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, k, dot_k, h_rows, dot_h_rows,
-        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new, dot_tanh_c_new,
+        U_ifgo_h_and_dot, dot_U_ifgo_h_h_prev, W_ifgo_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, k, dot_k, h_rows,
+        dot_h_rows, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_c_new,
+        dot_tanh_c_new,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1210,38 +1212,38 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_i.T
-        parts[..., H:2 * H] = dot_W_i.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_g.T
-        parts[..., 5 * H:6 * H] = dot_W_g.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_ifgo[..., :H] = parts[..., :H]
-        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        parts3[..., 4 * H:5 * H] = U_g.T
-        parts3[..., 5 * H:6 * H] = dot_U_g.T
-        parts3[..., 6 * H:7 * H] = U_o.T
-        parts3[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts3[..., :H]
-        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_ifgo_and_dot[..., :H] = W_i.T
+        W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+        W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+        W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+        W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+        W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+        U_ifgo_and_dot[..., :H] = U_i.T
+        U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+        U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+        U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+        U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+        U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+        U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
         hvp_forward_before2()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_ifgo_and_dot, U_ifgo_h_and_dot)
             product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
             hvp_forward_step(t)
 
@@ -1257,16 +1259,16 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((T + 1, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((T + 1, B, H), dtype)
-    parts5 = cp.empty((8 * H, I), dtype)
-    parts32 = cp.empty((8 * H, H), dtype)
-    dot_k2 = cp.empty((T, H), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
-    dot_f2 = cp.empty((T, B, H), dtype)
-    c_new2 = cp.empty((T, B, H), dtype)
-    tanh_c_new2 = cp.empty((T, B, H), dtype)
+    W_ifgo_and_dot_T = cp.empty((8 * H, I), dtype)
+    U_ifgo_and_dot_T = cp.empty((8 * H, H), dtype)
+    dot_k_again = cp.empty((T, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    c_new = cp.empty((T, B, H), dtype)
+    tanh_c_new = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((T, B, H), dtype)
-    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
-    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_ifgo_pre_and_dot = cp.empty((T, B, 8 * H), dtype)
+    d_h_prev_U_ifgo_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_g_h_h_prev = cp.empty((B, H), dtype)
@@ -1324,27 +1326,27 @@ def hvp_passes(size, dtype):
     d_sigma = cp.empty((H,), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * H, 1,
-        dot_k_pre, k, dot_k2,
+        dot_k_pre, k, dot_k_again,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", "each", T * B * H, 1,
-        dot_i_pre, i, dot_f_pre, f, c_rows, g, dot_i2, dot_f2, c_new2, tanh_c_new2,
+        dot_i_pre, i, dot_f_pre, f, c_rows, g, dot_i, dot_f, c_new, tanh_c_new,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, k, o, dot_c_new, tanh_c_new2, d_h_prev_rows, dot_k2, dot_o,
-        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c_new, i, dot_g_pre, g, dot_i2, c_rows,
-        dot_f_pre, f, dot_c_rows, dot_i_pre, dot_g, dot_f2, d_dot_h, d_parts_pre,
+        dy, d_dot_h_prev_rows, k, o, dot_c_new, tanh_c_new, d_h_prev_rows, dot_k_again, dot_o,
+        d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c_new, i, dot_g_pre, g, dot_i, c_rows,
+        dot_f_pre, f, dot_c_rows, dot_i_pre, dot_g, dot_f, d_dot_h, d_ifgo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_parts, d_h_prev_rows, k, d_dot_h, dot_k2, d_dot_h_prev_dot_U_i_h_h_prev,
+        d_h_prev_U_ifgo_h_and_dot, d_h_prev_rows, k, d_dot_h, dot_k_again, d_dot_h_prev_dot_U_i_h_h_prev,
         d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev,
         d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c_prev_rows, c_new2, c_rows, d_dot_h, o, tanh_c_new2, h_rows, d_c_prev_rows, dot_c_new,
+        d_dot_c_prev_rows, c_new, c_rows, d_dot_h, o, tanh_c_new, h_rows, d_c_prev_rows, dot_c_new,
         dot_c_rows, d_h_prev_rows, dot_o, dot_tanh_c_new, dot_h_rows, d_dot_c_by_dot_k, d_dot_h_by_dot_k,
         d_c_by_k, d_dot_c_by_k, d_h_by_k, d_dot_h_by_k,
     )
@@ -1400,97 +1402,121 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T] = dstate["c"]
 
     def before():
-        parts5[:H] = W_i
-        parts5[H:2 * H] = dot_W_i
-        parts5[2 * H:3 * H] = W_f
-        parts5[3 * H:4 * H] = dot_W_f
-        parts5[4 * H:5 * H] = W_g
-        parts5[5 * H:6 * H] = dot_W_g
-        parts5[6 * H:7 * H] = W_o
-        parts5[7 * H:8 * H] = dot_W_o
-        parts32[:H] = U_i
-        parts32[H:2 * H] = dot_U_i
-        parts32[2 * H:3 * H] = U_f
-        parts32[3 * H:4 * H] = dot_U_f
-        parts32[4 * H:5 * H] = U_g
-        parts32[5 * H:6 * H] = dot_U_g
-        parts32[6 * H:7 * H] = U_o
-        parts32[7 * H:8 * H] = dot_U_o
+        W_ifgo_and_dot_T[:H] = W_i
+        W_ifgo_and_dot_T[H:2 * H] = dot_W_i
+        W_ifgo_and_dot_T[2 * H:3 * H] = W_f
+        W_ifgo_and_dot_T[3 * H:4 * H] = dot_W_f
+        W_ifgo_and_dot_T[4 * H:5 * H] = W_g
+        W_ifgo_and_dot_T[5 * H:6 * H] = dot_W_g
+        W_ifgo_and_dot_T[6 * H:7 * H] = W_o
+        W_ifgo_and_dot_T[7 * H:8 * H] = dot_W_o
+        U_ifgo_and_dot_T[:H] = U_i
+        U_ifgo_and_dot_T[H:2 * H] = dot_U_i
+        U_ifgo_and_dot_T[2 * H:3 * H] = U_f
+        U_ifgo_and_dot_T[3 * H:4 * H] = dot_U_f
+        U_ifgo_and_dot_T[4 * H:5 * H] = U_g
+        U_ifgo_and_dot_T[5 * H:6 * H] = dot_U_g
+        U_ifgo_and_dot_T[6 * H:7 * H] = U_o
+        U_ifgo_and_dot_T[7 * H:8 * H] = dot_U_o
         hvp_backward_before()
         hvp_backward_before2()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_parts_pre[t], parts32, d_h_prev_parts)
+            product(d_ifgo_pre_and_dot[t], U_ifgo_and_dot_T, d_h_prev_U_ifgo_h_and_dot)
             # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-            product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
+            product(d_ifgo_pre_and_dot[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+            product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-            product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
+            product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
             # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-            product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
+            product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot_T, d_x.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_i_dot_U_i_h_h_prev,
         )
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_f_U_f_h,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
-        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
-        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_g_dot_W_g_x_x,
+        )
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_g_U_g_h,
+        )
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_g_dot_U_g_h_h_prev,
         )
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            h_rows[:-1].reshape(-1, H),
+            d_U_o_U_o_h,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_o_dot_U_o_h_h_prev,
         )
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         hvp_backward_after()
         # through c = k * c_new + (1 - k) * c[t-1]
         hvp_backward_after_sum()

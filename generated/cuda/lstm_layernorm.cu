@@ -107,8 +107,8 @@ extern "C" __global__ void forward_before_rows(
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t sum_w_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
         }
@@ -122,8 +122,8 @@ extern "C" __global__ void forward_before_rows(
             m_w_at[iT * B + iB] = storage_t(m_w);
         }
         compute_t s_w_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             s_w_sum_total += s_w_sum_arg;
@@ -148,8 +148,8 @@ extern "C" __global__ void forward_step_rows(
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -163,8 +163,8 @@ extern "C" __global__ void forward_step_rows(
             m_u_at[t * B + iB] = storage_t(m_u);
         }
         compute_t s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -442,12 +442,12 @@ extern "C" __global__ void backward_step_rows2(
         const compute_t d_s_u_sum = compute_t(d_s_u_sum_at[iB]);
         const compute_t m_u = compute_t(m_u_at[t * B + iB]);
         compute_t d_m_u_s_u_sum_arg_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t d_s_u_sum_arg = d_s_u_sum;
             const compute_t d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
-            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_s_u_sum_arg_at[iB * (4 * H) + i4H] = storage_t(d_s_u_sum_arg);
             d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
         }
         block_sum(d_m_u_s_u_sum_arg_total);
@@ -464,12 +464,12 @@ extern "C" __global__ void backward_step_rows2(
         const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 -
             d_m_u_o_pre * s1;
         const compute_t d_sum_u = compute_t(0.25) * d_m_u / H_;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // through u = concat(u_i, u_f, u_g, u_o)
             const compute_t d_u = (2 * u - 2 * m_u) * d_s_u_sum_arg + d_sum_u;
-            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+            d_u_at[iB * (4 * H) + i4H] = storage_t(d_u);
         }
     }
 }
@@ -685,12 +685,12 @@ extern "C" __global__ void backward_after_rows2(
         const compute_t d_s_w_sum = compute_t(d_s_w_sum_at[iT * B + iB]);
         const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
         compute_t d_m_w_s_w_sum_arg_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t d_s_w_sum_arg = d_s_w_sum;
             const compute_t d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
-            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_s_w_sum_arg);
             d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
         }
         block_sum(d_m_w_s_w_sum_arg_total);
@@ -707,12 +707,12 @@ extern "C" __global__ void backward_after_rows2(
         const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 -
             d_m_w_o_pre * s1;
         const compute_t d_sum_w = compute_t(0.25) * d_m_w / H_;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through w = concat(w_i, w_f, w_g, w_o)
             const compute_t d_w = (2 * w - 2 * m_w) * d_s_w_sum_arg + d_sum_w;
-            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+            d_w_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_w);
         }
     }
 }
@@ -783,8 +783,8 @@ extern "C" __global__ void states_forward_before_rows(
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t sum_w_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
         }
@@ -798,8 +798,8 @@ extern "C" __global__ void states_forward_before_rows(
             m_w_at[iT * B + iB] = storage_t(m_w);
         }
         compute_t s_w_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             s_w_sum_total += s_w_sum_arg;
@@ -824,8 +824,8 @@ extern "C" __global__ void states_forward_step_rows(
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -839,8 +839,8 @@ extern "C" __global__ void states_forward_step_rows(
             m_u_at[iB] = storage_t(m_u);
         }
         compute_t s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -957,18 +957,18 @@ extern "C" __global__ void states_forward_step_rows2(
 
 extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w2_at, const storage_t* __restrict__ u2_at,
-    storage_t* __restrict__ m_w2_at, storage_t* __restrict__ m_u2_at, storage_t* __restrict__ s_w2_at,
-    storage_t* __restrict__ s_u2_at)
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ u_steps_at,
+    storage_t* __restrict__ m_w_at, storage_t* __restrict__ m_u_steps_at, storage_t* __restrict__ s_w_at,
+    storage_t* __restrict__ s_u_steps_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t sum_w_total = 0;
         compute_t sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + i4H]);
             // through m_w = mean(w)
             sum_w_total += w;
             // through m_u = mean(u)
@@ -985,14 +985,14 @@ extern "C" __global__ void states_backward_before_rows(
         // through m_u = mean(u)
         const compute_t m_u = sum_u * s1;
         if (threadIdx.x == 0) {
-            m_w2_at[iT * B + iB] = storage_t(m_w);
-            m_u2_at[iT * B + iB] = storage_t(m_u);
+            m_w_at[iT * B + iB] = storage_t(m_w);
+            m_u_steps_at[iT * B + iB] = storage_t(m_u);
         }
         compute_t s_w_sum_total = 0;
         compute_t s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + i4H]);
             // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
@@ -1013,8 +1013,8 @@ extern "C" __global__ void states_backward_before_rows(
         const compute_t s_u_pre = eps + s_u_sum * s2;
         const compute_t s_u = sqrt(s_u_pre);
         if (threadIdx.x == 0) {
-            s_w2_at[iT * B + iB] = storage_t(s_w);
-            s_u2_at[iT * B + iB] = storage_t(s_u);
+            s_w_at[iT * B + iB] = storage_t(s_w);
+            s_u_steps_at[iT * B + iB] = storage_t(s_u);
         }
     }
 }
@@ -1022,48 +1022,48 @@ extern "C" __global__ void states_backward_before_rows(
 extern "C" __global__ void states_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_wi_at,
-    const storage_t* __restrict__ w2_at, const storage_t* __restrict__ m_w2_at,
-    const storage_t* __restrict__ s_w2_at, const storage_t* __restrict__ gamma_ui_at,
-    const storage_t* __restrict__ u2_at, const storage_t* __restrict__ m_u2_at,
-    const storage_t* __restrict__ s_u2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ gamma_ui_at,
+    const storage_t* __restrict__ u_steps_at, const storage_t* __restrict__ m_u_steps_at,
+    const storage_t* __restrict__ s_u_steps_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ gamma_wf_at, const storage_t* __restrict__ gamma_uf_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ gamma_wg_at,
     const storage_t* __restrict__ gamma_ug_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ gamma_uo_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ gamma_c_at,
-    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at,
-    storage_t* __restrict__ g2_at, storage_t* __restrict__ o2_at, storage_t* __restrict__ c_centred2_at,
-    storage_t* __restrict__ c_std2_at, storage_t* __restrict__ layer_norm_c2_at,
-    storage_t* __restrict__ h_tanh2_at)
+    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ o_steps_at,
+    storage_t* __restrict__ c_centred_steps_at, storage_t* __restrict__ c_std_at,
+    storage_t* __restrict__ layer_norm_c_at, storage_t* __restrict__ h_tanh_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
-        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
-        const compute_t m_u = compute_t(m_u2_at[iT * B + iB]);
-        const compute_t s_u = compute_t(s_u2_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u_steps_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_steps_at[iT * B + iB]);
         compute_t sum_c_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t w_i = compute_t(w_at[(iT * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_i = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t w_f = compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t w_g = compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t w_o = compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
             // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -1080,10 +1080,10 @@ extern "C" __global__ void states_backward_before_rows2(
             // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
             const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
             const compute_t o = sigmoid(o_pre);
-            i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-            f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-            g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-            o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+            i_at[(iT * B + iB) * H + iH] = storage_t(i);
+            f_at[(iT * B + iB) * H + iH] = storage_t(f);
+            g_at[(iT * B + iB) * H + iH] = storage_t(g);
+            o_steps_at[(iT * B + iB) * H + iH] = storage_t(o);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             sum_c_total += c;
         }
@@ -1096,7 +1096,7 @@ extern "C" __global__ void states_backward_before_rows2(
             const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             const compute_t c_centred = c - sum_c / H_;
-            c_centred2_at[(iT * B + iB) * H + iH] = storage_t(c_centred);
+            c_centred_steps_at[(iT * B + iB) * H + iH] = storage_t(c_centred);
             c_squared_total += c_centred * c_centred;
         }
         block_sum(c_squared_total);
@@ -1105,18 +1105,18 @@ extern "C" __global__ void states_backward_before_rows2(
         // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
         if (threadIdx.x == 0) {
-            c_std2_at[iT * B + iB] = storage_t(c_std);
+            c_std_at[iT * B + iB] = storage_t(c_std);
         }
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t c_centred = compute_t(c_centred2_at[(iT * B + iB) * H + iH]);
+            const compute_t c_centred = compute_t(c_centred_steps_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t beta_c = compute_t(beta_c_at[iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             const compute_t layer_norm_c = c_centred / c_std;
             const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
             const compute_t h_tanh = tanh(h_pre);
-            layer_norm_c2_at[(iT * B + iB) * H + iH] = storage_t(layer_norm_c);
-            h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
+            layer_norm_c_at[(iT * B + iB) * H + iH] = storage_t(layer_norm_c);
+            h_tanh_at[(iT * B + iB) * H + iH] = storage_t(h_tanh);
         }
     }
 }
@@ -1124,13 +1124,13 @@ extern "C" __global__ void states_backward_before_rows2(
 extern "C" __global__ void states_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ o2_at, const storage_t* __restrict__ h_tanh2_at,
+    const storage_t* __restrict__ o_steps_at, const storage_t* __restrict__ h_tanh_at,
     const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ gamma_uo_at,
-    const storage_t* __restrict__ u2_at, const storage_t* __restrict__ m_u2_at,
-    const storage_t* __restrict__ s_u2_at, const storage_t* __restrict__ layer_norm_c2_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_std2_at,
-    const storage_t* __restrict__ i2_at, const storage_t* __restrict__ g2_at,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f2_at,
+    const storage_t* __restrict__ u_steps_at, const storage_t* __restrict__ m_u_steps_at,
+    const storage_t* __restrict__ s_u_steps_at, const storage_t* __restrict__ layer_norm_c_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_std_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ gamma_uf_at,
     const storage_t* __restrict__ gamma_ug_at, storage_t* __restrict__ d_h_pre_at,
     storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ d_o_pre_at,
@@ -1141,8 +1141,8 @@ extern "C" __global__ void states_backward_step_rows(
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        const compute_t m_u = compute_t(m_u2_at[t * B + iB]);
-        const compute_t s_u = compute_t(s_u2_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_steps_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_steps_at[t * B + iB]);
         compute_t sum_d_layer_norm_c_total = 0;
         compute_t d_layer_norm_c_dot_total = 0;
         compute_t d_s_u_o_pre_total = 0;
@@ -1150,12 +1150,12 @@ extern "C" __global__ void states_backward_step_rows(
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-            const compute_t o = compute_t(o2_at[(t * B + iB) * H + iH]);
-            const compute_t h_tanh = compute_t(h_tanh2_at[(t * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_steps_at[(t * B + iB) * H + iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u2_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
-            const compute_t layer_norm_c = compute_t(layer_norm_c2_at[(t * B + iB) * H + iH]);
+            const compute_t u_o = compute_t(u_steps_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
             // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
             const compute_t d_h = dy + d_h_next;
             const compute_t d_h_tanh = o * d_h;
@@ -1183,7 +1183,7 @@ extern "C" __global__ void states_backward_step_rows(
         }
 
         const compute_t H_ = compute_t(H);
-        const compute_t c_std = compute_t(c_std2_at[t * B + iB]);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
         // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
         const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
@@ -1196,17 +1196,17 @@ extern "C" __global__ void states_backward_step_rows(
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
             const compute_t d_layer_norm_c = compute_t(d_layer_norm_c_at[iB * H + iH]);
-            const compute_t layer_norm_c = compute_t(layer_norm_c2_at[(t * B + iB) * H + iH]);
-            const compute_t i = compute_t(i2_at[(t * B + iB) * H + iH]);
-            const compute_t g = compute_t(g2_at[(t * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
-            const compute_t f = compute_t(f2_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u2_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t u_i = compute_t(u_steps_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u2_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(u_steps_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u2_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(u_steps_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             // through c = f * c[t-1] + i * g
             const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
                 c_std + d_c_next;
@@ -1263,30 +1263,30 @@ extern "C" __global__ void states_backward_step_rows(
 
 extern "C" __global__ void states_backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_u_sum_at, const storage_t* __restrict__ u2_at,
-    const storage_t* __restrict__ m_u2_at, const storage_t* __restrict__ d_m_u_i_pre_at,
-    const storage_t* __restrict__ s_u2_at, const storage_t* __restrict__ d_m_u_f_pre_at,
+    const storage_t* __restrict__ d_s_u_sum_at, const storage_t* __restrict__ u_steps_at,
+    const storage_t* __restrict__ m_u_steps_at, const storage_t* __restrict__ d_m_u_i_pre_at,
+    const storage_t* __restrict__ s_u_steps_at, const storage_t* __restrict__ d_m_u_f_pre_at,
     const storage_t* __restrict__ d_m_u_g_pre_at, const storage_t* __restrict__ d_m_u_o_pre_at,
     storage_t* __restrict__ d_s_u_sum_arg_at, storage_t* __restrict__ d_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         const compute_t d_s_u_sum = compute_t(d_s_u_sum_at[iB]);
-        const compute_t m_u = compute_t(m_u2_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_steps_at[t * B + iB]);
         compute_t d_m_u_s_u_sum_arg_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u2_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_steps_at[(t * B + iB) * (4 * H) + i4H]);
             // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t d_s_u_sum_arg = d_s_u_sum;
             const compute_t d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
-            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_s_u_sum_arg_at[iB * (4 * H) + i4H] = storage_t(d_s_u_sum_arg);
             d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
         }
         block_sum(d_m_u_s_u_sum_arg_total);
         const compute_t d_m_u_s_u_sum_arg = d_m_u_s_u_sum_arg_total;
 
         const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_at[iB]);
-        const compute_t s_u = compute_t(s_u2_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_steps_at[t * B + iB]);
         const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_at[iB]);
         const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_at[iB]);
         const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_at[iB]);
@@ -1296,12 +1296,12 @@ extern "C" __global__ void states_backward_step_rows2(
         const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 -
             d_m_u_o_pre * s1;
         const compute_t d_sum_u = compute_t(0.25) * d_m_u / H_;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u2_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_steps_at[(t * B + iB) * (4 * H) + i4H]);
             // through u = concat(u_i, u_f, u_g, u_o)
             const compute_t d_u = (2 * u - 2 * m_u) * d_s_u_sum_arg + d_sum_u;
-            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+            d_u_at[iB * (4 * H) + i4H] = storage_t(d_u);
         }
     }
 }
@@ -1326,7 +1326,7 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_u_at, const storage_t* __restrict__ d_o_pre_at,
-    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ s_u2_at,
+    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ s_u_steps_at,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_uf_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
@@ -1341,7 +1341,7 @@ extern "C" __global__ void states_backward_step(
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_uo_at[iH]),
-            compute_t(s_u2_at[t * B + iB]),
+            compute_t(s_u_steps_at[t * B + iB]),
             compute_t(d_u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(d_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ug_at[iH]),
@@ -1362,7 +1362,7 @@ extern "C" __global__ void states_backward_step(
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ layer_norm_c2_at,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ layer_norm_c_at,
     storage_t* __restrict__ d_gamma_c_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1374,7 +1374,7 @@ extern "C" __global__ void states_backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(layer_norm_c2_at[(iT * B + iB) * H + iH]);
+                * compute_t(layer_norm_c_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1388,9 +1388,9 @@ extern "C" __global__ void states_backward_after_rows(
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
     const storage_t* __restrict__ d_o_pre_at, const storage_t* __restrict__ gamma_wo_at,
-    const storage_t* __restrict__ w2_at, const storage_t* __restrict__ m_w2_at,
-    const storage_t* __restrict__ s_w2_at, const storage_t* __restrict__ u2_at,
-    const storage_t* __restrict__ m_u2_at, const storage_t* __restrict__ s_u2_at,
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ u_steps_at,
+    const storage_t* __restrict__ m_u_steps_at, const storage_t* __restrict__ s_u_steps_at,
     storage_t* __restrict__ d_m_w_i_pre_at, storage_t* __restrict__ d_m_w_f_pre_at,
     storage_t* __restrict__ d_m_w_g_pre_at, storage_t* __restrict__ d_m_w_o_pre_at,
     storage_t* __restrict__ d_i_pre_by_gamma_wi_at, storage_t* __restrict__ d_i_pre_by_gamma_ui_at,
@@ -1402,10 +1402,10 @@ extern "C" __global__ void states_backward_after_rows(
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
-        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
-        const compute_t m_u = compute_t(m_u2_at[iT * B + iB]);
-        const compute_t s_u = compute_t(s_u2_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u_steps_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_steps_at[iT * B + iB]);
         compute_t d_m_w_i_pre_total = 0;
         compute_t d_m_w_f_pre_total = 0;
         compute_t d_m_w_g_pre_total = 0;
@@ -1417,20 +1417,20 @@ extern "C" __global__ void states_backward_after_rows(
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t d_i_pre = compute_t(d_i_pre_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w2_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t w_i = compute_t(w_at[(iT * B + iB) * (4 * H) + iH]);
             const compute_t d_f_pre = compute_t(d_f_pre_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w2_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t w_f = compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]);
             const compute_t d_g_pre = compute_t(d_g_pre_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t w_g = compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t d_o_pre = compute_t(d_o_pre_at[(iT * B + iB) * H + iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
-            const compute_t u_i = compute_t(u2_at[(iT * B + iB) * (4 * H) + iH]);
-            const compute_t u_f = compute_t(u2_at[(iT * B + iB) * (4 * H) + H + iH]);
-            const compute_t u_g = compute_t(u2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
-            const compute_t u_o = compute_t(u2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t w_o = compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_i = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_f = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_g = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_o = compute_t(u_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
             // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
             const compute_t s1 = 1 / square(s_w);
             const compute_t s2 = d_i_pre * (w_i - m_w);
@@ -1505,9 +1505,9 @@ extern "C" __global__ void states_backward_after_rows(
 
 extern "C" __global__ void states_backward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_w_sum_at, const storage_t* __restrict__ w2_at,
-    const storage_t* __restrict__ m_w2_at, const storage_t* __restrict__ d_m_w_i_pre_at,
-    const storage_t* __restrict__ s_w2_at, const storage_t* __restrict__ d_m_w_f_pre_at,
+    const storage_t* __restrict__ d_s_w_sum_at, const storage_t* __restrict__ w_at,
+    const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ d_m_w_i_pre_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ d_m_w_f_pre_at,
     const storage_t* __restrict__ d_m_w_g_pre_at, const storage_t* __restrict__ d_m_w_o_pre_at,
     storage_t* __restrict__ d_s_w_sum_arg_at, storage_t* __restrict__ d_w_at)
 {
@@ -1515,21 +1515,21 @@ extern "C" __global__ void states_backward_after_rows2(
         const int64 iT = n / B;
         const int64 iB = n % B;
         const compute_t d_s_w_sum = compute_t(d_s_w_sum_at[iT * B + iB]);
-        const compute_t m_w = compute_t(m_w2_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
         compute_t d_m_w_s_w_sum_arg_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t d_s_w_sum_arg = d_s_w_sum;
             const compute_t d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
-            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_s_w_sum_arg);
             d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
         }
         block_sum(d_m_w_s_w_sum_arg_total);
         const compute_t d_m_w_s_w_sum_arg = d_m_w_s_w_sum_arg_total;
 
         const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_at[iT * B + iB]);
-        const compute_t s_w = compute_t(s_w2_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
         const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_at[iT * B + iB]);
         const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_at[iT * B + iB]);
         const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_at[iT * B + iB]);
@@ -1539,12 +1539,12 @@ extern "C" __global__ void states_backward_after_rows2(
         const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 -
             d_m_w_o_pre * s1;
         const compute_t d_sum_w = compute_t(0.25) * d_m_w / H_;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t w = compute_t(w2_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through w = concat(w_i, w_f, w_g, w_o)
             const compute_t d_w = (2 * w - 2 * m_w) * d_s_w_sum_arg + d_sum_w;
-            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+            d_w_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_w);
         }
     }
 }
@@ -1569,7 +1569,7 @@ __device__ inline void states_backward_after_point(
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_w_at, const storage_t* __restrict__ d_o_pre_at,
-    const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ s_w2_at,
+    const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ s_w_at,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
@@ -1585,7 +1585,7 @@ extern "C" __global__ void states_backward_after(
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wo_at[iH]),
-            compute_t(s_w2_at[iT * B + iB]),
+            compute_t(s_w_at[iT * B + iB]),
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(d_g_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wg_at[iH]),
@@ -1615,8 +1615,8 @@ extern "C" __global__ void infer_before_rows(
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t sum_w_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
         }
@@ -1630,8 +1630,8 @@ extern "C" __global__ void infer_before_rows(
             m_w_at[iT * B + iB] = storage_t(m_w);
         }
         compute_t s_w_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             s_w_sum_total += s_w_sum_arg;
@@ -1656,8 +1656,8 @@ extern "C" __global__ void infer_step_rows(
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -1671,8 +1671,8 @@ extern "C" __global__ void infer_step_rows(
             m_u_at[iB] = storage_t(m_u);
         }
         compute_t s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -1799,8 +1799,8 @@ extern "C" __global__ void step_before_rows(
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t sum_w_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
         }
@@ -1814,8 +1814,8 @@ extern "C" __global__ void step_before_rows(
             m_w_at[iT * B + iB] = storage_t(m_w);
         }
         compute_t s_w_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             s_w_sum_total += s_w_sum_arg;
@@ -1840,8 +1840,8 @@ extern "C" __global__ void step_step_rows(
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -1855,8 +1855,8 @@ extern "C" __global__ void step_step_rows(
             m_u_at[iB] = storage_t(m_u);
         }
         compute_t s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -1993,7 +1993,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_w_ifgo_x_at,
+    const storage_t* __restrict__ w_ifgo_and_dot_at, const storage_t* __restrict__ dot_w_ifgo_x_at,
     storage_t* __restrict__ dot_w_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2003,13 +2003,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
@@ -2030,9 +2030,9 @@ extern "C" __global__ void jvp_before_rows(
         const int64 iB = n % B;
         compute_t sum_w_total = 0;
         compute_t dot_sum_w_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
             dot_sum_w_total += dot_w;
@@ -2052,9 +2052,9 @@ extern "C" __global__ void jvp_before_rows(
         }
         compute_t s_w_sum_total = 0;
         compute_t dot_s_w_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             const compute_t s1 = 2 * m_w - 2 * w;
@@ -2087,8 +2087,8 @@ extern "C" __global__ void jvp_step_rows(
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -2102,8 +2102,8 @@ extern "C" __global__ void jvp_step_rows(
             m_u_at[iB] = storage_t(m_u);
         }
         compute_t s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -2123,8 +2123,8 @@ extern "C" __global__ void jvp_step_rows(
 
 extern "C" __global__ void jvp_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_u_ifgo_h_prev_at,
-    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ u_ifgo_and_dot_at, const storage_t* __restrict__ dot_u_ifgo_h_prev_at,
+    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_ifgo_and_dot_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
     const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ b_i_at,
@@ -2147,33 +2147,33 @@ extern "C" __global__ void jvp_step_rows2(
         const compute_t s_u = compute_t(s_u_at[iB]);
         compute_t sum_c2_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_u_i_U_i = compute_t(parts4_at[iB * (8 * H) + H + iH]);
+            const compute_t dot_u_i_U_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + H + iH]);
             const compute_t dot_u_i_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_f_U_f = compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]);
+            const compute_t dot_u_f_U_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 3 * H + iH]);
             const compute_t dot_u_f_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_g_U_g = compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 5 * H + iH]);
             const compute_t dot_u_g_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_o_U_o = compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 7 * H + iH]);
             const compute_t dot_u_o_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]);
+            const compute_t w_i = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(parts4_at[iB * (8 * H) + iH]);
+            const compute_t u_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
+            const compute_t w_f = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]);
+            const compute_t u_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
+            const compute_t w_g = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]);
+            const compute_t u_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
+            const compute_t w_o = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]);
+            const compute_t u_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
             // u_i = U_i @ h[t-1]
@@ -2258,8 +2258,8 @@ extern "C" __global__ void jvp_step_rows3(
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t dot_sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + i4H]);
             // m_u = mean(u)
             dot_sum_u_total += dot_u;
         }
@@ -2274,9 +2274,9 @@ extern "C" __global__ void jvp_step_rows3(
             dot_m_u_at[iB] = storage_t(dot_m_u);
         }
         compute_t dot_s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_at[iB * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s1 = 2 * m_u - 2 * u;
             const compute_t dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
@@ -2302,9 +2302,9 @@ extern "C" __global__ void jvp_step_rows4(
     const storage_t* __restrict__ dot_gamma_ui_at, const storage_t* __restrict__ dot_u_at,
     const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u_at,
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ gamma_wi_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ m_w_at,
+    const storage_t* __restrict__ w_ifgo_and_dot_at, const storage_t* __restrict__ m_w_at,
     const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ gamma_ui_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ m_u_at,
+    const storage_t* __restrict__ u_ifgo_and_dot_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_gamma_wf_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ gamma_wf_at,
@@ -2340,9 +2340,9 @@ extern "C" __global__ void jvp_step_rows4(
             const compute_t dot_u_i = compute_t(dot_u_at[iB * (4 * H) + iH]);
             const compute_t dot_b_i = compute_t(dot_b_i_at[iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]);
+            const compute_t w_i = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(parts4_at[iB * (8 * H) + iH]);
+            const compute_t u_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + iH]);
             const compute_t i = compute_t(i_at[iB * H + iH]);
             const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
             const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
@@ -2350,9 +2350,9 @@ extern "C" __global__ void jvp_step_rows4(
             const compute_t dot_u_f = compute_t(dot_u_at[iB * (4 * H) + H + iH]);
             const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
+            const compute_t w_f = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]);
+            const compute_t u_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t f = compute_t(f_at[iB * H + iH]);
             const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
             const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
@@ -2360,9 +2360,9 @@ extern "C" __global__ void jvp_step_rows4(
             const compute_t dot_u_g = compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]);
             const compute_t dot_b_g = compute_t(dot_b_g_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
+            const compute_t w_g = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]);
+            const compute_t u_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t g = compute_t(g_at[iB * H + iH]);
             const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
             const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
@@ -2370,9 +2370,9 @@ extern "C" __global__ void jvp_step_rows4(
             const compute_t dot_u_o = compute_t(dot_u_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t dot_b_o = compute_t(dot_b_o_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
+            const compute_t w_o = compute_t(w_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]);
+            const compute_t u_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t o = compute_t(o_at[iB * H + iH]);
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
@@ -2471,7 +2471,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_w_parts_at, const storage_t* __restrict__ dot_w_ifgo_x_at,
+    const storage_t* __restrict__ dot_W_ifgo_x_at, const storage_t* __restrict__ dot_w_ifgo_x_at,
     storage_t* __restrict__ dot_w_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2481,13 +2481,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         hvp_forward_before_point(
-            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
@@ -2509,9 +2509,9 @@ extern "C" __global__ void hvp_forward_before_rows(
         const int64 iB = n % B;
         compute_t sum_w_total = 0;
         compute_t dot_sum_w_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // m_w = mean(w)
             sum_w_total += w;
             dot_sum_w_total += dot_w;
@@ -2531,9 +2531,9 @@ extern "C" __global__ void hvp_forward_before_rows(
         }
         compute_t s_w_sum_total = 0;
         compute_t dot_s_w_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t s_w_sum_arg = square((w - m_w));
             const compute_t s1 = 2 * m_w - 2 * w;
@@ -2567,8 +2567,8 @@ extern "C" __global__ void hvp_forward_step_rows(
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // m_u = mean(u)
             sum_u_total += u;
         }
@@ -2582,8 +2582,8 @@ extern "C" __global__ void hvp_forward_step_rows(
             m_u_at[t * B + iB] = storage_t(m_u);
         }
         compute_t s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s_u_sum_arg = square((u - m_u));
             s_u_sum_total += s_u_sum_arg;
@@ -2603,7 +2603,7 @@ extern "C" __global__ void hvp_forward_step_rows(
 
 extern "C" __global__ void hvp_forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_u_ifgo_h_prev_at,
+    const storage_t* __restrict__ u_ifgo_and_dot_at, const storage_t* __restrict__ dot_u_ifgo_h_prev_at,
     const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
     const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ m_u_at,
@@ -2627,33 +2627,33 @@ extern "C" __global__ void hvp_forward_step_rows2(
         const compute_t s_u = compute_t(s_u_at[t * B + iB]);
         compute_t sum_c2_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_u_i_U_i = compute_t(parts2_at[iB * (8 * H) + H + iH]);
+            const compute_t dot_u_i_U_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + H + iH]);
             const compute_t dot_u_i_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_f_U_f = compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]);
+            const compute_t dot_u_f_U_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 3 * H + iH]);
             const compute_t dot_u_f_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_g_U_g = compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 5 * H + iH]);
             const compute_t dot_u_g_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_o_U_o = compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 7 * H + iH]);
             const compute_t dot_u_o_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
             const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(parts2_at[iB * (8 * H) + iH]);
+            const compute_t u_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
             const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]);
+            const compute_t u_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
             const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]);
+            const compute_t u_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
             const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]);
+            const compute_t u_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
             // u_i = U_i @ h[t-1]
@@ -2739,8 +2739,8 @@ extern "C" __global__ void hvp_forward_step_rows3(
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t dot_sum_u_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + i4H]);
             // m_u = mean(u)
             dot_sum_u_total += dot_u;
         }
@@ -2755,9 +2755,9 @@ extern "C" __global__ void hvp_forward_step_rows3(
             dot_m_u_at[t * B + iB] = storage_t(dot_m_u);
         }
         compute_t dot_s_u_sum_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
             // s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t s1 = 2 * m_u - 2 * u;
             const compute_t dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
@@ -2786,7 +2786,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ gamma_wi_at,
     const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
     const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ gamma_ui_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ m_u_at,
+    const storage_t* __restrict__ u_ifgo_and_dot_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_gamma_wf_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ gamma_wf_at,
@@ -2827,7 +2827,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
             const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(parts2_at[iB * (8 * H) + iH]);
+            const compute_t u_i = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + iH]);
             const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
             const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
@@ -2837,7 +2837,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
             const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]);
+            const compute_t u_f = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
             const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
@@ -2847,7 +2847,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
             const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]);
+            const compute_t u_g = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
             const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
@@ -2857,7 +2857,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
             const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]);
+            const compute_t u_o = compute_t(u_ifgo_and_dot_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
@@ -2955,10 +2955,10 @@ extern "C" __global__ void hvp_backward_before_rows(
     const storage_t* __restrict__ dot_c_share_at, const storage_t* __restrict__ c_std_at,
     const storage_t* __restrict__ dot_gamma_c_at, const storage_t* __restrict__ dot_beta_c_at,
     const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ h_tanh_at,
-    storage_t* __restrict__ dot_s_w2_at, storage_t* __restrict__ dot_s_u2_at,
-    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ dot_g2_at,
-    storage_t* __restrict__ dot_o2_at, storage_t* __restrict__ dot_layer_norm_c2_at,
-    storage_t* __restrict__ dot_h_pre2_at, storage_t* __restrict__ dot_h_tanh2_at,
+    storage_t* __restrict__ dot_s_w_again_at, storage_t* __restrict__ dot_s_u_steps_at,
+    storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_o_steps_at, storage_t* __restrict__ dot_layer_norm_c_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ dot_h_tanh_at,
     storage_t* __restrict__ c_standard_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -2976,8 +2976,8 @@ extern "C" __global__ void hvp_backward_before_rows(
         // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
         const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
         if (threadIdx.x == 0) {
-            dot_s_w2_at[iT * B + iB] = storage_t(dot_s_w);
-            dot_s_u2_at[iT * B + iB] = storage_t(dot_s_u);
+            dot_s_w_again_at[iT * B + iB] = storage_t(dot_s_w);
+            dot_s_u_steps_at[iT * B + iB] = storage_t(dot_s_u);
         }
         compute_t sum_c_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
@@ -3008,13 +3008,13 @@ extern "C" __global__ void hvp_backward_before_rows(
             const compute_t dot_layer_norm_c = (dot_c - dot_c_mean - layer_norm_c * dot_c_share) / c_std;
             const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
             const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
-            dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-            dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-            dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
-            dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
-            dot_layer_norm_c2_at[(iT * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
-            dot_h_pre2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_pre);
-            dot_h_tanh2_at[(iT * B + iB) * H + iH] = storage_t(dot_h_tanh);
+            dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+            dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+            dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+            dot_o_steps_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+            dot_layer_norm_c_at[(iT * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
+            dot_h_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_h_pre);
+            dot_h_tanh_at[(iT * B + iB) * H + iH] = storage_t(dot_h_tanh);
             sum_c_total += c;
         }
         block_sum(sum_c_total);
@@ -3034,17 +3034,17 @@ extern "C" __global__ void hvp_backward_before_rows(
 extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_h_pre2_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_h_pre_at,
     const storage_t* __restrict__ h_tanh_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_o2_at, const storage_t* __restrict__ gamma_c_at,
+    const storage_t* __restrict__ dot_o_steps_at, const storage_t* __restrict__ gamma_c_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_c_mean_at,
     const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ dot_c_share_at,
     const storage_t* __restrict__ c_std_at, const storage_t* __restrict__ dot_o_pre_at,
-    const storage_t* __restrict__ dot_h_tanh2_at, const storage_t* __restrict__ gamma_uo_at,
+    const storage_t* __restrict__ dot_h_tanh_at, const storage_t* __restrict__ gamma_uo_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ dot_gamma_uo_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    const storage_t* __restrict__ dot_s_u2_at, const storage_t* __restrict__ dot_gamma_c_at,
+    const storage_t* __restrict__ dot_s_u_steps_at, const storage_t* __restrict__ dot_gamma_c_at,
     storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ gamma_ui_at,
@@ -3052,9 +3052,9 @@ extern "C" __global__ void hvp_backward_step_rows(
     const storage_t* __restrict__ dot_gamma_ui_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ dot_gamma_ug_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ c_standard_at, const storage_t* __restrict__ dot_g_pre_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ dot_f_pre_at,
-    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g2_at,
-    const storage_t* __restrict__ dot_f2_at, const storage_t* __restrict__ dot_s_u_pre_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ dot_f_at, const storage_t* __restrict__ dot_s_u_pre_at,
     storage_t* __restrict__ d_dot_h_pre_at, storage_t* __restrict__ d_h_pre_at,
     storage_t* __restrict__ d_dot_layer_norm_c_at, storage_t* __restrict__ d_dot_o_pre_at,
     storage_t* __restrict__ d_o_pre_at, storage_t* __restrict__ d_dot_m_u_dot_o_pre_at,
@@ -3079,7 +3079,7 @@ extern "C" __global__ void hvp_backward_step_rows(
         const compute_t m_u = compute_t(m_u_at[t * B + iB]);
         const compute_t s_u = compute_t(s_u_at[t * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u2_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_steps_at[t * B + iB]);
         compute_t d_dot_c_std_total = 0;
         compute_t d_dot_c_share_dot_layer_norm_c_total = 0;
         compute_t d_dot_c_mean_dot_layer_norm_c_total = 0;
@@ -3093,15 +3093,15 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
-            const compute_t dot_h_pre = compute_t(dot_h_pre2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre_at[(t * B + iB) * H + iH]);
             const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
             const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-            const compute_t dot_o = compute_t(dot_o2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_steps_at[(t * B + iB) * H + iH]);
             const compute_t gamma_c = compute_t(gamma_c_at[iH]);
             const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
             const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
             const compute_t dot_o_pre = compute_t(dot_o_pre_at[(t * B + iB) * H + iH]);
-            const compute_t dot_h_tanh = compute_t(dot_h_tanh2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_tanh = compute_t(dot_h_tanh_at[(t * B + iB) * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
             const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
@@ -3335,7 +3335,7 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_c = compute_t(d_dot_c_at[iB * H + iH]);
-            const compute_t dot_i = compute_t(dot_i2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_f = compute_t(d_dot_f_at[iB * H + iH]);
             const compute_t dot_f_pre = compute_t(dot_f_pre_at[(t * B + iB) * H + iH]);
             const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
@@ -3343,14 +3343,14 @@ extern "C" __global__ void hvp_backward_step_rows(
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
             const compute_t d_dot_i = compute_t(d_dot_i_at[iB * H + iH]);
             const compute_t dot_i_pre = compute_t(dot_i_pre_at[(t * B + iB) * H + iH]);
-            const compute_t dot_g = compute_t(dot_g2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * H + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
             const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
             const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
             const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
-            const compute_t dot_f = compute_t(dot_f2_at[(t * B + iB) * H + iH]);
+            const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * H + iH]);
             // through c = f * c[t-1] + i * g
             const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
                 c_std + d_c_next + c_standard * d_dot_c_std;
@@ -3435,9 +3435,9 @@ extern "C" __global__ void hvp_backward_step_rows2(
         compute_t d_dot_m_u_dot_s_u_sum_arg_total = 0;
         compute_t d_m_u_s_u_sum_arg_total = 0;
         compute_t d_m_u_dot_s_u_sum_arg_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + i4H]);
             // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
             const compute_t d_dot_s_u_sum_arg = d_dot_s_u_sum;
             const compute_t d_s_u_sum_arg = d_s_u_sum;
@@ -3445,8 +3445,8 @@ extern "C" __global__ void hvp_backward_step_rows2(
             const compute_t d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * s1;
             const compute_t d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * s1;
             const compute_t d_dot_s_u_sum_arg_by_m_u = (2 * dot_m_u - 2 * dot_u) * d_dot_s_u_sum_arg;
-            d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg);
-            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_dot_s_u_sum_arg_at[iB * (4 * H) + i4H] = storage_t(d_dot_s_u_sum_arg);
+            d_s_u_sum_arg_at[iB * (4 * H) + i4H] = storage_t(d_s_u_sum_arg);
             d_dot_m_u_dot_s_u_sum_arg_total += d_dot_s_u_sum_arg_by_dot_m_u;
             d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
             d_m_u_dot_s_u_sum_arg_total += d_dot_s_u_sum_arg_by_m_u;
@@ -3480,17 +3480,17 @@ extern "C" __global__ void hvp_backward_step_rows2(
         const compute_t s4 = compute_t(0.25) / H_;
         const compute_t d_dot_sum_u = d_dot_m_u * s4;
         const compute_t d_sum_u = d_m_u * s4;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t d_dot_s_u_sum_arg = compute_t(d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
-            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t d_dot_s_u_sum_arg = compute_t(d_dot_s_u_sum_arg_at[iB * (4 * H) + i4H]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + i4H]);
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + i4H]);
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + i4H]);
             // through u = concat(u_i, u_f, u_g, u_o)
             const compute_t s2 = 2 * u - 2 * m_u;
             const compute_t d_dot_u = d_dot_s_u_sum_arg * s2 + d_dot_sum_u;
             const compute_t d_u = (2 * dot_u - 2 * dot_m_u) * d_dot_s_u_sum_arg + d_s_u_sum_arg * s2 + d_sum_u;
-            d_dot_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_u);
-            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+            d_dot_u_at[iB * (4 * H) + i4H] = storage_t(d_dot_u);
+            d_u_at[iB * (4 * H) + i4H] = storage_t(d_u);
         }
     }
 }
@@ -3532,14 +3532,14 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ d_dot_u_at, const storage_t* __restrict__ d_dot_o_pre_at,
     const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ s_u_at,
     const storage_t* __restrict__ d_u_at, const storage_t* __restrict__ d_o_pre_at,
-    const storage_t* __restrict__ dot_gamma_uo_at, const storage_t* __restrict__ dot_s_u2_at,
+    const storage_t* __restrict__ dot_gamma_uo_at, const storage_t* __restrict__ dot_s_u_steps_at,
     const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ dot_gamma_ug_at,
     const storage_t* __restrict__ d_dot_f_pre_at, const storage_t* __restrict__ gamma_uf_at,
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ dot_gamma_ui_at,
-    storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_u_ifgo_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3554,7 +3554,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_s_u2_at[t * B + iB]),
+            compute_t(dot_s_u_steps_at[t * B + iB]),
             compute_t(d_dot_u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(d_dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ug_at[iH]),
@@ -3574,14 +3574,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_ui_at[iH]),
             d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f, d_dot_u_i, d_u_i);
-        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
-        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
-        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
-        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
-        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
-        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
-        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
-        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
+        d_u_ifgo_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -3643,7 +3643,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_layer_norm_c2_at,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_layer_norm_c_at,
     storage_t* __restrict__ d_gamma_c_dot_h_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -3655,7 +3655,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_h_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(dot_layer_norm_c2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_layer_norm_c_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -3674,11 +3674,11 @@ extern "C" __global__ void hvp_backward_after_rows(
     const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
     const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ dot_gamma_wi_at,
     const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
-    const storage_t* __restrict__ dot_s_w2_at, const storage_t* __restrict__ dot_gamma_wf_at,
+    const storage_t* __restrict__ dot_s_w_again_at, const storage_t* __restrict__ dot_gamma_wf_at,
     const storage_t* __restrict__ dot_gamma_wg_at, const storage_t* __restrict__ dot_gamma_wo_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ dot_u_at,
-    const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u2_at,
+    const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u_steps_at,
     const storage_t* __restrict__ dot_s_w_pre_at, storage_t* __restrict__ d_dot_m_w_dot_i_pre_at,
     storage_t* __restrict__ d_dot_m_w_dot_f_pre_at, storage_t* __restrict__ d_dot_m_w_dot_g_pre_at,
     storage_t* __restrict__ d_dot_m_w_dot_o_pre_at, storage_t* __restrict__ d_m_w_i_pre_at,
@@ -3702,11 +3702,11 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
         const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
         const compute_t dot_m_w = compute_t(dot_m_w_at[iT * B + iB]);
-        const compute_t dot_s_w = compute_t(dot_s_w2_at[iT * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w_again_at[iT * B + iB]);
         const compute_t m_u = compute_t(m_u_at[iT * B + iB]);
         const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
         const compute_t dot_m_u = compute_t(dot_m_u_at[iT * B + iB]);
-        const compute_t dot_s_u = compute_t(dot_s_u2_at[iT * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_steps_at[iT * B + iB]);
         compute_t d_dot_m_w_dot_i_pre_total = 0;
         compute_t d_dot_m_w_dot_f_pre_total = 0;
         compute_t d_dot_m_w_dot_g_pre_total = 0;
@@ -3977,9 +3977,9 @@ extern "C" __global__ void hvp_backward_after_rows2(
         compute_t d_dot_m_w_dot_s_w_sum_arg_total = 0;
         compute_t d_m_w_s_w_sum_arg_total = 0;
         compute_t d_m_w_dot_s_w_sum_arg_total = 0;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
             const compute_t d_dot_s_w_sum_arg = d_dot_s_w_sum;
             const compute_t d_s_w_sum_arg = d_s_w_sum;
@@ -3987,8 +3987,8 @@ extern "C" __global__ void hvp_backward_after_rows2(
             const compute_t d_dot_s_w_sum_arg_by_dot_m_w = d_dot_s_w_sum_arg * s1;
             const compute_t d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * s1;
             const compute_t d_dot_s_w_sum_arg_by_m_w = (2 * dot_m_w - 2 * dot_w) * d_dot_s_w_sum_arg;
-            d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg);
-            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_dot_s_w_sum_arg);
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_s_w_sum_arg);
             d_dot_m_w_dot_s_w_sum_arg_total += d_dot_s_w_sum_arg_by_dot_m_w;
             d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
             d_m_w_dot_s_w_sum_arg_total += d_dot_s_w_sum_arg_by_m_w;
@@ -4022,17 +4022,17 @@ extern "C" __global__ void hvp_backward_after_rows2(
         const compute_t s4 = compute_t(0.25) / H_;
         const compute_t d_dot_sum_w = d_dot_m_w * s4;
         const compute_t d_sum_w = d_m_w * s4;
-        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
-            const compute_t d_dot_s_w_sum_arg = compute_t(d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        for (int64 i4H = threadIdx.x; i4H < 4 * H; i4H += blockDim.x) {
+            const compute_t d_dot_s_w_sum_arg = compute_t(d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + i4H]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + i4H]);
             // through w = concat(w_i, w_f, w_g, w_o)
             const compute_t s2 = 2 * w - 2 * m_w;
             const compute_t d_dot_w = d_dot_s_w_sum_arg * s2 + d_dot_sum_w;
             const compute_t d_w = (2 * dot_w - 2 * dot_m_w) * d_dot_s_w_sum_arg + d_s_w_sum_arg * s2 + d_sum_w;
-            d_dot_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_w);
-            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+            d_dot_w_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_dot_w);
+            d_w_at[(iT * B + iB) * (4 * H) + i4H] = storage_t(d_w);
         }
     }
 }
@@ -4074,14 +4074,14 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_w_at, const storage_t* __restrict__ d_dot_o_pre_at,
     const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ s_w_at,
     const storage_t* __restrict__ d_w_at, const storage_t* __restrict__ d_o_pre_at,
-    const storage_t* __restrict__ dot_gamma_wo_at, const storage_t* __restrict__ dot_s_w2_at,
+    const storage_t* __restrict__ dot_gamma_wo_at, const storage_t* __restrict__ dot_s_w_again_at,
     const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ dot_gamma_wg_at,
     const storage_t* __restrict__ d_dot_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ dot_gamma_wf_at,
     const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ dot_gamma_wi_at,
-    storage_t* __restrict__ d_parts2_at)
+    storage_t* __restrict__ d_w_ifgo_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4097,7 +4097,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_s_w2_at[iT * B + iB]),
+            compute_t(dot_s_w_again_at[iT * B + iB]),
             compute_t(d_dot_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wg_at[iH]),
@@ -4117,14 +4117,14 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wi_at[iH]),
             d_dot_w_o, d_w_o, d_dot_w_g, d_w_g, d_dot_w_f, d_w_f, d_dot_w_i, d_w_i);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
-        d_parts2_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
-        d_parts2_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
-        d_parts2_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
+        d_w_ifgo_and_dot_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
     }
 }
 
@@ -4195,22 +4195,22 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_i, d_U_f, d_U_g, d_U_o;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_u_i_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_u_i_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_u_f_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_u_f_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_u_g_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_u_g_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_o_u_o_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_u_o_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_u_i_at[iH * H + jH]),
+            compute_t(d_U_i_dot_u_i_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_u_f_at[iH * H + jH]),
+            compute_t(d_U_f_dot_u_f_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_u_g_at[iH * H + jH]),
+            compute_t(d_U_g_dot_u_g_h_prev_at[iH * H + jH]),
+            compute_t(d_U_o_u_o_at[iH * H + jH]),
+            compute_t(d_U_o_dot_u_o_h_prev_at[iH * H + jH]),
             d_U_i, d_U_f, d_U_g, d_U_o);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
     }
 }
 

@@ -462,8 +462,8 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((4 * H, I), dtype)
-    U_ifgo2 = cp.empty((4 * H, H), dtype)
+    W_ifgo_T = cp.empty((4 * H, I), dtype)
+    U_ifgo_T = cp.empty((4 * H, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_layer_norm_c = cp.empty((B, H), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
@@ -568,21 +568,21 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[:H] = W_i
-        W_ifgo2[H:2 * H] = W_f
-        W_ifgo2[2 * H:3 * H] = W_g
-        W_ifgo2[3 * H:4 * H] = W_o
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
+        W_ifgo_T[:H] = W_i
+        W_ifgo_T[H:2 * H] = W_f
+        W_ifgo_T[2 * H:3 * H] = W_g
+        W_ifgo_T[3 * H:4 * H] = W_o
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
 
     def loop():
         for t in reversed(range(T)):
             backward_step_rows(t)
             backward_step_rows2(t)
             backward_step(t)
-            product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
+            product(d_u_ifgo[t], U_ifgo_T, d_h_prev_rows[t % 2])
 
     def after():
         product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
@@ -617,7 +617,7 @@ def train_passes(size, dtype):
         cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
         backward_after_rows2()
         backward_after()
-        product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo_T, d_x.reshape(-1, I))
         product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
 
     def results():
@@ -793,22 +793,22 @@ def states_backward_passes(size, dtype):
     beta_c = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((I, 4 * H), dtype)
-    U_ifgo2 = cp.empty((4 * H, H), dtype)
-    w2 = cp.empty((T, B, 4 * H), dtype)
-    m_w2 = cp.empty((T, B), dtype)
-    s_w2 = cp.empty((T, B), dtype)
-    u2 = cp.empty((T, B, 4 * H), dtype)
-    m_u2 = cp.empty((T, B), dtype)
-    s_u2 = cp.empty((T, B), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    g2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
-    c_centred2 = cp.empty((T, B, H), dtype)
-    c_std2 = cp.empty((T, B), dtype)
-    layer_norm_c2 = cp.empty((T, B, H), dtype)
-    h_tanh2 = cp.empty((T, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo_T = cp.empty((4 * H, H), dtype)
+    w = cp.empty((T, B, 4 * H), dtype)
+    m_w = cp.empty((T, B), dtype)
+    s_w = cp.empty((T, B), dtype)
+    u_steps = cp.empty((T, B, 4 * H), dtype)
+    m_u_steps = cp.empty((T, B), dtype)
+    s_u_steps = cp.empty((T, B), dtype)
+    i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    o_steps = cp.empty((T, B, H), dtype)
+    c_centred_steps = cp.empty((T, B, H), dtype)
+    c_std = cp.empty((T, B), dtype)
+    layer_norm_c = cp.empty((T, B, H), dtype)
+    h_tanh = cp.empty((T, B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_layer_norm_c = cp.empty((B, H), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
@@ -858,46 +858,47 @@ def states_backward_passes(size, dtype):
     d_beta_c = cp.empty((H,), dtype)
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B, (4 * H),
-        w2, u2, m_w2, m_u2, s_w2, s_u2,
+        w, u_steps, m_w, m_u_steps, s_w, s_u_steps,
     )
     states_backward_before_rows2 = kernel(
         "states_backward_before_rows2", "rows", T * B, H,
-        c_rows, gamma_wi, w2, m_w2, s_w2, gamma_ui, u2, m_u2, s_u2, b_i, gamma_wf, gamma_uf, b_f, gamma_wg,
-        gamma_ug, b_g, gamma_wo, gamma_uo, b_o, gamma_c, beta_c, i2, f2, g2, o2, c_centred2, c_std2,
-        layer_norm_c2, h_tanh2,
+        c_rows, gamma_wi, w, m_w, s_w, gamma_ui, u_steps, m_u_steps, s_u_steps, b_i, gamma_wf, gamma_uf,
+        b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, gamma_c, beta_c, i, f, g, o_steps,
+        c_centred_steps, c_std, layer_norm_c, h_tanh,
     )
     states_backward_step_rows = kernel(
         "states_backward_step_rows", "rows", B, H,
-        dy, d_h_prev_rows, o2, h_tanh2, gamma_c, gamma_uo, u2, m_u2, s_u2, layer_norm_c2, d_c_prev_rows,
-        c_std2, i2, g2, c_rows, f2, gamma_ui, gamma_uf, gamma_ug, d_h_pre, d_layer_norm_c, d_o_pre,
-        d_m_u_o_pre, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre, d_m_u_g_pre, d_s_u_sum,
+        dy, d_h_prev_rows, o_steps, h_tanh, gamma_c, gamma_uo, u_steps, m_u_steps, s_u_steps, layer_norm_c,
+        d_c_prev_rows, c_std, i, g, c_rows, f, gamma_ui, gamma_uf, gamma_ug, d_h_pre, d_layer_norm_c,
+        d_o_pre, d_m_u_o_pre, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre, d_m_u_g_pre, d_s_u_sum,
     )
     states_backward_step_rows2 = kernel(
         "states_backward_step_rows2", "rows", B, (4 * H),
-        d_s_u_sum, u2, m_u2, d_m_u_i_pre, s_u2, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre, d_s_u_sum_arg, d_u,
+        d_s_u_sum, u_steps, m_u_steps, d_m_u_i_pre, s_u_steps, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre,
+        d_s_u_sum_arg, d_u,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        d_u, d_o_pre, gamma_uo, s_u2, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_ifgo,
+        d_u, d_o_pre, gamma_uo, s_u_steps, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_ifgo,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
-        d_h_pre, layer_norm_c2, d_gamma_c,
+        d_h_pre, layer_norm_c, d_gamma_c,
     )
     states_backward_after_rows = kernel(
         "states_backward_after_rows", "rows", T * B, H,
-        d_i_pre, gamma_wi, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre, gamma_wo, w2, m_w2, s_w2, u2,
-        m_u2, s_u2, d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi,
+        d_i_pre, gamma_wi, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre, gamma_wo, w, m_w, s_w, u_steps,
+        m_u_steps, s_u_steps, d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi,
         d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
         d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_s_w_sum,
     )
     states_backward_after_rows2 = kernel(
         "states_backward_after_rows2", "rows", T * B, (4 * H),
-        d_s_w_sum, w2, m_w2, d_m_w_i_pre, s_w2, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_s_w_sum_arg, d_w,
+        d_s_w_sum, w, m_w, d_m_w_i_pre, s_w, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_s_w_sum_arg, d_w,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_w, d_o_pre, gamma_wo, s_w2, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_ifgo,
+        d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_ifgo,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -931,16 +932,16 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[..., :H] = W_i.T
-        W_ifgo2[..., H:2 * H] = W_f.T
-        W_ifgo2[..., 2 * H:3 * H] = W_g.T
-        W_ifgo2[..., 3 * H:4 * H] = W_o.T
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
-        product(x.reshape(-1, I), W_ifgo2, w2.reshape(-1, 4 * H))
-        product(h_rows[:-1].reshape(-1, H), U_ifgo2.T, u2.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
+        product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
+        product(h_rows[:-1].reshape(-1, H), U_ifgo_T.T, u_steps.reshape(-1, 4 * H))
         states_backward_before_rows()
         states_backward_before_rows2()
 
@@ -949,7 +950,7 @@ def states_backward_passes(size, dtype):
             states_backward_step_rows(t)
             states_backward_step_rows2(t)
             states_backward_step(t)
-            product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
+            product(d_u_ifgo[t], U_ifgo_T, d_h_prev_rows[t % 2])
 
     def after():
         product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
@@ -984,7 +985,7 @@ def states_backward_passes(size, dtype):
         cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
         states_backward_after_rows2()
         states_backward_after()
-        product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+        product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo.T, d_x.reshape(-1, I))
         product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
 
     def results():
@@ -1295,11 +1296,11 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo_and_dot = cp.empty((I, 8 * H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo_and_dot = cp.empty((H, 8 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    w_ifgo_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_w_ifgo_x = cp.empty((T, B, 4 * H), dtype)
     dot_w = cp.empty((T, B, 4 * H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
@@ -1307,7 +1308,7 @@ def jvp_passes(size, dtype):
     dot_m_w = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     dot_s_w = cp.empty((T, B), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    u_ifgo_and_dot = cp.empty((B, 8 * H), dtype)
     dot_u_ifgo_h_prev = cp.empty((B, 4 * H), dtype)
     dot_u = cp.empty((B, 4 * H), dtype)
     u = cp.empty((B, 4 * H), dtype)
@@ -1326,7 +1327,7 @@ def jvp_passes(size, dtype):
     h_tanh = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_w_ifgo_x, dot_w,
+        w_ifgo_and_dot, dot_w_ifgo_x, dot_w,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, (4 * H),
@@ -1338,9 +1339,9 @@ def jvp_passes(size, dtype):
     )
     jvp_step_rows2 = kernel(
         "jvp_step_rows2", "rows", B, H,
-        parts4, dot_u_ifgo_h_prev, gamma_wi, parts2, m_w, s_w, gamma_ui, m_u, s_u, b_i, gamma_wf, gamma_uf,
-        b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i, f, g, o,
-        c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
+        u_ifgo_and_dot, dot_u_ifgo_h_prev, gamma_wi, w_ifgo_and_dot, m_w, s_w, gamma_ui, m_u, s_u, b_i,
+        gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c,
+        dot_u, i, f, g, o, c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
     jvp_step_rows3 = kernel(
         "jvp_step_rows3", "rows", B, (4 * H),
@@ -1349,10 +1350,10 @@ def jvp_passes(size, dtype):
     jvp_step_rows4 = kernel(
         "jvp_step_rows4", "rows", B, H,
         dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wi,
-        parts2, m_w, s_w, gamma_ui, parts4, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf,
-        gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo,
-        dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std, dot_gamma_c, dot_beta_c,
-        gamma_c, h_tanh, dot_o, dot_h_rows,
+        w_ifgo_and_dot, m_w, s_w, gamma_ui, u_ifgo_and_dot, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf,
+        dot_b_f, gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g,
+        dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std,
+        dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_o, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1408,47 +1409,47 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_i.T
-        parts[..., H:2 * H] = dot_W_i.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_g.T
-        parts[..., 5 * H:6 * H] = dot_W_g.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_ifgo[..., :H] = parts[..., :H]
-        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        parts3[..., 4 * H:5 * H] = U_g.T
-        parts3[..., 5 * H:6 * H] = dot_U_g.T
-        parts3[..., 6 * H:7 * H] = U_o.T
-        parts3[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts3[..., :H]
-        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_ifgo_and_dot[..., :H] = W_i.T
+        W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+        W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+        W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+        W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+        W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+        U_ifgo_and_dot[..., :H] = U_i.T
+        U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+        U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+        U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+        U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+        U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+        U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_ifgo_and_dot, w_ifgo_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
-        w[..., :H] = parts2[..., :H]
-        w[..., H:2 * H] = parts2[..., 2 * H:3 * H]
-        w[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
-        w[..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
+        w[..., :H] = w_ifgo_and_dot[..., :H]
+        w[..., H:2 * H] = w_ifgo_and_dot[..., 2 * H:3 * H]
+        w[..., 2 * H:3 * H] = w_ifgo_and_dot[..., 4 * H:5 * H]
+        w[..., 3 * H:4 * H] = w_ifgo_and_dot[..., 6 * H:7 * H]
         jvp_before()
         jvp_before_rows()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_ifgo_and_dot, u_ifgo_and_dot)
             product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
-            u[..., :H] = parts4[..., :H]
-            u[..., H:2 * H] = parts4[..., 2 * H:3 * H]
-            u[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
-            u[..., 3 * H:4 * H] = parts4[..., 6 * H:7 * H]
+            u[..., :H] = u_ifgo_and_dot[..., :H]
+            u[..., H:2 * H] = u_ifgo_and_dot[..., 2 * H:3 * H]
+            u[..., 2 * H:3 * H] = u_ifgo_and_dot[..., 4 * H:5 * H]
+            u[..., 3 * H:4 * H] = u_ifgo_and_dot[..., 6 * H:7 * H]
             jvp_step_rows(t)
             jvp_step_rows2(t)
             jvp_step_rows3(t)
@@ -1522,10 +1523,10 @@ def hvp_passes(size, dtype):
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
     dot_W_ifgo = cp.empty((I, 4 * H), dtype)
-    parts = cp.empty((H, 8 * H), dtype)
+    U_ifgo_and_dot = cp.empty((H, 8 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
-    dot_w_parts = cp.empty((T, B, 4 * H), dtype)
+    dot_W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
     dot_w_ifgo_x = cp.empty((T, B, 4 * H), dtype)
     dot_w = cp.empty((T, B, 4 * H), dtype)
     m_w = cp.empty((T, B), dtype)
@@ -1533,7 +1534,7 @@ def hvp_passes(size, dtype):
     dot_s_w_pre = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     dot_s_w = cp.empty((T, B), dtype)
-    parts2 = cp.empty((B, 8 * H), dtype)
+    u_ifgo_and_dot = cp.empty((B, 8 * H), dtype)
     dot_u_ifgo_h_prev = cp.empty((B, 4 * H), dtype)
     dot_u = cp.empty((T, B, 4 * H), dtype)
     u = cp.empty((T, B, 4 * H), dtype)
@@ -1559,7 +1560,7 @@ def hvp_passes(size, dtype):
     h_tanh = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        dot_w_parts, dot_w_ifgo_x, dot_w,
+        dot_W_ifgo_x, dot_w_ifgo_x, dot_w,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, (4 * H),
@@ -1571,9 +1572,9 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", "rows", B, H,
-        parts2, dot_u_ifgo_h_prev, gamma_wi, w, m_w, s_w, gamma_ui, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f,
-        gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i, f, g, o,
-        c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
+        u_ifgo_and_dot, dot_u_ifgo_h_prev, gamma_wi, w, m_w, s_w, gamma_ui, m_u, s_u, b_i, gamma_wf,
+        gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i,
+        f, g, o, c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
     hvp_forward_step_rows3 = kernel(
         "hvp_forward_step_rows3", "rows", B, (4 * H),
@@ -1582,10 +1583,11 @@ def hvp_passes(size, dtype):
     hvp_forward_step_rows4 = kernel(
         "hvp_forward_step_rows4", "rows", B, H,
         dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wi, w,
-        m_w, s_w, gamma_ui, parts2, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f,
-        dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo, dot_b_o,
-        gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std, dot_gamma_c, dot_beta_c, gamma_c,
-        h_tanh, dot_i_pre, dot_f_pre, dot_g_pre, dot_o_pre, dot_o, dot_c_mean, dot_c_share, dot_h_rows,
+        m_w, s_w, gamma_ui, u_ifgo_and_dot, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf,
+        gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo,
+        dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std, dot_gamma_c, dot_beta_c,
+        gamma_c, h_tanh, dot_i_pre, dot_f_pre, dot_g_pre, dot_o_pre, dot_o, dot_c_mean, dot_c_share,
+        dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1649,32 +1651,32 @@ def hvp_passes(size, dtype):
         dot_W_ifgo[..., H:2 * H] = dot_W_f.T
         dot_W_ifgo[..., 2 * H:3 * H] = dot_W_g.T
         dot_W_ifgo[..., 3 * H:4 * H] = dot_W_o.T
-        parts[..., :H] = U_i.T
-        parts[..., H:2 * H] = dot_U_i.T
-        parts[..., 2 * H:3 * H] = U_f.T
-        parts[..., 3 * H:4 * H] = dot_U_f.T
-        parts[..., 4 * H:5 * H] = U_g.T
-        parts[..., 5 * H:6 * H] = dot_U_g.T
-        parts[..., 6 * H:7 * H] = U_o.T
-        parts[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts[..., :H]
-        U_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        U_ifgo_and_dot[..., :H] = U_i.T
+        U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+        U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+        U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+        U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+        U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+        U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
         product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
-        product(x.reshape(-1, I), dot_W_ifgo, dot_w_parts.reshape(-1, 4 * H))
+        product(x.reshape(-1, I), dot_W_ifgo, dot_W_ifgo_x.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
         hvp_forward_before()
         hvp_forward_before_rows()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts, parts2)
+            product(h_rows[t], U_ifgo_and_dot, u_ifgo_and_dot)
             product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
-            u[t][..., :H] = parts2[..., :H]
-            u[t][..., H:2 * H] = parts2[..., 2 * H:3 * H]
-            u[t][..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
-            u[t][..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
+            u[t][..., :H] = u_ifgo_and_dot[..., :H]
+            u[t][..., H:2 * H] = u_ifgo_and_dot[..., 2 * H:3 * H]
+            u[t][..., 2 * H:3 * H] = u_ifgo_and_dot[..., 4 * H:5 * H]
+            u[t][..., 3 * H:4 * H] = u_ifgo_and_dot[..., 6 * H:7 * H]
             hvp_forward_step_rows(t)
             hvp_forward_step_rows2(t)
             hvp_forward_step_rows3(t)
@@ -1692,17 +1694,17 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts3 = cp.empty((8 * H, I), dtype)
-    parts4 = cp.empty((8 * H, H), dtype)
-    dot_s_w2 = cp.empty((T, B), dtype)
-    dot_s_u2 = cp.empty((T, B), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
-    dot_f2 = cp.empty((T, B, H), dtype)
-    dot_g2 = cp.empty((T, B, H), dtype)
-    dot_o2 = cp.empty((T, B, H), dtype)
-    dot_layer_norm_c2 = cp.empty((T, B, H), dtype)
-    dot_h_pre2 = cp.empty((T, B, H), dtype)
-    dot_h_tanh2 = cp.empty((T, B, H), dtype)
+    W_ifgo_and_dot = cp.empty((8 * H, I), dtype)
+    U_ifgo_and_dot_T = cp.empty((8 * H, H), dtype)
+    dot_s_w_again = cp.empty((T, B), dtype)
+    dot_s_u_steps = cp.empty((T, B), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_g = cp.empty((T, B, H), dtype)
+    dot_o_steps = cp.empty((T, B, H), dtype)
+    dot_layer_norm_c = cp.empty((T, B, H), dtype)
+    dot_h_pre = cp.empty((T, B, H), dtype)
+    dot_h_tanh = cp.empty((T, B, H), dtype)
     c_standard = cp.empty((T, B, H), dtype)
     d_dot_h_pre = cp.empty((T, B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
@@ -1738,7 +1740,7 @@ def hvp_passes(size, dtype):
     d_m_u_dot_o_pre = cp.empty((B,), dtype)
     d_dot_u = cp.empty((B, 4 * H), dtype)
     d_u = cp.empty((B, 4 * H), dtype)
-    d_parts = cp.empty((T, B, 8 * H), dtype)
+    d_u_ifgo_and_dot = cp.empty((T, B, 8 * H), dtype)
     d_dot_h_prev_dot_u_i_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_u_f_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_u_g_h_prev = cp.empty((B, H), dtype)
@@ -1761,7 +1763,7 @@ def hvp_passes(size, dtype):
     d_m_w_dot_o_pre = cp.empty((T, B), dtype)
     d_dot_w = cp.empty((T, B, 4 * H), dtype)
     d_w = cp.empty((T, B, 4 * H), dtype)
-    d_parts2 = cp.empty((T, B, 8 * H), dtype)
+    d_w_ifgo_and_dot = cp.empty((T, B, 8 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_i_w_i = cp.empty((H, I), dtype)
     d_W_i_dot_w_i_x = cp.empty((H, I), dtype)
@@ -1839,20 +1841,21 @@ def hvp_passes(size, dtype):
         "hvp_backward_before_rows", "rows", T * B, H,
         c_rows, dot_s_w_pre, s_w, dot_s_u_pre, s_u, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o,
         dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_gamma_c, dot_beta_c, gamma_c, h_tanh,
-        dot_s_w2, dot_s_u2, dot_i2, dot_f2, dot_g2, dot_o2, dot_layer_norm_c2, dot_h_pre2, dot_h_tanh2,
-        c_standard,
+        dot_s_w_again, dot_s_u_steps, dot_i, dot_f, dot_g, dot_o_steps, dot_layer_norm_c, dot_h_pre,
+        dot_h_tanh, c_standard,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B, H,
-        dy, d_dot_h_prev_rows, o, dot_h_pre2, h_tanh, d_h_prev_rows, dot_o2, gamma_c, dot_c_rows,
-        dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_o_pre, dot_h_tanh2, gamma_uo, u, m_u, s_u,
-        dot_gamma_uo, dot_u, dot_m_u, dot_s_u2, dot_gamma_c, d_dot_c_prev_rows, i, g, c_rows, f, gamma_ui,
-        gamma_uf, gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows, c_standard, dot_g_pre,
-        dot_i2, dot_f_pre, dot_i_pre, dot_g2, dot_f2, dot_s_u_pre, d_dot_h_pre, d_h_pre, d_dot_layer_norm_c,
-        d_dot_o_pre, d_o_pre, d_dot_m_u_dot_o_pre, d_m_u_o_pre, d_m_u_dot_o_pre, d_layer_norm_c, d_dot_c,
-        d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre, d_dot_m_u_dot_i_pre,
-        d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre, d_m_u_dot_i_pre, d_m_u_dot_f_pre, d_m_u_dot_g_pre,
-        d_dot_s_u_sum, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre, d_m_u_g_pre, d_s_u_sum,
+        dy, d_dot_h_prev_rows, o, dot_h_pre, h_tanh, d_h_prev_rows, dot_o_steps, gamma_c, dot_c_rows,
+        dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_o_pre, dot_h_tanh, gamma_uo, u, m_u, s_u,
+        dot_gamma_uo, dot_u, dot_m_u, dot_s_u_steps, dot_gamma_c, d_dot_c_prev_rows, i, g, c_rows, f,
+        gamma_ui, gamma_uf, gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows, c_standard,
+        dot_g_pre, dot_i, dot_f_pre, dot_i_pre, dot_g, dot_f, dot_s_u_pre, d_dot_h_pre, d_h_pre,
+        d_dot_layer_norm_c, d_dot_o_pre, d_o_pre, d_dot_m_u_dot_o_pre, d_m_u_o_pre, d_m_u_dot_o_pre,
+        d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre,
+        d_dot_m_u_dot_i_pre, d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre, d_m_u_dot_i_pre, d_m_u_dot_f_pre,
+        d_m_u_dot_g_pre, d_dot_s_u_sum, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre, d_m_u_g_pre,
+        d_s_u_sum,
     )
     hvp_backward_step_rows2 = kernel(
         "hvp_backward_step_rows2", "rows", B, (4 * H),
@@ -1863,9 +1866,9 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u2, d_dot_g_pre, gamma_ug,
-        d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf, d_dot_i_pre, gamma_ui, d_i_pre,
-        dot_gamma_ui, d_parts,
+        d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u_steps, d_dot_g_pre,
+        gamma_ug, d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf, d_dot_i_pre,
+        gamma_ui, d_i_pre, dot_gamma_ui, d_u_ifgo_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -1878,20 +1881,20 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_dot_h_pre, dot_layer_norm_c2, d_gamma_c_dot_h_pre,
+        d_dot_h_pre, dot_layer_norm_c, d_gamma_c_dot_h_pre,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B, H,
         d_dot_i_pre, gamma_wi, d_dot_f_pre, gamma_wf, d_dot_g_pre, gamma_wg, d_dot_o_pre, gamma_wo, d_i_pre,
-        d_f_pre, d_g_pre, d_o_pre, w, m_w, s_w, dot_gamma_wi, dot_w, dot_m_w, dot_s_w2, dot_gamma_wf,
-        dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u2, dot_s_w_pre, d_dot_m_w_dot_i_pre,
-        d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre, d_dot_m_w_dot_o_pre, d_m_w_i_pre, d_m_w_f_pre,
-        d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui,
-        d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
-        d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug,
-        d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
-        d_dot_o_pre_by_gamma_uo, d_m_w_dot_i_pre, d_m_w_dot_f_pre, d_m_w_dot_g_pre, d_m_w_dot_o_pre,
-        d_dot_s_w_sum, d_s_w_sum,
+        d_f_pre, d_g_pre, d_o_pre, w, m_w, s_w, dot_gamma_wi, dot_w, dot_m_w, dot_s_w_again, dot_gamma_wf,
+        dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u_steps, dot_s_w_pre,
+        d_dot_m_w_dot_i_pre, d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre, d_dot_m_w_dot_o_pre, d_m_w_i_pre,
+        d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi,
+        d_i_pre_by_gamma_ui, d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf,
+        d_f_pre_by_gamma_uf, d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg,
+        d_g_pre_by_gamma_ug, d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo,
+        d_o_pre_by_gamma_uo, d_dot_o_pre_by_gamma_uo, d_m_w_dot_i_pre, d_m_w_dot_f_pre, d_m_w_dot_g_pre,
+        d_m_w_dot_o_pre, d_dot_s_w_sum, d_s_w_sum,
     )
     hvp_backward_after_rows2 = kernel(
         "hvp_backward_after_rows2", "rows", T * B, (4 * H),
@@ -1902,9 +1905,9 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w2, d_dot_g_pre, gamma_wg,
-        d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf, d_dot_i_pre, gamma_wi, d_i_pre,
-        dot_gamma_wi, d_parts2,
+        d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w_again, d_dot_g_pre,
+        gamma_wg, d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf, d_dot_i_pre,
+        gamma_wi, d_i_pre, dot_gamma_wi, d_w_ifgo_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1934,22 +1937,22 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts3[:H] = W_i
-        parts3[H:2 * H] = dot_W_i
-        parts3[2 * H:3 * H] = W_f
-        parts3[3 * H:4 * H] = dot_W_f
-        parts3[4 * H:5 * H] = W_g
-        parts3[5 * H:6 * H] = dot_W_g
-        parts3[6 * H:7 * H] = W_o
-        parts3[7 * H:8 * H] = dot_W_o
-        parts4[:H] = U_i
-        parts4[H:2 * H] = dot_U_i
-        parts4[2 * H:3 * H] = U_f
-        parts4[3 * H:4 * H] = dot_U_f
-        parts4[4 * H:5 * H] = U_g
-        parts4[5 * H:6 * H] = dot_U_g
-        parts4[6 * H:7 * H] = U_o
-        parts4[7 * H:8 * H] = dot_U_o
+        W_ifgo_and_dot[:H] = W_i
+        W_ifgo_and_dot[H:2 * H] = dot_W_i
+        W_ifgo_and_dot[2 * H:3 * H] = W_f
+        W_ifgo_and_dot[3 * H:4 * H] = dot_W_f
+        W_ifgo_and_dot[4 * H:5 * H] = W_g
+        W_ifgo_and_dot[5 * H:6 * H] = dot_W_g
+        W_ifgo_and_dot[6 * H:7 * H] = W_o
+        W_ifgo_and_dot[7 * H:8 * H] = dot_W_o
+        U_ifgo_and_dot_T[:H] = U_i
+        U_ifgo_and_dot_T[H:2 * H] = dot_U_i
+        U_ifgo_and_dot_T[2 * H:3 * H] = U_f
+        U_ifgo_and_dot_T[3 * H:4 * H] = dot_U_f
+        U_ifgo_and_dot_T[4 * H:5 * H] = U_g
+        U_ifgo_and_dot_T[5 * H:6 * H] = dot_U_g
+        U_ifgo_and_dot_T[6 * H:7 * H] = U_o
+        U_ifgo_and_dot_T[7 * H:8 * H] = dot_U_o
         hvp_backward_before_rows()
 
     def loop():
@@ -1957,43 +1960,47 @@ def hvp_passes(size, dtype):
             hvp_backward_step_rows(t)
             hvp_backward_step_rows2(t)
             hvp_backward_step(t)
-            product(d_parts[t], parts4, d_h_prev_rows[t % 2])
+            product(d_u_ifgo_and_dot[t], U_ifgo_and_dot_T, d_h_prev_rows[t % 2])
             # through u_i = U_i @ h[t-1]
-            product(d_parts[t][:, H:2 * H], U_i, d_dot_h_prev_dot_u_i_h_prev)
+            product(d_u_ifgo_and_dot[t][:, H:2 * H], U_i, d_dot_h_prev_dot_u_i_h_prev)
             # through u_f = U_f @ h[t-1]
-            product(d_parts[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_u_f_h_prev)
+            product(d_u_ifgo_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_u_f_h_prev)
             # through u_g = U_g @ h[t-1]
-            product(d_parts[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_u_g_h_prev)
+            product(d_u_ifgo_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_u_g_h_prev)
             # through u_o = U_o @ h[t-1]
-            product(d_parts[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_u_o_h_prev)
+            product(d_u_ifgo_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_u_o_h_prev)
             hvp_backward_step2(t)
 
     def after():
         # through u_i = U_i @ h[t-1]
-        product(d_parts.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
+        product(d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
         # through u_i = U_i @ h[t-1]
-        product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_i_dot_u_i_h_prev)
+        product(
+            d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
+            dot_h_rows[:-1].reshape(-1, H),
+            d_U_i_dot_u_i_h_prev,
+        )
         # through u_f = U_f @ h[t-1]
-        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
+        product(d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
         # through u_f = U_f @ h[t-1]
         product(
-            d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_u_f_h_prev,
         )
         # through u_g = U_g @ h[t-1]
-        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
+        product(d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
         # through u_g = U_g @ h[t-1]
         product(
-            d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_g_dot_u_g_h_prev,
         )
         # through u_o = U_o @ h[t-1]
-        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
+        product(d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
         # through u_o = U_o @ h[t-1]
         product(
-            d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_u_ifgo_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_o_dot_u_o_h_prev,
         )
@@ -2046,23 +2053,23 @@ def hvp_passes(size, dtype):
         cp.sum(d_dot_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo_dot_o_pre)
         hvp_backward_after_rows2()
         hvp_backward_after()
-        product(d_parts2.reshape(-1, 8 * H), parts3, d_x.reshape(-1, I))
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot, d_x.reshape(-1, I))
         # through w_i = W_i @ x
-        product(d_parts2.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
         # through w_i = W_i @ x
-        product(d_parts2.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
         # through w_f = W_f @ x
-        product(d_parts2.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
         # through w_f = W_f @ x
-        product(d_parts2.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
         # through w_g = W_g @ x
-        product(d_parts2.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
         # through w_g = W_g @ x
-        product(d_parts2.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
         # through w_o = W_o @ x
-        product(d_parts2.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
         # through w_o = W_o @ x
-        product(d_parts2.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
+        product(d_w_ifgo_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

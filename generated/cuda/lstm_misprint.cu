@@ -122,7 +122,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -133,7 +133,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -164,7 +164,7 @@ __device__ inline void backward_step_point(
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c2_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
@@ -178,7 +178,7 @@ extern "C" __global__ void backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
@@ -278,11 +278,11 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_ifgo_x2_at, const storage_t* __restrict__ U_ifgo_h2_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_steps_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at,
-    storage_t* __restrict__ g2_at, storage_t* __restrict__ o2_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -291,25 +291,25 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t i, f, g, o, tanh_c;
         states_backward_before_point(
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             i, f, g, o, tanh_c);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -340,10 +340,10 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ o2_at, const storage_t* __restrict__ tanh_c2_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ i2_at,
-    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_ifgo_pre_at)
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -353,13 +353,13 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
@@ -516,7 +516,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -527,13 +527,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -591,8 +591,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
@@ -608,31 +608,31 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -668,7 +668,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -679,13 +679,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -745,8 +745,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
@@ -767,31 +767,31 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
             dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -833,8 +833,8 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_i2_at,
-    storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_f_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -849,9 +849,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             dot_i, dot_f, tanh_c);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -905,15 +905,15 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_pre_at,
     const storage_t* __restrict__ g_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_ifgo_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -926,7 +926,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
@@ -936,23 +936,23 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1058,22 +1058,22 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_i, d_U_f, d_U_g, d_U_o;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_o_U_o_h_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_U_i_h_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_h_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_o_U_o_h_at[iH * H + jH]),
+            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + jH]),
             d_U_i, d_U_f, d_U_g, d_U_o);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
     }
 }
 

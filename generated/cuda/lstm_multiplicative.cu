@@ -151,8 +151,8 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_m_x_at, const storage_t* __restrict__ U_m_h_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ m2_at,
-    storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ m_steps_at,
+    storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -165,8 +165,8 @@ extern "C" __global__ void backward_before(
             compute_t(U_m_h_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             m, tanh_c);
-        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_steps_at[(iT * B + iB) * H + iH] = storage_t(m);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -199,7 +199,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
@@ -213,7 +213,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -400,9 +400,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_mifgo_x2_at, const storage_t* __restrict__ U_m_h2_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ m2_at,
-    storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ W_mifgo_x_at, const storage_t* __restrict__ U_m_h_steps_at,
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ m_steps_at,
+    storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -411,12 +411,12 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t m, tanh_c;
         states_backward_before_point(
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(U_m_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(U_m_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             m, tanh_c);
-        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_steps_at[(iT * B + iB) * H + iH] = storage_t(m);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -442,11 +442,11 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_mifgo_x2_at, const storage_t* __restrict__ U_ifgo_m2_at,
+    const storage_t* __restrict__ W_mifgo_x_at, const storage_t* __restrict__ U_ifgo_m_steps_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ g2_at,
-    storage_t* __restrict__ o2_at)
+    storage_t* __restrict__ i_at, storage_t* __restrict__ f_at, storage_t* __restrict__ g_at,
+    storage_t* __restrict__ o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -455,23 +455,23 @@ extern "C" __global__ void states_backward_before2(
         const int64 iH = n % H;
         compute_t i, f, g, o;
         states_backward_before2_point(
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(U_ifgo_m2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(U_ifgo_m_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_m2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_m2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_m_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_mifgo_x2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
-            compute_t(U_ifgo_m2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_mifgo_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_m_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             i, f, g, o);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
     }
 }
 
@@ -503,10 +503,10 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ o2_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ i2_at,
-    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_ifgo_pre_at)
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -516,13 +516,13 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
         d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
@@ -541,7 +541,7 @@ __device__ inline void states_backward_step2_point(
 
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ W_mifgo_x2_at,
+    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ W_mifgo_x_at,
     storage_t* __restrict__ d_U_m_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -551,7 +551,7 @@ extern "C" __global__ void states_backward_step2(
         compute_t d_U_m_h;
         states_backward_step2_point(
             compute_t(d_m_at[(t * B + iB) * H + iH]),
-            compute_t(W_mifgo_x2_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + iH]),
             d_U_m_h);
         d_U_m_h_at[(t * B + iB) * H + iH] = storage_t(d_U_m_h);
     }
@@ -566,7 +566,7 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ U_m_h2_at,
+    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ U_m_h_steps_at,
     storage_t* __restrict__ d_W_m_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -577,7 +577,7 @@ extern "C" __global__ void states_backward_after(
         compute_t d_W_m_x;
         states_backward_after_point(
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
-            compute_t(U_m_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(U_m_h_steps_at[(iT * B + iB) * H + iH]),
             d_W_m_x);
         d_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_m_x);
     }
@@ -808,7 +808,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_mifgo_x_x_at,
+    const storage_t* __restrict__ W_mifgo_x_and_dot_at, const storage_t* __restrict__ dot_W_mifgo_x_x_at,
     storage_t* __restrict__ dot_W_m_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
@@ -820,15 +820,15 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_m_x);
@@ -851,9 +851,9 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_m_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_m_x_at,
-    storage_t* __restrict__ dot_m2_at)
+    const storage_t* __restrict__ U_m_h_and_dot_at, const storage_t* __restrict__ dot_U_m_h_h_prev_at,
+    const storage_t* __restrict__ W_mifgo_x_and_dot_at, const storage_t* __restrict__ dot_W_m_x_at,
+    storage_t* __restrict__ m_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -861,14 +861,14 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t m, dot_m;
         jvp_step_point(
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(U_m_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_m_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + iH]),
+            compute_t(U_m_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             m, dot_m);
-        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
-        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        m_and_dot_at[iB * (2 * H) + iH] = storage_t(m);
+        m_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -914,7 +914,7 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_ifgo_m_at,
+    const storage_t* __restrict__ W_mifgo_x_and_dot_at, const storage_t* __restrict__ U_ifgo_m_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
     const storage_t* __restrict__ dot_U_i_m_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
@@ -932,25 +932,25 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
+            compute_t(W_mifgo_x_and_dot_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -991,7 +991,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_mifgo_x_x_at,
+    const storage_t* __restrict__ dot_W_m_to_dot_W_o_x_at, const storage_t* __restrict__ dot_W_mifgo_x_x_at,
     storage_t* __restrict__ dot_W_m_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
@@ -1003,15 +1003,15 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 2 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + 2 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 4 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + 4 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 6 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + 6 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 8 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(iT * B + iB) * (9 * H) + 8 * H + iH]),
             compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_m_x);
@@ -1036,10 +1036,10 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_m_h_h_prev_at,
+    const storage_t* __restrict__ U_m_h_and_dot_at, const storage_t* __restrict__ dot_U_m_h_h_prev_at,
     const storage_t* __restrict__ W_m_x_at, const storage_t* __restrict__ dot_W_m_x_at,
     storage_t* __restrict__ U_m_h_at, storage_t* __restrict__ dot_U_m_h_at,
-    storage_t* __restrict__ dot_m2_at)
+    storage_t* __restrict__ m_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1047,16 +1047,16 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t U_m_h, dot_U_m_h, m, dot_m;
         hvp_forward_step_point(
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(U_m_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(U_m_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_m_h_h_prev_at[iB * H + iH]),
             compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             U_m_h, dot_U_m_h, m, dot_m);
         U_m_h_at[(t * B + iB) * H + iH] = storage_t(U_m_h);
         dot_U_m_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_m_h);
-        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
-        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        m_and_dot_at[iB * (2 * H) + iH] = storage_t(m);
+        m_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -1104,7 +1104,7 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_ifgo_m_at,
+    const storage_t* __restrict__ dot_W_m_to_dot_W_o_x_at, const storage_t* __restrict__ U_ifgo_m_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
     const storage_t* __restrict__ dot_U_i_m_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
@@ -1128,25 +1128,25 @@ extern "C" __global__ void hvp_forward_step2(
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c, dot_tanh_c, h,
             dot_h;
         hvp_forward_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (9 * H) + H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(t * B + iB) * (9 * H) + H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (9 * H) + 3 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(t * B + iB) * (9 * H) + 3 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (9 * H) + 5 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(t * B + iB) * (9 * H) + 5 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (9 * H) + 7 * H + iH]),
+            compute_t(dot_W_m_to_dot_W_o_x_at[(t * B + iB) * (9 * H) + 7 * H + iH]),
             compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -1197,7 +1197,7 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ m_at, storage_t* __restrict__ dot_m_at,
-    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ tanh_c2_at)
+    storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1218,9 +1218,9 @@ extern "C" __global__ void hvp_backward_before(
             m, dot_m, dot_i, dot_f, tanh_c);
         m_at[(iT * B + iB) * H + iH] = storage_t(m);
         dot_m_at[(iT * B + iB) * H + iH] = storage_t(dot_m);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -1277,15 +1277,15 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_ifgo_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1298,7 +1298,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1308,24 +1308,24 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1350,7 +1350,7 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ d_dot_m_dot_U_g_m_m_at,
     const storage_t* __restrict__ d_dot_m_dot_U_o_m_m_at, const storage_t* __restrict__ W_m_x_at,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ dot_W_m_x_at,
-    storage_t* __restrict__ d_dot_m_at, storage_t* __restrict__ d_dot_U_m_h2_at)
+    storage_t* __restrict__ d_dot_m_at, storage_t* __restrict__ d_U_m_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1367,8 +1367,8 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             d_dot_m, d_dot_U_m_h, d_U_m_h);
         d_dot_m_at[(t * B + iB) * H + iH] = storage_t(d_dot_m);
-        d_dot_U_m_h2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_U_m_h);
-        d_dot_U_m_h2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_U_m_h);
+        d_U_m_h_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_U_m_h);
+        d_U_m_h_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_U_m_h);
     }
 }
 
@@ -1405,14 +1405,15 @@ extern "C" __global__ void hvp_backward_after(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t d_x_W_m_x, const compute_t d_x_dot_W_m_x_W_m, compute_t& d_x)
+    const compute_t d_x_W_ifgo_x_and_dot, const compute_t d_x_W_m_x, const compute_t d_x_dot_W_m_x_W_m,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_m_x + d_x_dot_W_m_x_W_m;
+    d_x = d_x_W_ifgo_x_and_dot + d_x_W_m_x + d_x_dot_W_m_x_W_m;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_m_x_at,
+    const storage_t* __restrict__ d_x_W_ifgo_x_and_dot_at, const storage_t* __restrict__ d_x_W_m_x_at,
     const storage_t* __restrict__ d_x_dot_W_m_x_W_m_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1422,7 +1423,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ifgo_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_m_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_m_x_W_m_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -1506,25 +1507,25 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_m, d_U_i, d_U_f, d_U_g, d_U_o;
         hvp_backward_finish2_point(
-            compute_t(d_U_m_U_m_h_at[iH * H + iH2]),
-            compute_t(d_U_m_dot_U_m_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_i_U_i_m_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_m_m_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_m_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_m_m_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_m_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_m_m_at[iH * H + iH2]),
-            compute_t(d_U_o_U_o_m_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_U_o_m_m_at[iH * H + iH2]),
+            compute_t(d_U_m_U_m_h_at[iH * H + jH]),
+            compute_t(d_U_m_dot_U_m_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_i_U_i_m_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_m_m_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_m_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_m_m_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_m_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_m_m_at[iH * H + jH]),
+            compute_t(d_U_o_U_o_m_at[iH * H + jH]),
+            compute_t(d_U_o_dot_U_o_m_m_at[iH * H + jH]),
             d_U_m, d_U_i, d_U_f, d_U_g, d_U_o);
-        d_U_m_at[iH * H + iH2] = storage_t(d_U_m);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
+        d_U_m_at[iH * H + jH] = storage_t(d_U_m);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
     }
 }
 

@@ -396,10 +396,10 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((4 * H, I), dtype)
-    U_ifgo2 = cp.empty((4 * H, H), dtype)
-    m2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_ifgo_T = cp.empty((4 * H, I), dtype)
+    U_ifgo_T = cp.empty((4 * H, H), dtype)
+    m_steps = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_m = cp.empty((T, B, H), dtype)
     d_U_m_h = cp.empty((T, B, H), dtype)
@@ -414,11 +414,11 @@ def train_passes(size, dtype):
     d_b_ifgo = cp.empty((4 * H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        W_m_x, U_m_h, c_rows, m2, tanh_c2,
+        W_m_x, U_m_h, c_rows, m_steps, tanh_c,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c2, i, g, c_rows, f, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -449,31 +449,31 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[:H] = W_i
-        W_ifgo2[H:2 * H] = W_f
-        W_ifgo2[2 * H:3 * H] = W_g
-        W_ifgo2[3 * H:4 * H] = W_o
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
+        W_ifgo_T[:H] = W_i
+        W_ifgo_T[H:2 * H] = W_f
+        W_ifgo_T[2 * H:3 * H] = W_g
+        W_ifgo_T[3 * H:4 * H] = W_o
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
         backward_before()
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
             # through m = (W_m @ x) * (U_m @ h[t-1])
-            product(d_ifgo_pre[t], U_ifgo2, d_m[t])
+            product(d_ifgo_pre[t], U_ifgo_T, d_m[t])
             backward_step2(t)
             # through m = (W_m @ x) * (U_m @ h[t-1])
             product(d_U_m_h[t], U_m, d_h_prev_rows[t % 2])
 
     def after():
-        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x_W_ifgo_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo_T, d_x_W_ifgo_x.reshape(-1, I))
         # through m = (W_m @ x) * (U_m @ h[t-1])
         product(d_U_m_h.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_m)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
-        product(d_ifgo_pre.reshape(-1, 4 * H).T, m2.reshape(-1, H), d_U_ifgo)
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, m_steps.reshape(-1, H), d_U_ifgo)
         cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
         backward_after()
         # through m = (W_m @ x) * (U_m @ h[t-1])
@@ -618,18 +618,18 @@ def states_backward_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_mifgo2 = cp.empty((I, 5 * H), dtype)
-    U_ifgo2 = cp.empty((4 * H, H), dtype)
+    W_mifgo = cp.empty((I, 5 * H), dtype)
+    U_ifgo_T = cp.empty((4 * H, H), dtype)
     W_ifgo = cp.empty((4 * H, I), dtype)
-    W_mifgo_x2 = cp.empty((T, B, 5 * H), dtype)
-    U_m_h2 = cp.empty((T, B, H), dtype)
-    m2 = cp.empty((T, B, H), dtype)
-    U_ifgo_m2 = cp.empty((T, B, 4 * H), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    g2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_mifgo_x = cp.empty((T, B, 5 * H), dtype)
+    U_m_h_steps = cp.empty((T, B, H), dtype)
+    m_steps = cp.empty((T, B, H), dtype)
+    U_ifgo_m_steps = cp.empty((T, B, 4 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_m = cp.empty((T, B, H), dtype)
     d_U_m_h = cp.empty((T, B, H), dtype)
@@ -644,23 +644,23 @@ def states_backward_passes(size, dtype):
     d_b_ifgo = cp.empty((4 * H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_mifgo_x2, U_m_h2, c_rows, m2, tanh_c2,
+        W_mifgo_x, U_m_h_steps, c_rows, m_steps, tanh_c,
     )
     states_backward_before2 = kernel(
         "states_backward_before2", "each", T * B * H, 1,
-        W_mifgo_x2, U_ifgo_m2, b_i, b_f, b_g, b_o, i2, f2, g2, o2,
+        W_mifgo_x, U_ifgo_m_steps, b_i, b_f, b_g, b_o, i, f, g, o,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o2, d_c_prev_rows, tanh_c2, i2, g2, c_rows, f2, d_ifgo_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_m, W_mifgo_x2, d_U_m_h,
+        d_m, W_mifgo_x, d_U_m_h,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_m, U_m_h2, d_W_m_x,
+        d_m, U_m_h_steps, d_W_m_x,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * I, 1,
@@ -690,31 +690,31 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_mifgo2[..., :H] = W_m.T
-        W_mifgo2[..., H:2 * H] = W_i.T
-        W_mifgo2[..., 2 * H:3 * H] = W_f.T
-        W_mifgo2[..., 3 * H:4 * H] = W_g.T
-        W_mifgo2[..., 4 * H:5 * H] = W_o.T
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
-        W_ifgo[:H] = W_mifgo2[:, H:2 * H].T
-        W_ifgo[H:2 * H] = W_mifgo2[:, 2 * H:3 * H].T
-        W_ifgo[2 * H:3 * H] = W_mifgo2[:, 3 * H:4 * H].T
-        W_ifgo[3 * H:4 * H] = W_mifgo2[:, 4 * H:5 * H].T
-        product(x.reshape(-1, I), W_mifgo2, W_mifgo_x2.reshape(-1, 5 * H))
+        W_mifgo[..., :H] = W_m.T
+        W_mifgo[..., H:2 * H] = W_i.T
+        W_mifgo[..., 2 * H:3 * H] = W_f.T
+        W_mifgo[..., 3 * H:4 * H] = W_g.T
+        W_mifgo[..., 4 * H:5 * H] = W_o.T
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
+        W_ifgo[:H] = W_mifgo[:, H:2 * H].T
+        W_ifgo[H:2 * H] = W_mifgo[:, 2 * H:3 * H].T
+        W_ifgo[2 * H:3 * H] = W_mifgo[:, 3 * H:4 * H].T
+        W_ifgo[3 * H:4 * H] = W_mifgo[:, 4 * H:5 * H].T
+        product(x.reshape(-1, I), W_mifgo, W_mifgo_x.reshape(-1, 5 * H))
         # through m = (W_m @ x) * (U_m @ h[t-1])
-        product(h_rows[:-1].reshape(-1, H), U_m.T, U_m_h2.reshape(-1, H))
+        product(h_rows[:-1].reshape(-1, H), U_m.T, U_m_h_steps.reshape(-1, H))
         states_backward_before()
-        product(m2.reshape(-1, H), U_ifgo2.T, U_ifgo_m2.reshape(-1, 4 * H))
+        product(m_steps.reshape(-1, H), U_ifgo_T.T, U_ifgo_m_steps.reshape(-1, 4 * H))
         states_backward_before2()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
             # through m = (W_m @ x) * (U_m @ h[t-1])
-            product(d_ifgo_pre[t], U_ifgo2, d_m[t])
+            product(d_ifgo_pre[t], U_ifgo_T, d_m[t])
             states_backward_step2(t)
             # through m = (W_m @ x) * (U_m @ h[t-1])
             product(d_U_m_h[t], U_m, d_h_prev_rows[t % 2])
@@ -724,7 +724,7 @@ def states_backward_passes(size, dtype):
         # through m = (W_m @ x) * (U_m @ h[t-1])
         product(d_U_m_h.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_m)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
-        product(d_ifgo_pre.reshape(-1, 4 * H).T, m2.reshape(-1, H), d_U_ifgo)
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, m_steps.reshape(-1, H), d_U_ifgo)
         cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
         states_backward_after()
         # through m = (W_m @ x) * (U_m @ h[t-1])
@@ -981,25 +981,25 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 10 * H), dtype)
+    W_mifgo_and_dot = cp.empty((I, 10 * H), dtype)
     W_mifgo = cp.empty((I, 5 * H), dtype)
-    dot_U_i2 = cp.empty((2 * H, H), dtype)
-    dot_U_f2 = cp.empty((2 * H, H), dtype)
-    dot_U_g2 = cp.empty((2 * H, H), dtype)
-    dot_U_o2 = cp.empty((2 * H, H), dtype)
-    dot_U_m2 = cp.empty((H, 2 * H), dtype)
+    dot_and_U_i = cp.empty((2 * H, H), dtype)
+    dot_and_U_f = cp.empty((2 * H, H), dtype)
+    dot_and_U_g = cp.empty((2 * H, H), dtype)
+    dot_and_U_o = cp.empty((2 * H, H), dtype)
+    U_m_and_dot = cp.empty((H, 2 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
-    U_m_T2 = cp.empty((H, H), dtype)
-    parts2 = cp.empty((T, B, 10 * H), dtype)
+    U_m_turned = cp.empty((H, H), dtype)
+    W_mifgo_x_and_dot = cp.empty((T, B, 10 * H), dtype)
     dot_W_mifgo_x_x = cp.empty((T, B, 5 * H), dtype)
     dot_W_m_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    U_m_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_U_m_h_h_prev = cp.empty((B, H), dtype)
-    dot_m2 = cp.empty((B, 2 * H), dtype)
+    m_and_dot = cp.empty((B, 2 * H), dtype)
     U_ifgo_m = cp.empty((B, 4 * H), dtype)
     dot_U_i_m = cp.empty((B, H), dtype)
     dot_U_f_m = cp.empty((B, H), dtype)
@@ -1007,16 +1007,16 @@ def jvp_passes(size, dtype):
     dot_U_o_m = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_mifgo_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        W_mifgo_x_and_dot, dot_W_mifgo_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts3, dot_U_m_h_h_prev, parts2, dot_W_m_x, dot_m2,
+        U_m_h_and_dot, dot_U_m_h_h_prev, W_mifgo_x_and_dot, dot_W_m_x, m_and_dot,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        parts2, U_ifgo_m, b_i, dot_W_i_x, dot_U_i_m, dot_b_i, b_f, dot_W_f_x, dot_U_f_m, dot_b_f, b_g,
-        dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m, dot_b_o, c_rows, dot_c_rows, h_rows,
+        W_mifgo_x_and_dot, U_ifgo_m, b_i, dot_W_i_x, dot_U_i_m, dot_b_i, b_f, dot_W_f_x, dot_U_f_m, dot_b_f,
+        b_g, dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m, dot_b_o, c_rows, dot_c_rows, h_rows,
         dot_h_rows,
     )
 
@@ -1057,55 +1057,55 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_m.T
-        parts[..., H:2 * H] = dot_W_m.T
-        parts[..., 2 * H:3 * H] = W_i.T
-        parts[..., 3 * H:4 * H] = dot_W_i.T
-        parts[..., 4 * H:5 * H] = W_f.T
-        parts[..., 5 * H:6 * H] = dot_W_f.T
-        parts[..., 6 * H:7 * H] = W_g.T
-        parts[..., 7 * H:8 * H] = dot_W_g.T
-        parts[..., 8 * H:9 * H] = W_o.T
-        parts[..., 9 * H:10 * H] = dot_W_o.T
-        W_mifgo[..., :H] = parts[..., :H]
-        W_mifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_mifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_mifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        W_mifgo[..., 4 * H:5 * H] = parts[..., 8 * H:9 * H]
-        dot_U_i2[:H] = dot_U_i.T
-        dot_U_i2[H:2 * H] = U_i.T
-        dot_U_f2[:H] = dot_U_f.T
-        dot_U_f2[H:2 * H] = U_f.T
-        dot_U_g2[:H] = dot_U_g.T
-        dot_U_g2[H:2 * H] = U_g.T
-        dot_U_o2[:H] = dot_U_o.T
-        dot_U_o2[H:2 * H] = U_o.T
-        dot_U_m2[..., :H] = U_m.T
-        dot_U_m2[..., H:2 * H] = dot_U_m.T
+        W_mifgo_and_dot[..., :H] = W_m.T
+        W_mifgo_and_dot[..., H:2 * H] = dot_W_m.T
+        W_mifgo_and_dot[..., 2 * H:3 * H] = W_i.T
+        W_mifgo_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+        W_mifgo_and_dot[..., 4 * H:5 * H] = W_f.T
+        W_mifgo_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+        W_mifgo_and_dot[..., 6 * H:7 * H] = W_g.T
+        W_mifgo_and_dot[..., 7 * H:8 * H] = dot_W_g.T
+        W_mifgo_and_dot[..., 8 * H:9 * H] = W_o.T
+        W_mifgo_and_dot[..., 9 * H:10 * H] = dot_W_o.T
+        W_mifgo[..., :H] = W_mifgo_and_dot[..., :H]
+        W_mifgo[..., H:2 * H] = W_mifgo_and_dot[..., 2 * H:3 * H]
+        W_mifgo[..., 2 * H:3 * H] = W_mifgo_and_dot[..., 4 * H:5 * H]
+        W_mifgo[..., 3 * H:4 * H] = W_mifgo_and_dot[..., 6 * H:7 * H]
+        W_mifgo[..., 4 * H:5 * H] = W_mifgo_and_dot[..., 8 * H:9 * H]
+        dot_and_U_i[:H] = dot_U_i.T
+        dot_and_U_i[H:2 * H] = U_i.T
+        dot_and_U_f[:H] = dot_U_f.T
+        dot_and_U_f[H:2 * H] = U_f.T
+        dot_and_U_g[:H] = dot_U_g.T
+        dot_and_U_g[H:2 * H] = U_g.T
+        dot_and_U_o[:H] = dot_U_o.T
+        dot_and_U_o[H:2 * H] = U_o.T
+        U_m_and_dot[..., :H] = U_m.T
+        U_m_and_dot[..., H:2 * H] = dot_U_m.T
         U_ifgo[..., :H] = U_i.T
         U_ifgo[..., H:2 * H] = U_f.T
         U_ifgo[..., 2 * H:3 * H] = U_g.T
         U_ifgo[..., 3 * H:4 * H] = U_o.T
-        U_m_T2[...] = U_m.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 10 * H))
+        U_m_turned[...] = U_m.T
+        product(x.reshape(-1, I), W_mifgo_and_dot, W_mifgo_x_and_dot.reshape(-1, 10 * H))
         product(dot_x.reshape(-1, I), W_mifgo, dot_W_mifgo_x_x.reshape(-1, 5 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_U_m2, parts3)
+            product(h_rows[t], U_m_and_dot, U_m_h_and_dot)
             # m = (W_m @ x) * (U_m @ h[t-1])
-            product(dot_h_rows[t], U_m_T2, dot_U_m_h_h_prev)
+            product(dot_h_rows[t], U_m_turned, dot_U_m_h_h_prev)
             jvp_step(t)
-            product(dot_m2[:, :H], U_ifgo, U_ifgo_m)
+            product(m_and_dot[:, :H], U_ifgo, U_ifgo_m)
             # i = sigmoid(W_i @ x + U_i @ m + b_i)
-            product(dot_m2, dot_U_i2, dot_U_i_m)
+            product(m_and_dot, dot_and_U_i, dot_U_i_m)
             # f = sigmoid(W_f @ x + U_f @ m + b_f)
-            product(dot_m2, dot_U_f2, dot_U_f_m)
+            product(m_and_dot, dot_and_U_f, dot_U_f_m)
             # g = tanh(W_g @ x + U_g @ m + b_g)
-            product(dot_m2, dot_U_g2, dot_U_g_m)
+            product(m_and_dot, dot_and_U_g, dot_U_g_m)
             # o = sigmoid(W_o @ x + U_o @ m + b_o)
-            product(dot_m2, dot_U_o2, dot_U_o_m)
+            product(m_and_dot, dot_and_U_o, dot_U_o_m)
             jvp_step2(t)
 
     def after():
@@ -1158,28 +1158,28 @@ def hvp_passes(size, dtype):
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 9 * H), dtype)
+    dot_W_m_to_dot_W_o = cp.empty((I, 9 * H), dtype)
     W_mifgo = cp.empty((I, 5 * H), dtype)
-    dot_U_i2 = cp.empty((2 * H, H), dtype)
-    dot_U_f2 = cp.empty((2 * H, H), dtype)
-    dot_U_g2 = cp.empty((2 * H, H), dtype)
-    dot_U_o2 = cp.empty((2 * H, H), dtype)
-    dot_U_m2 = cp.empty((H, 2 * H), dtype)
+    dot_and_U_i = cp.empty((2 * H, H), dtype)
+    dot_and_U_f = cp.empty((2 * H, H), dtype)
+    dot_and_U_g = cp.empty((2 * H, H), dtype)
+    dot_and_U_o = cp.empty((2 * H, H), dtype)
+    U_m_and_dot = cp.empty((H, 2 * H), dtype)
     U_ifgo = cp.empty((H, 4 * H), dtype)
-    U_m_T2 = cp.empty((H, H), dtype)
+    U_m_turned = cp.empty((H, H), dtype)
     W_m_x = cp.empty((T, B, H), dtype)
-    parts2 = cp.empty((T, B, 9 * H), dtype)
+    dot_W_m_to_dot_W_o_x = cp.empty((T, B, 9 * H), dtype)
     dot_W_mifgo_x_x = cp.empty((T, B, 5 * H), dtype)
     dot_W_m_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    U_m_h_and_dot = cp.empty((B, 2 * H), dtype)
     U_m_h = cp.empty((T, B, H), dtype)
     dot_U_m_h_h_prev = cp.empty((B, H), dtype)
     dot_U_m_h = cp.empty((T, B, H), dtype)
-    dot_m2 = cp.empty((B, 2 * H), dtype)
+    m_and_dot = cp.empty((B, 2 * H), dtype)
     U_ifgo_m = cp.empty((B, 4 * H), dtype)
     dot_U_i_m = cp.empty((B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
@@ -1198,17 +1198,17 @@ def hvp_passes(size, dtype):
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_mifgo_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        dot_W_m_to_dot_W_o_x, dot_W_mifgo_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts3, dot_U_m_h_h_prev, W_m_x, dot_W_m_x, U_m_h, dot_U_m_h, dot_m2,
+        U_m_h_and_dot, dot_U_m_h_h_prev, W_m_x, dot_W_m_x, U_m_h, dot_U_m_h, m_and_dot,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        parts2, U_ifgo_m, b_i, dot_W_i_x, dot_U_i_m, dot_b_i, b_f, dot_W_f_x, dot_U_f_m, dot_b_f, b_g,
-        dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i,
-        dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
+        dot_W_m_to_dot_W_o_x, U_ifgo_m, b_i, dot_W_i_x, dot_U_i_m, dot_b_i, b_f, dot_W_f_x, dot_U_f_m,
+        dot_b_f, b_g, dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m, dot_b_o, c_rows, dot_c_rows,
+        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1248,56 +1248,56 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = dot_W_m.T
-        parts[..., H:2 * H] = W_i.T
-        parts[..., 2 * H:3 * H] = dot_W_i.T
-        parts[..., 3 * H:4 * H] = W_f.T
-        parts[..., 4 * H:5 * H] = dot_W_f.T
-        parts[..., 5 * H:6 * H] = W_g.T
-        parts[..., 6 * H:7 * H] = dot_W_g.T
-        parts[..., 7 * H:8 * H] = W_o.T
-        parts[..., 8 * H:9 * H] = dot_W_o.T
+        dot_W_m_to_dot_W_o[..., :H] = dot_W_m.T
+        dot_W_m_to_dot_W_o[..., H:2 * H] = W_i.T
+        dot_W_m_to_dot_W_o[..., 2 * H:3 * H] = dot_W_i.T
+        dot_W_m_to_dot_W_o[..., 3 * H:4 * H] = W_f.T
+        dot_W_m_to_dot_W_o[..., 4 * H:5 * H] = dot_W_f.T
+        dot_W_m_to_dot_W_o[..., 5 * H:6 * H] = W_g.T
+        dot_W_m_to_dot_W_o[..., 6 * H:7 * H] = dot_W_g.T
+        dot_W_m_to_dot_W_o[..., 7 * H:8 * H] = W_o.T
+        dot_W_m_to_dot_W_o[..., 8 * H:9 * H] = dot_W_o.T
         W_mifgo[..., :H] = W_m.T
-        W_mifgo[..., H:2 * H] = parts[..., H:2 * H]
-        W_mifgo[..., 2 * H:3 * H] = parts[..., 3 * H:4 * H]
-        W_mifgo[..., 3 * H:4 * H] = parts[..., 5 * H:6 * H]
-        W_mifgo[..., 4 * H:5 * H] = parts[..., 7 * H:8 * H]
-        dot_U_i2[:H] = dot_U_i.T
-        dot_U_i2[H:2 * H] = U_i.T
-        dot_U_f2[:H] = dot_U_f.T
-        dot_U_f2[H:2 * H] = U_f.T
-        dot_U_g2[:H] = dot_U_g.T
-        dot_U_g2[H:2 * H] = U_g.T
-        dot_U_o2[:H] = dot_U_o.T
-        dot_U_o2[H:2 * H] = U_o.T
-        dot_U_m2[..., :H] = U_m.T
-        dot_U_m2[..., H:2 * H] = dot_U_m.T
+        W_mifgo[..., H:2 * H] = dot_W_m_to_dot_W_o[..., H:2 * H]
+        W_mifgo[..., 2 * H:3 * H] = dot_W_m_to_dot_W_o[..., 3 * H:4 * H]
+        W_mifgo[..., 3 * H:4 * H] = dot_W_m_to_dot_W_o[..., 5 * H:6 * H]
+        W_mifgo[..., 4 * H:5 * H] = dot_W_m_to_dot_W_o[..., 7 * H:8 * H]
+        dot_and_U_i[:H] = dot_U_i.T
+        dot_and_U_i[H:2 * H] = U_i.T
+        dot_and_U_f[:H] = dot_U_f.T
+        dot_and_U_f[H:2 * H] = U_f.T
+        dot_and_U_g[:H] = dot_U_g.T
+        dot_and_U_g[H:2 * H] = U_g.T
+        dot_and_U_o[:H] = dot_U_o.T
+        dot_and_U_o[H:2 * H] = U_o.T
+        U_m_and_dot[..., :H] = U_m.T
+        U_m_and_dot[..., H:2 * H] = dot_U_m.T
         U_ifgo[..., :H] = U_i.T
         U_ifgo[..., H:2 * H] = U_f.T
         U_ifgo[..., 2 * H:3 * H] = U_g.T
         U_ifgo[..., 3 * H:4 * H] = U_o.T
-        U_m_T2[...] = U_m.T
+        U_m_turned[...] = U_m.T
         # m = (W_m @ x) * (U_m @ h[t-1])
         product(x.reshape(-1, I), W_m.T, W_m_x.reshape(-1, H))
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 9 * H))
+        product(x.reshape(-1, I), dot_W_m_to_dot_W_o, dot_W_m_to_dot_W_o_x.reshape(-1, 9 * H))
         product(dot_x.reshape(-1, I), W_mifgo, dot_W_mifgo_x_x.reshape(-1, 5 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_U_m2, parts3)
+            product(h_rows[t], U_m_and_dot, U_m_h_and_dot)
             # m = (W_m @ x) * (U_m @ h[t-1])
-            product(dot_h_rows[t], U_m_T2, dot_U_m_h_h_prev)
+            product(dot_h_rows[t], U_m_turned, dot_U_m_h_h_prev)
             hvp_forward_step(t)
-            product(dot_m2[:, :H], U_ifgo, U_ifgo_m)
+            product(m_and_dot[:, :H], U_ifgo, U_ifgo_m)
             # i = sigmoid(W_i @ x + U_i @ m + b_i)
-            product(dot_m2, dot_U_i2, dot_U_i_m)
+            product(m_and_dot, dot_and_U_i, dot_U_i_m)
             # f = sigmoid(W_f @ x + U_f @ m + b_f)
-            product(dot_m2, dot_U_f2, dot_U_f_m)
+            product(m_and_dot, dot_and_U_f, dot_U_f_m)
             # g = tanh(W_g @ x + U_g @ m + b_g)
-            product(dot_m2, dot_U_g2, dot_U_g_m)
+            product(m_and_dot, dot_and_U_g, dot_U_g_m)
             # o = sigmoid(W_o @ x + U_o @ m + b_o)
-            product(dot_m2, dot_U_o2, dot_U_o_m)
+            product(m_and_dot, dot_and_U_o, dot_U_o_m)
             hvp_forward_step2(t)
 
     def after():
@@ -1312,27 +1312,27 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts4 = cp.empty((8 * H, I), dtype)
-    parts5 = cp.empty((8 * H, H), dtype)
-    dot_U_m22 = cp.empty((2 * H, H), dtype)
+    W_ifgo_and_dot = cp.empty((8 * H, I), dtype)
+    U_ifgo_and_dot = cp.empty((8 * H, H), dtype)
+    U_m_and_dot_T = cp.empty((2 * H, H), dtype)
     m = cp.empty((T, B, H), dtype)
     dot_m = cp.empty((T, B, H), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
-    dot_f2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    d_ifgo_pre_and_dot = cp.empty((T, B, 8 * H), dtype)
     d_dot_m_dot_U_i_m_m = cp.empty((B, H), dtype)
     d_dot_m_dot_U_f_m_m = cp.empty((B, H), dtype)
     d_dot_m_dot_U_g_m_m = cp.empty((B, H), dtype)
     d_dot_m_dot_U_o_m_m = cp.empty((B, H), dtype)
     d_dot_m = cp.empty((T, B, H), dtype)
     d_m = cp.empty((T, B, H), dtype)
-    d_dot_U_m_h2 = cp.empty((T, B, 2 * H), dtype)
+    d_U_m_h_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_dot_W_m_x = cp.empty((T, B, H), dtype)
     d_W_m_x = cp.empty((T, B, H), dtype)
     d_x_W_m_x = cp.empty((T, B, I), dtype)
     d_x_dot_W_m_x_W_m = cp.empty((T, B, I), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_W_ifgo_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_m_W_m_x = cp.empty((H, I), dtype)
     d_W_m_dot_W_m_x_x = cp.empty((H, I), dtype)
@@ -1370,19 +1370,19 @@ def hvp_passes(size, dtype):
     d_U_o = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        W_m_x, U_m_h, dot_W_m_x, dot_U_m_h, dot_i_pre, i, dot_f_pre, f, c_rows, m, dot_m, dot_i2, dot_f2,
-        tanh_c2,
+        W_m_x, U_m_h, dot_W_m_x, dot_U_m_h, dot_i_pre, i, dot_f_pre, f, c_rows, m, dot_m, dot_i, dot_f,
+        tanh_c,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c2, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre, f, dot_i_pre,
-        dot_g, dot_f2, d_parts_pre,
+        dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
+        dot_g, dot_f, d_ifgo_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
         d_dot_m_dot_U_i_m_m, d_dot_m_dot_U_f_m_m, d_dot_m_dot_U_g_m_m, d_dot_m_dot_U_o_m_m, W_m_x, d_m,
-        dot_W_m_x, d_dot_m, d_dot_U_m_h2,
+        dot_W_m_x, d_dot_m, d_U_m_h_and_dot,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
@@ -1390,7 +1390,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_parts, d_x_W_m_x, d_x_dot_W_m_x_W_m, d_x,
+        d_x_W_ifgo_x_and_dot, d_x_W_m_x, d_x_dot_W_m_x_W_m, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1411,94 +1411,118 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts4[:H] = W_i
-        parts4[H:2 * H] = dot_W_i
-        parts4[2 * H:3 * H] = W_f
-        parts4[3 * H:4 * H] = dot_W_f
-        parts4[4 * H:5 * H] = W_g
-        parts4[5 * H:6 * H] = dot_W_g
-        parts4[6 * H:7 * H] = W_o
-        parts4[7 * H:8 * H] = dot_W_o
-        parts5[:H] = U_i
-        parts5[H:2 * H] = dot_U_i
-        parts5[2 * H:3 * H] = U_f
-        parts5[3 * H:4 * H] = dot_U_f
-        parts5[4 * H:5 * H] = U_g
-        parts5[5 * H:6 * H] = dot_U_g
-        parts5[6 * H:7 * H] = U_o
-        parts5[7 * H:8 * H] = dot_U_o
-        dot_U_m22[:H] = U_m
-        dot_U_m22[H:2 * H] = dot_U_m
+        W_ifgo_and_dot[:H] = W_i
+        W_ifgo_and_dot[H:2 * H] = dot_W_i
+        W_ifgo_and_dot[2 * H:3 * H] = W_f
+        W_ifgo_and_dot[3 * H:4 * H] = dot_W_f
+        W_ifgo_and_dot[4 * H:5 * H] = W_g
+        W_ifgo_and_dot[5 * H:6 * H] = dot_W_g
+        W_ifgo_and_dot[6 * H:7 * H] = W_o
+        W_ifgo_and_dot[7 * H:8 * H] = dot_W_o
+        U_ifgo_and_dot[:H] = U_i
+        U_ifgo_and_dot[H:2 * H] = dot_U_i
+        U_ifgo_and_dot[2 * H:3 * H] = U_f
+        U_ifgo_and_dot[3 * H:4 * H] = dot_U_f
+        U_ifgo_and_dot[4 * H:5 * H] = U_g
+        U_ifgo_and_dot[5 * H:6 * H] = dot_U_g
+        U_ifgo_and_dot[6 * H:7 * H] = U_o
+        U_ifgo_and_dot[7 * H:8 * H] = dot_U_o
+        U_m_and_dot_T[:H] = U_m
+        U_m_and_dot_T[H:2 * H] = dot_U_m
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-            product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_m_dot_U_i_m_m)
+            product(d_ifgo_pre_and_dot[t][:, H:2 * H], U_i, d_dot_m_dot_U_i_m_m)
             # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-            product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_m_dot_U_f_m_m)
+            product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_m_dot_U_f_m_m)
             # through g = tanh(W_g @ x + U_g @ m + b_g)
-            product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_m_dot_U_g_m_m)
+            product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_m_dot_U_g_m_m)
             # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-            product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_m_dot_U_o_m_m)
+            product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_m_dot_U_o_m_m)
             # through m = (W_m @ x) * (U_m @ h[t-1])
-            product(d_parts_pre[t], parts5, d_m[t])
+            product(d_ifgo_pre_and_dot[t], U_ifgo_and_dot, d_m[t])
             hvp_backward_step2(t)
-            product(d_dot_U_m_h2[t], dot_U_m22, d_h_prev_rows[t % 2])
+            product(d_U_m_h_and_dot[t], U_m_and_dot_T, d_h_prev_rows[t % 2])
             # through m = (W_m @ x) * (U_m @ h[t-1])
-            product(d_dot_U_m_h2[t][:, H:2 * H], U_m, d_dot_h_prev_rows[t % 2])
+            product(d_U_m_h_and_dot[t][:, H:2 * H], U_m, d_dot_h_prev_rows[t % 2])
 
     def after():
-        product(d_parts_pre.reshape(-1, 8 * H), parts4, d_x_parts.reshape(-1, I))
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot, d_x_W_ifgo_x_and_dot.reshape(-1, I))
         # through m = (W_m @ x) * (U_m @ h[t-1])
-        product(d_dot_U_m_h2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_m_U_m_h)
+        product(d_U_m_h_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_m_U_m_h)
         # through m = (W_m @ x) * (U_m @ h[t-1])
         product(
-            d_dot_U_m_h2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_U_m_h_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_m_dot_U_m_h_h_prev,
         )
         # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, m.reshape(-1, H), d_U_i_U_i_m)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, m.reshape(-1, H), d_U_i_U_i_m)
         # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_m.reshape(-1, H), d_U_i_dot_U_i_m_m)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_m.reshape(-1, H), d_U_i_dot_U_i_m_m)
         # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
         # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, m.reshape(-1, H), d_U_f_U_f_m)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, m.reshape(-1, H), d_U_f_U_f_m)
         # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_m.reshape(-1, H), d_U_f_dot_U_f_m_m)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_m.reshape(-1, H),
+            d_U_f_dot_U_f_m_m,
+        )
         # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         # through g = tanh(W_g @ x + U_g @ m + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
         # through g = tanh(W_g @ x + U_g @ m + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_g_dot_W_g_x_x,
+        )
         # through g = tanh(W_g @ x + U_g @ m + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, m.reshape(-1, H), d_U_g_U_g_m)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, m.reshape(-1, H), d_U_g_U_g_m)
         # through g = tanh(W_g @ x + U_g @ m + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_m.reshape(-1, H), d_U_g_dot_U_g_m_m)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_m.reshape(-1, H),
+            d_U_g_dot_U_g_m_m,
+        )
         # through g = tanh(W_g @ x + U_g @ m + b_g)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, m.reshape(-1, H), d_U_o_U_o_m)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, m.reshape(-1, H), d_U_o_U_o_m)
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_m.reshape(-1, H), d_U_o_dot_U_o_m_m)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_m.reshape(-1, H),
+            d_U_o_dot_U_o_m_m,
+        )
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         hvp_backward_after()
         # through m = (W_m @ x) * (U_m @ h[t-1])
         product(d_W_m_x.reshape(-1, H), W_m, d_x_W_m_x.reshape(-1, I))

@@ -145,7 +145,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ o_at,
-    storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ m2_at)
+    storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ m_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -157,8 +157,8 @@ extern "C" __global__ void backward_before(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
             tanh_c, m);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
-        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_steps_at[(iT * B + iB) * H + iH] = storage_t(m);
     }
 }
 
@@ -215,7 +215,7 @@ __device__ inline void backward_step2_point(
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ p_i_at,
@@ -229,7 +229,7 @@ extern "C" __global__ void backward_step2(
         backward_step2_point(
             compute_t(d_m_at[iB * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
@@ -409,13 +409,13 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ W_ifgo_x2_at, const storage_t* __restrict__ U_ifgo_r2_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_r_steps_at,
     const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ p_f_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ g2_at,
-    storage_t* __restrict__ o2_at, storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ m2_at)
+    storage_t* __restrict__ i_at, storage_t* __restrict__ f_at, storage_t* __restrict__ g_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ m_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -424,30 +424,30 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t i, f, g, o, tanh_c, m;
         states_backward_before_point(
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(U_ifgo_r2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_r_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_ifgo_r2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_r_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_r2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_r2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(b_o_at[iH]),
             i, f, g, o, tanh_c, m);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
-        m2_at[(iT * B + iB) * H + iH] = storage_t(m);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        m_steps_at[(iT * B + iB) * H + iH] = storage_t(m);
     }
 }
 
@@ -503,11 +503,11 @@ __device__ inline void states_backward_step2_point(
 
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ o2_at,
-    const storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ i2_at,
-    const storage_t* __restrict__ g2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -517,14 +517,14 @@ extern "C" __global__ void states_backward_step2(
         compute_t d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev;
         states_backward_step2_point(
             compute_t(d_m_at[iB * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
@@ -762,7 +762,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -773,13 +773,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -838,8 +838,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ U_ifgo_r_and_dot_at, const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_p_i_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_i_at,
@@ -849,7 +849,7 @@ extern "C" __global__ void jvp_step(
     const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ dot_m2_at)
+    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ m_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -857,10 +857,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, m, dot_m;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -868,26 +868,26 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -896,8 +896,8 @@ extern "C" __global__ void jvp_step(
             c, dot_c, m, dot_m);
         c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
-        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
-        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        m_and_dot_at[iB * (2 * H) + iH] = storage_t(m);
+        m_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -923,7 +923,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -934,13 +934,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1001,8 +1001,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ U_ifgo_r_and_dot_at, const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_p_i_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_i_at,
@@ -1016,7 +1016,7 @@ extern "C" __global__ void hvp_forward_step(
     storage_t* __restrict__ i_at, storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at,
     storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
     storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at,
-    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ dot_m2_at)
+    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ m_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1025,10 +1025,10 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, m,
             dot_m;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -1036,26 +1036,26 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_r_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -1076,8 +1076,8 @@ extern "C" __global__ void hvp_forward_step(
         o_at[(t * B + iB) * H + iH] = storage_t(o);
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
-        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
-        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        m_and_dot_at[iB * (2 * H) + iH] = storage_t(m);
+        m_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -1102,8 +1102,8 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_tanh_c_at,
-    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ dot_f2_at,
-    storage_t* __restrict__ tanh_c2_at, storage_t* __restrict__ m_at, storage_t* __restrict__ dot_m_at)
+    storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ tanh_c_at,
+    storage_t* __restrict__ m_at, storage_t* __restrict__ dot_m_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1121,9 +1121,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_o_at[(iT * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(iT * B + iB) * H + iH]),
             dot_i, dot_f, tanh_c, m, dot_m);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
         m_at[(iT * B + iB) * H + iH] = storage_t(m);
         dot_m_at[(iT * B + iB) * H + iH] = storage_t(dot_m);
     }
@@ -1210,18 +1210,18 @@ extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
     const storage_t* __restrict__ d_m_r_at, const storage_t* __restrict__ d_dot_m_m_dot_r_W_r_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ dot_o_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ dot_o_at,
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ dot_tanh_c_at,
     storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ p_o_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_p_o_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_pre_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i2_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_i_pre_at,
     const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ dot_p_i_at, const storage_t* __restrict__ p_f_at,
-    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f2_at,
-    storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ d_ifgo_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1235,7 +1235,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_dot_m_m_dot_r_W_r_at[iB * (2 * H) + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
@@ -1246,7 +1246,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
@@ -1257,17 +1257,17 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(dot_p_i_at[iH]),
             compute_t(p_f_at[iH]),
             compute_t(dot_p_f_at[iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1308,7 +1308,7 @@ extern "C" __global__ void hvp_backward_step3(
 // through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1319,7 +1319,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1331,7 +1331,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_i_dot_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1342,7 +1342,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1354,7 +1354,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1365,7 +1365,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1377,7 +1377,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_f_dot_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1388,7 +1388,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1400,7 +1400,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1411,7 +1411,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1423,7 +1423,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
 // through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_o_dot_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1434,7 +1434,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_ifgo_pre_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);

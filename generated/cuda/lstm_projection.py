@@ -394,10 +394,10 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, P), dtype)
     d_r_prev_rows = cp.empty((2, B, P), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((4 * H, I), dtype)
-    U_ifgo2 = cp.empty((4 * H, P), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    m2 = cp.empty((T, B, H), dtype)
+    W_ifgo_T = cp.empty((4 * H, I), dtype)
+    U_ifgo_T = cp.empty((4 * H, P), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    m_steps = cp.empty((T, B, H), dtype)
     d_r = cp.empty((T, B, P), dtype)
     d_m = cp.empty((B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
@@ -411,7 +411,7 @@ def train_passes(size, dtype):
     d_W_r = cp.empty((P, H), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        c_rows, o, tanh_c2, m2,
+        c_rows, o, tanh_c, m_steps,
     )
     backward_step = kernel(
         "backward_step", "each", B * P, 1,
@@ -419,7 +419,7 @@ def train_passes(size, dtype):
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_m, o, tanh_c2, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
+        d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -452,14 +452,14 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[:H] = W_i
-        W_ifgo2[H:2 * H] = W_f
-        W_ifgo2[2 * H:3 * H] = W_g
-        W_ifgo2[3 * H:4 * H] = W_o
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
+        W_ifgo_T[:H] = W_i
+        W_ifgo_T[H:2 * H] = W_f
+        W_ifgo_T[2 * H:3 * H] = W_g
+        W_ifgo_T[3 * H:4 * H] = W_o
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
         backward_before()
 
     def loop():
@@ -468,10 +468,10 @@ def train_passes(size, dtype):
             # through r = W_r @ m
             product(d_r[t], W_r, d_m)
             backward_step2(t)
-            product(d_ifgo_pre[t], U_ifgo2, d_r_prev_rows[t % 2])
+            product(d_ifgo_pre[t], U_ifgo_T, d_r_prev_rows[t % 2])
 
     def after():
-        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo_T, d_x.reshape(-1, I))
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_ifgo)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
@@ -482,7 +482,7 @@ def train_passes(size, dtype):
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         backward_after_sum3()
         # through r = W_r @ m
-        product(d_r.reshape(-1, P).T, m2.reshape(-1, H), d_W_r)
+        product(d_r.reshape(-1, P).T, m_steps.reshape(-1, H), d_W_r)
 
     def results():
         dparams = {
@@ -621,16 +621,16 @@ def states_backward_passes(size, dtype):
     W_r = cp.empty((P, H), dtype)
     d_r_prev_rows = cp.empty((2, B, P), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_ifgo2 = cp.empty((I, 4 * H), dtype)
-    U_ifgo2 = cp.empty((4 * H, P), dtype)
-    W_ifgo_x2 = cp.empty((T, B, 4 * H), dtype)
-    U_ifgo_r2 = cp.empty((T, B, 4 * H), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    g2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    m2 = cp.empty((T, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo_T = cp.empty((4 * H, P), dtype)
+    W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
+    U_ifgo_r_steps = cp.empty((T, B, 4 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    m_steps = cp.empty((T, B, H), dtype)
     d_r = cp.empty((T, B, P), dtype)
     d_m = cp.empty((B, H), dtype)
     d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
@@ -644,7 +644,7 @@ def states_backward_passes(size, dtype):
     d_W_r = cp.empty((P, H), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_ifgo_x2, U_ifgo_r2, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i2, f2, g2, o2, tanh_c2, m2,
+        W_ifgo_x, U_ifgo_r_steps, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g, o, tanh_c, m_steps,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * P, 1,
@@ -652,7 +652,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_m, o2, tanh_c2, d_c_prev_rows, p_o, i2, g2, c_rows, f2, p_i, p_f, d_ifgo_pre,
+        d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
@@ -692,16 +692,16 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_ifgo2[..., :H] = W_i.T
-        W_ifgo2[..., H:2 * H] = W_f.T
-        W_ifgo2[..., 2 * H:3 * H] = W_g.T
-        W_ifgo2[..., 3 * H:4 * H] = W_o.T
-        U_ifgo2[:H] = U_i
-        U_ifgo2[H:2 * H] = U_f
-        U_ifgo2[2 * H:3 * H] = U_g
-        U_ifgo2[3 * H:4 * H] = U_o
-        product(x.reshape(-1, I), W_ifgo2, W_ifgo_x2.reshape(-1, 4 * H))
-        product(r_rows[:-1].reshape(-1, P), U_ifgo2.T, U_ifgo_r2.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo_T[:H] = U_i
+        U_ifgo_T[H:2 * H] = U_f
+        U_ifgo_T[2 * H:3 * H] = U_g
+        U_ifgo_T[3 * H:4 * H] = U_o
+        product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
+        product(r_rows[:-1].reshape(-1, P), U_ifgo_T.T, U_ifgo_r_steps.reshape(-1, 4 * H))
         states_backward_before()
 
     def loop():
@@ -710,10 +710,10 @@ def states_backward_passes(size, dtype):
             # through r = W_r @ m
             product(d_r[t], W_r, d_m)
             states_backward_step2(t)
-            product(d_ifgo_pre[t], U_ifgo2, d_r_prev_rows[t % 2])
+            product(d_ifgo_pre[t], U_ifgo_T, d_r_prev_rows[t % 2])
 
     def after():
-        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2.T, d_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo.T, d_x.reshape(-1, I))
         product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
         product(d_ifgo_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_ifgo)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
@@ -724,7 +724,7 @@ def states_backward_passes(size, dtype):
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         states_backward_after_sum3()
         # through r = W_r @ m
-        product(d_r.reshape(-1, P).T, m2.reshape(-1, H), d_W_r)
+        product(d_r.reshape(-1, P).T, m_steps.reshape(-1, H), d_W_r)
 
     def results():
         dparams = {
@@ -972,30 +972,30 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, H), dtype)
     dot_r_rows = cp.empty((T + 1, B, P), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo_and_dot = cp.empty((I, 8 * H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
-    dot_W_r2 = cp.empty((2 * H, P), dtype)
-    parts3 = cp.empty((P, 8 * H), dtype)
+    dot_and_W_r = cp.empty((2 * H, P), dtype)
+    U_ifgo_and_dot = cp.empty((P, 8 * H), dtype)
     U_ifgo = cp.empty((P, 4 * H), dtype)
     W_r_T = cp.empty((H, P), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    U_ifgo_r_and_dot = cp.empty((B, 8 * H), dtype)
     dot_U_ifgo_r_r_prev = cp.empty((B, 4 * H), dtype)
-    dot_m2 = cp.empty((B, 2 * H), dtype)
+    m_and_dot = cp.empty((B, 2 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f,
-        b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
-        dot_m2,
+        U_ifgo_r_and_dot, dot_U_ifgo_r_r_prev, W_ifgo_x_and_dot, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
+        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o,
+        dot_W_o_x, dot_p_o, dot_b_o, m_and_dot,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1039,46 +1039,46 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_i.T
-        parts[..., H:2 * H] = dot_W_i.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_g.T
-        parts[..., 5 * H:6 * H] = dot_W_g.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_ifgo[..., :H] = parts[..., :H]
-        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        dot_W_r2[:H] = dot_W_r.T
-        dot_W_r2[H:2 * H] = W_r.T
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        parts3[..., 4 * H:5 * H] = U_g.T
-        parts3[..., 5 * H:6 * H] = dot_U_g.T
-        parts3[..., 6 * H:7 * H] = U_o.T
-        parts3[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts3[..., :H]
-        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        W_ifgo_and_dot[..., :H] = W_i.T
+        W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+        W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+        W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+        W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+        W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+        dot_and_W_r[:H] = dot_W_r.T
+        dot_and_W_r[H:2 * H] = W_r.T
+        U_ifgo_and_dot[..., :H] = U_i.T
+        U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+        U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+        U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+        U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+        U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+        U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
         W_r_T[...] = W_r.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(r_rows[t], parts3, parts4)
+            product(r_rows[t], U_ifgo_and_dot, U_ifgo_r_and_dot)
             product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
             jvp_step(t)
             # r = W_r @ m
-            product(dot_m2[:, :H], W_r_T, r_rows[t + 1])
+            product(m_and_dot[:, :H], W_r_T, r_rows[t + 1])
             # r = W_r @ m
-            product(dot_m2, dot_W_r2, dot_r_rows[t + 1])
+            product(m_and_dot, dot_and_W_r, dot_r_rows[t + 1])
 
     def after():
         pass
@@ -1134,19 +1134,19 @@ def hvp_passes(size, dtype):
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_r_rows = cp.empty((T + 1, B, P), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo_and_dot = cp.empty((I, 8 * H), dtype)
     W_ifgo = cp.empty((I, 4 * H), dtype)
-    dot_W_r2 = cp.empty((2 * H, P), dtype)
-    parts3 = cp.empty((P, 8 * H), dtype)
+    dot_and_W_r = cp.empty((2 * H, P), dtype)
+    U_ifgo_and_dot = cp.empty((P, 8 * H), dtype)
     U_ifgo = cp.empty((P, 4 * H), dtype)
     W_r_T = cp.empty((H, P), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_ifgo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    U_ifgo_r_and_dot = cp.empty((B, 8 * H), dtype)
     dot_U_ifgo_r_r_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
@@ -1159,16 +1159,17 @@ def hvp_passes(size, dtype):
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
-    dot_m2 = cp.empty((B, 2 * H), dtype)
+    m_and_dot = cp.empty((B, 2 * H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        W_ifgo_x_and_dot, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f,
-        b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
-        dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_tanh_c, dot_m2,
+        U_ifgo_r_and_dot, dot_U_ifgo_r_r_prev, W_ifgo_x_and_dot, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
+        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o,
+        dot_W_o_x, dot_p_o, dot_b_o, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o,
+        dot_tanh_c, m_and_dot,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1212,46 +1213,46 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_i.T
-        parts[..., H:2 * H] = dot_W_i.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_g.T
-        parts[..., 5 * H:6 * H] = dot_W_g.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_ifgo[..., :H] = parts[..., :H]
-        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        dot_W_r2[:H] = dot_W_r.T
-        dot_W_r2[H:2 * H] = W_r.T
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        parts3[..., 4 * H:5 * H] = U_g.T
-        parts3[..., 5 * H:6 * H] = dot_U_g.T
-        parts3[..., 6 * H:7 * H] = U_o.T
-        parts3[..., 7 * H:8 * H] = dot_U_o.T
-        U_ifgo[..., :H] = parts3[..., :H]
-        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        W_ifgo_and_dot[..., :H] = W_i.T
+        W_ifgo_and_dot[..., H:2 * H] = dot_W_i.T
+        W_ifgo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_ifgo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_ifgo_and_dot[..., 4 * H:5 * H] = W_g.T
+        W_ifgo_and_dot[..., 5 * H:6 * H] = dot_W_g.T
+        W_ifgo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_ifgo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = W_ifgo_and_dot[..., :H]
+        W_ifgo[..., H:2 * H] = W_ifgo_and_dot[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = W_ifgo_and_dot[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = W_ifgo_and_dot[..., 6 * H:7 * H]
+        dot_and_W_r[:H] = dot_W_r.T
+        dot_and_W_r[H:2 * H] = W_r.T
+        U_ifgo_and_dot[..., :H] = U_i.T
+        U_ifgo_and_dot[..., H:2 * H] = dot_U_i.T
+        U_ifgo_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_ifgo_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_ifgo_and_dot[..., 4 * H:5 * H] = U_g.T
+        U_ifgo_and_dot[..., 5 * H:6 * H] = dot_U_g.T
+        U_ifgo_and_dot[..., 6 * H:7 * H] = U_o.T
+        U_ifgo_and_dot[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = U_ifgo_and_dot[..., :H]
+        U_ifgo[..., H:2 * H] = U_ifgo_and_dot[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = U_ifgo_and_dot[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = U_ifgo_and_dot[..., 6 * H:7 * H]
         W_r_T[...] = W_r.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(x.reshape(-1, I), W_ifgo_and_dot, W_ifgo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(r_rows[t], parts3, parts4)
+            product(r_rows[t], U_ifgo_and_dot, U_ifgo_r_and_dot)
             product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
             hvp_forward_step(t)
             # r = W_r @ m
-            product(dot_m2[:, :H], W_r_T, r_rows[t + 1])
+            product(m_and_dot[:, :H], W_r_T, r_rows[t + 1])
             # r = W_r @ m
-            product(dot_m2, dot_W_r2, dot_r_rows[t + 1])
+            product(m_and_dot, dot_and_W_r, dot_r_rows[t + 1])
 
     def after():
         pass
@@ -1265,18 +1266,18 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_r_prev_rows = cp.empty((2, B, P), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((8 * H, I), dtype)
-    parts32 = cp.empty((8 * H, P), dtype)
-    dot_W_r22 = cp.empty((P, 2 * H), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
-    dot_f2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_ifgo_and_dot_T = cp.empty((8 * H, I), dtype)
+    U_ifgo_and_dot_T = cp.empty((8 * H, P), dtype)
+    W_r_and_dot = cp.empty((P, 2 * H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     m = cp.empty((T, B, H), dtype)
     dot_m = cp.empty((T, B, H), dtype)
     d_dot_r = cp.empty((T, B, P), dtype)
     d_dot_m_m_dot_r_W_r = cp.empty((B, 2 * H), dtype)
     d_m_r = cp.empty((B, H), dtype)
-    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
+    d_ifgo_pre_and_dot = cp.empty((T, B, 8 * H), dtype)
     d_dot_r_prev_dot_U_i_r_r_prev = cp.empty((B, P), dtype)
     d_dot_r_prev_dot_U_f_r_r_prev = cp.empty((B, P), dtype)
     d_dot_r_prev_dot_U_g_r_r_prev = cp.empty((B, P), dtype)
@@ -1324,7 +1325,7 @@ def hvp_passes(size, dtype):
     d_W_r = cp.empty((P, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_i_pre, i, dot_f_pre, f, c_rows, o, dot_o, dot_tanh_c, dot_i2, dot_f2, tanh_c2, m, dot_m,
+        dot_i_pre, i, dot_f_pre, f, c_rows, o, dot_o, dot_tanh_c, dot_i, dot_f, tanh_c, m, dot_m,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * P, 1,
@@ -1332,9 +1333,9 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c2, dot_o, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows,
-        p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i2, c_rows, dot_f_pre, f, dot_i_pre, dot_g, p_i,
-        dot_p_i, p_f, dot_p_f, dot_f2, d_parts_pre,
+        d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c, dot_o, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows,
+        p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre, dot_g, p_i,
+        dot_p_i, p_f, dot_p_f, dot_f, d_ifgo_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * P, 1,
@@ -1343,27 +1344,27 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_parts_pre, c_rows, d_p_i_i_pre,
+        d_ifgo_pre_and_dot, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
+        d_ifgo_pre_and_dot, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "columns", H, T * B,
-        d_parts_pre, c_rows, d_p_f_f_pre,
+        d_ifgo_pre_and_dot, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", H, T * B,
-        d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
+        d_ifgo_pre_and_dot, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "columns", H, T * B,
-        d_parts_pre, c_rows, d_p_o_o_pre,
+        d_ifgo_pre_and_dot, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "columns", H, T * B,
-        d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
+        d_ifgo_pre_and_dot, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1393,24 +1394,24 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts5[:H] = W_i
-        parts5[H:2 * H] = dot_W_i
-        parts5[2 * H:3 * H] = W_f
-        parts5[3 * H:4 * H] = dot_W_f
-        parts5[4 * H:5 * H] = W_g
-        parts5[5 * H:6 * H] = dot_W_g
-        parts5[6 * H:7 * H] = W_o
-        parts5[7 * H:8 * H] = dot_W_o
-        parts32[:H] = U_i
-        parts32[H:2 * H] = dot_U_i
-        parts32[2 * H:3 * H] = U_f
-        parts32[3 * H:4 * H] = dot_U_f
-        parts32[4 * H:5 * H] = U_g
-        parts32[5 * H:6 * H] = dot_U_g
-        parts32[6 * H:7 * H] = U_o
-        parts32[7 * H:8 * H] = dot_U_o
-        dot_W_r22[..., :H] = W_r
-        dot_W_r22[..., H:2 * H] = dot_W_r
+        W_ifgo_and_dot_T[:H] = W_i
+        W_ifgo_and_dot_T[H:2 * H] = dot_W_i
+        W_ifgo_and_dot_T[2 * H:3 * H] = W_f
+        W_ifgo_and_dot_T[3 * H:4 * H] = dot_W_f
+        W_ifgo_and_dot_T[4 * H:5 * H] = W_g
+        W_ifgo_and_dot_T[5 * H:6 * H] = dot_W_g
+        W_ifgo_and_dot_T[6 * H:7 * H] = W_o
+        W_ifgo_and_dot_T[7 * H:8 * H] = dot_W_o
+        U_ifgo_and_dot_T[:H] = U_i
+        U_ifgo_and_dot_T[H:2 * H] = dot_U_i
+        U_ifgo_and_dot_T[2 * H:3 * H] = U_f
+        U_ifgo_and_dot_T[3 * H:4 * H] = dot_U_f
+        U_ifgo_and_dot_T[4 * H:5 * H] = U_g
+        U_ifgo_and_dot_T[5 * H:6 * H] = dot_U_g
+        U_ifgo_and_dot_T[6 * H:7 * H] = U_o
+        U_ifgo_and_dot_T[7 * H:8 * H] = dot_U_o
+        W_r_and_dot[..., :H] = W_r
+        W_r_and_dot[..., H:2 * H] = dot_W_r
         hvp_backward_before()
 
     def loop():
@@ -1418,30 +1419,30 @@ def hvp_passes(size, dtype):
             # through r = W_r @ m
             product(d_r_prev_rows[t + 1], W_r, d_m_r)
             hvp_backward_step(t)
-            product(d_dot_r[t], dot_W_r22, d_dot_m_m_dot_r_W_r)
+            product(d_dot_r[t], W_r_and_dot, d_dot_m_m_dot_r_W_r)
             hvp_backward_step2(t)
-            product(d_parts_pre[t], parts32, d_r_prev_rows[t])
+            product(d_ifgo_pre_and_dot[t], U_ifgo_and_dot_T, d_r_prev_rows[t])
             # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-            product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_r_prev_dot_U_i_r_r_prev)
+            product(d_ifgo_pre_and_dot[t][:, H:2 * H], U_i, d_dot_r_prev_dot_U_i_r_r_prev)
             # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-            product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_r_prev_dot_U_f_r_r_prev)
+            product(d_ifgo_pre_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_r_prev_dot_U_f_r_r_prev)
             # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-            product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_r_prev_dot_U_g_r_r_prev)
+            product(d_ifgo_pre_and_dot[t][:, 5 * H:6 * H], U_g, d_dot_r_prev_dot_U_g_r_r_prev)
             # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-            product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_r_prev_dot_U_o_r_r_prev)
+            product(d_ifgo_pre_and_dot[t][:, 7 * H:8 * H], U_o, d_dot_r_prev_dot_U_o_r_r_prev)
             hvp_backward_step3(t)
 
     def after():
-        product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H), W_ifgo_and_dot_T, d_x.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, r_rows[:-1].reshape(-1, P), d_U_i_U_i_r)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, r_rows[:-1].reshape(-1, P), d_U_i_U_i_r)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_r_rows[:-1].reshape(-1, P),
             d_U_i_dot_U_i_r_r_prev,
         )
@@ -1450,16 +1451,24 @@ def hvp_passes(size, dtype):
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
         hvp_backward_after_sum2()
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-        # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-        # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, r_rows[:-1].reshape(-1, P), d_U_f_U_f_r)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            r_rows[:-1].reshape(-1, P),
+            d_U_f_U_f_r,
+        )
+        # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_r_rows[:-1].reshape(-1, P),
             d_U_f_dot_U_f_r_r_prev,
         )
@@ -1468,30 +1477,46 @@ def hvp_passes(size, dtype):
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         hvp_backward_after_sum4()
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
-        # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
-        # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, r_rows[:-1].reshape(-1, P), d_U_g_U_g_r)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_g_dot_W_g_x_x,
+        )
+        # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            r_rows[:-1].reshape(-1, P),
+            d_U_g_U_g_r,
+        )
+        # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_r_rows[:-1].reshape(-1, P),
             d_U_g_dot_U_g_r_r_prev,
         )
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-        # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-        # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, r_rows[:-1].reshape(-1, P), d_U_o_U_o_r)
+        product(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         product(
-            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            r_rows[:-1].reshape(-1, P),
+            d_U_o_U_o_r,
+        )
+        # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+        product(
+            d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_r_rows[:-1].reshape(-1, P),
             d_U_o_dot_U_o_r_r_prev,
         )
@@ -1500,7 +1525,7 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         hvp_backward_after_sum6()
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_ifgo_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         # through r = W_r @ m
         product(d_r_prev_rows[1:].reshape(-1, P).T, m.reshape(-1, H), d_W_r_r)
         # through r = W_r @ m

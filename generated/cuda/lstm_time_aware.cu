@@ -183,7 +183,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ a_pre_at, storage_t* __restrict__ a_log2_at)
+    const storage_t* __restrict__ a_pre_at, storage_t* __restrict__ a_log_again_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -193,7 +193,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(a_pre_at[iT * B + iB]),
             a_log);
-        a_log2_at[iT * B + iB] = storage_t(a_log);
+        a_log_again_at[iT * B + iB] = storage_t(a_log);
     }
 }
 
@@ -206,7 +206,7 @@ __device__ inline void backward_before2_point(
 
 extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -217,7 +217,7 @@ extern "C" __global__ void backward_before2(
         backward_before2_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -255,8 +255,8 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ a_log2_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ a_log_again_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ a_at, storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_s_pre_at,
     storage_t* __restrict__ d_ifgo_pre_at)
@@ -271,9 +271,9 @@ extern "C" __global__ void backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(a_log2_at[t * B + iB]),
+            compute_t(a_log_again_at[t * B + iB]),
             compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
@@ -315,7 +315,7 @@ extern "C" __global__ void backward_step2(
 extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ s_at,
-    const storage_t* __restrict__ a_log2_at, const storage_t* __restrict__ a_pre_at,
+    const storage_t* __restrict__ a_log_again_at, const storage_t* __restrict__ a_pre_at,
     storage_t* __restrict__ d_delta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -331,7 +331,7 @@ extern "C" __global__ void backward_after_rows(
         block_sum(d_a_log_a_total);
         const compute_t d_a_log_a = d_a_log_a_total;
 
-        const compute_t a_log = compute_t(a_log2_at[iT * B + iB]);
+        const compute_t a_log = compute_t(a_log_again_at[iT * B + iB]);
         const compute_t a_pre = compute_t(a_pre_at[iT * B + iB]);
         // through a = c[t-1] - s + s / log(e + delta)
         const compute_t d_a_log = -d_a_log_a / square(a_log);
@@ -450,8 +450,8 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ delta_at, storage_t* __restrict__ a_pre2_at,
-    storage_t* __restrict__ a_log2_at)
+    const storage_t* __restrict__ delta_at, storage_t* __restrict__ a_pre_at,
+    storage_t* __restrict__ a_log_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -462,8 +462,8 @@ extern "C" __global__ void states_backward_before(
             compute_t(2.718281828459045),
             compute_t(delta_at[iT * B + iB]),
             a_pre, a_log);
-        a_pre2_at[iT * B + iB] = storage_t(a_pre);
-        a_log2_at[iT * B + iB] = storage_t(a_log);
+        a_pre_at[iT * B + iB] = storage_t(a_pre);
+        a_log_at[iT * B + iB] = storage_t(a_log);
     }
 }
 
@@ -498,14 +498,14 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_ifgo_x2_at, const storage_t* __restrict__ U_ifgo_h2_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_steps_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ W_s_c2_at, const storage_t* __restrict__ b_s_at,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ a_log2_at,
-    storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ g2_at,
-    storage_t* __restrict__ o2_at, storage_t* __restrict__ s2_at, storage_t* __restrict__ a2_at,
-    storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ W_s_c_steps_at, const storage_t* __restrict__ b_s_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ a_log_at,
+    storage_t* __restrict__ i_at, storage_t* __restrict__ f_at, storage_t* __restrict__ g_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ s_at, storage_t* __restrict__ a_at,
+    storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -514,31 +514,31 @@ extern "C" __global__ void states_backward_before2(
         const int64 iH = n % H;
         compute_t i, f, g, o, s, a, tanh_c;
         states_backward_before2_point(
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_ifgo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_ifgo_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
-            compute_t(W_s_c2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_s_c_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_s_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(a_log2_at[iT * B + iB]),
+            compute_t(a_log_at[iT * B + iB]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             i, f, g, o, s, a, tanh_c);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        s2_at[(iT * B + iB) * H + iH] = storage_t(s);
-        a2_at[(iT * B + iB) * H + iH] = storage_t(a);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        s_at[(iT * B + iB) * H + iH] = storage_t(s);
+        a_at[(iT * B + iB) * H + iH] = storage_t(a);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -575,11 +575,11 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ o2_at, const storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ f2_at,
-    const storage_t* __restrict__ a_log2_at, const storage_t* __restrict__ s2_at,
-    const storage_t* __restrict__ i2_at, const storage_t* __restrict__ g2_at,
-    const storage_t* __restrict__ a2_at, storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_s_pre_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ a_log_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_s_pre_at,
     storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -590,15 +590,15 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(a_log2_at[t * B + iB]),
-            compute_t(s2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
-            compute_t(a2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(a_log_at[t * B + iB]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
+            compute_t(a_at[(t * B + iB) * H + iH]),
             d_a, d_s_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre);
         d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
         d_s_pre_at[(t * B + iB) * H + iH] = storage_t(d_s_pre);
@@ -635,8 +635,8 @@ extern "C" __global__ void states_backward_step2(
 
 extern "C" __global__ void states_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ s2_at,
-    const storage_t* __restrict__ a_log2_at, const storage_t* __restrict__ a_pre2_at,
+    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ a_log_at, const storage_t* __restrict__ a_pre_at,
     storage_t* __restrict__ d_delta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -645,15 +645,15 @@ extern "C" __global__ void states_backward_after_rows(
         compute_t d_a_log_a_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t d_a = compute_t(d_a_at[(iT * B + iB) * H + iH]);
-            const compute_t s = compute_t(s2_at[(iT * B + iB) * H + iH]);
+            const compute_t s = compute_t(s_at[(iT * B + iB) * H + iH]);
             // through a = c[t-1] - s + s / log(e + delta)
             d_a_log_a_total += d_a * s;
         }
         block_sum(d_a_log_a_total);
         const compute_t d_a_log_a = d_a_log_a_total;
 
-        const compute_t a_log = compute_t(a_log2_at[iT * B + iB]);
-        const compute_t a_pre = compute_t(a_pre2_at[iT * B + iB]);
+        const compute_t a_log = compute_t(a_log_at[iT * B + iB]);
+        const compute_t a_pre = compute_t(a_pre_at[iT * B + iB]);
         // through a = c[t-1] - s + s / log(e + delta)
         const compute_t d_a_log = -d_a_log_a / square(a_log);
         const compute_t d_a_pre = d_a_log / a_pre;
@@ -883,7 +883,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -894,13 +894,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1000,14 +1000,14 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
-    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ W_s_c_and_dot_at,
     const storage_t* __restrict__ dot_W_s_c_c_prev_at, const storage_t* __restrict__ b_s_at,
     const storage_t* __restrict__ dot_b_s_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ a_log_at, storage_t* __restrict__ dot_c_rows_at,
@@ -1020,37 +1020,37 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(W_s_c_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_s_c_c_prev_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(W_s_c_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_s_at[iH]),
             compute_t(dot_b_s_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -1087,7 +1087,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -1098,13 +1098,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -1210,14 +1210,14 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ U_ifgo_h_and_dot_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ W_ifgo_x_and_dot_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
-    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ W_s_c_and_dot_at,
     const storage_t* __restrict__ dot_W_s_c_c_prev_at, const storage_t* __restrict__ b_s_at,
     const storage_t* __restrict__ dot_b_s_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ a_log_at, storage_t* __restrict__ dot_c_rows_at,
@@ -1236,37 +1236,37 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_f_pre, f, dot_g_pre, g, dot_o_pre, o, dot_o, dot_s_pre, s, dot_s, a, dot_a, c,
             dot_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(W_s_c_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_s_c_c_prev_at[iB * H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(W_s_c_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_s_at[iH]),
             compute_t(dot_b_s_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -1308,7 +1308,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_pre_at, const storage_t* __restrict__ dot_a_pre_at,
-    storage_t* __restrict__ a_log2_at, storage_t* __restrict__ dot_a_log2_at)
+    storage_t* __restrict__ a_log_again_at, storage_t* __restrict__ dot_a_log_again_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1319,8 +1319,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(a_pre_at[iT * B + iB]),
             compute_t(dot_a_pre_at[iT * B + iB]),
             a_log, dot_a_log);
-        a_log2_at[iT * B + iB] = storage_t(a_log);
-        dot_a_log2_at[iT * B + iB] = storage_t(dot_a_log);
+        a_log_again_at[iT * B + iB] = storage_t(a_log);
+        dot_a_log_again_at[iT * B + iB] = storage_t(dot_a_log);
     }
 }
 
@@ -1344,8 +1344,8 @@ extern "C" __global__ void hvp_backward_before2(
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_i2_at,
-    storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ dot_g2_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1362,10 +1362,10 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(g_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_i, dot_f, dot_g, tanh_c);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
-        dot_g2_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -1432,19 +1432,19 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ d_dot_c_prev_rows_at,
     const storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ dot_f2_at, const storage_t* __restrict__ a_log2_at,
+    const storage_t* __restrict__ dot_f_at, const storage_t* __restrict__ a_log_again_at,
     const storage_t* __restrict__ dot_s_pre_at, const storage_t* __restrict__ s_at,
-    const storage_t* __restrict__ dot_a_log2_at, const storage_t* __restrict__ dot_o_pre_at,
+    const storage_t* __restrict__ dot_a_log_again_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ a_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ dot_a_at,
-    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g2_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
     storage_t* __restrict__ d_dot_a_at, storage_t* __restrict__ d_a_at,
-    storage_t* __restrict__ d_dot_s_pre2_at, storage_t* __restrict__ d_parts_pre_at)
+    storage_t* __restrict__ d_s_pre_and_dot_at, storage_t* __restrict__ d_ifgo_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1457,52 +1457,53 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
-            compute_t(a_log2_at[t * B + iB]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
+            compute_t(a_log_again_at[t * B + iB]),
             compute_t(dot_s_pre_at[(t * B + iB) * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH]),
-            compute_t(dot_a_log2_at[t * B + iB]),
+            compute_t(dot_a_log_again_at[t * B + iB]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(a_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_a_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_g2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_g_at[(t * B + iB) * H + iH]),
             d_dot_a, d_a, d_dot_s_pre, d_s_pre, d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre,
             d_f_pre, d_dot_i_pre, d_i_pre);
         d_dot_a_at[(t * B + iB) * H + iH] = storage_t(d_dot_a);
         d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
-        d_dot_s_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_s_pre);
-        d_dot_s_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_s_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_s_pre);
+        d_s_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_ifgo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_c_prev_parts, const compute_t d_a, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
-    const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_g_h_h_prev,
-    const compute_t d_dot_h_prev_dot_U_o_h_h_prev, const compute_t d_dot_c_prev_dot_W_s_c_c_prev,
-    const compute_t d_dot_a, compute_t& d_c_prev, compute_t& d_dot_h_prev, compute_t& d_dot_c_prev)
+    const compute_t d_c_prev_W_s_c_and_dot, const compute_t d_a,
+    const compute_t d_dot_h_prev_dot_U_i_h_h_prev, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
+    const compute_t d_dot_h_prev_dot_U_g_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
+    const compute_t d_dot_c_prev_dot_W_s_c_c_prev, const compute_t d_dot_a, compute_t& d_c_prev,
+    compute_t& d_dot_h_prev, compute_t& d_dot_c_prev)
 {
-    d_c_prev = d_c_prev_parts + d_a;
+    d_c_prev = d_c_prev_W_s_c_and_dot + d_a;
     d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_g_h_h_prev +
         d_dot_h_prev_dot_U_o_h_h_prev;
     d_dot_c_prev = d_dot_c_prev_dot_W_s_c_c_prev + d_dot_a;
@@ -1510,7 +1511,7 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_c_prev_parts_at, const storage_t* __restrict__ d_a_at,
+    const storage_t* __restrict__ d_c_prev_W_s_c_and_dot_at, const storage_t* __restrict__ d_a_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
@@ -1525,7 +1526,7 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_c_prev, d_dot_h_prev, d_dot_c_prev;
         hvp_backward_step2_point(
-            compute_t(d_c_prev_parts_at[iB * H + iH]),
+            compute_t(d_c_prev_W_s_c_and_dot_at[iB * H + iH]),
             compute_t(d_a_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
@@ -1543,16 +1544,16 @@ extern "C" __global__ void hvp_backward_step2(
 extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ s_at,
-    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ a_log2_at,
-    const storage_t* __restrict__ dot_s_at, const storage_t* __restrict__ dot_a_log2_at,
+    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ a_log_again_at,
+    const storage_t* __restrict__ dot_s_at, const storage_t* __restrict__ dot_a_log_again_at,
     const storage_t* __restrict__ a_pre_at, const storage_t* __restrict__ dot_a_pre_at,
     storage_t* __restrict__ d_delta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t dot_a_log = compute_t(dot_a_log2_at[iT * B + iB]);
-        const compute_t a_log = compute_t(a_log2_at[iT * B + iB]);
+        const compute_t dot_a_log = compute_t(dot_a_log_again_at[iT * B + iB]);
+        const compute_t a_log = compute_t(a_log_again_at[iT * B + iB]);
         compute_t d_dot_a_log_dot_a_total = 0;
         compute_t d_a_log_a_total = 0;
         compute_t d_a_log_dot_a_total = 0;
@@ -1658,25 +1659,25 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_i, d_U_f, d_U_g, d_U_o, d_W_s;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_o_U_o_h_at[iH * H + iH2]),
-            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_W_s_W_s_c_at[iH * H + iH2]),
-            compute_t(d_W_s_dot_W_s_c_c_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_U_i_h_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_h_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_o_U_o_h_at[iH * H + jH]),
+            compute_t(d_U_o_dot_U_o_h_h_prev_at[iH * H + jH]),
+            compute_t(d_W_s_W_s_c_at[iH * H + jH]),
+            compute_t(d_W_s_dot_W_s_c_c_prev_at[iH * H + jH]),
             d_U_i, d_U_f, d_U_g, d_U_o, d_W_s);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
-        d_U_o_at[iH * H + iH2] = storage_t(d_U_o);
-        d_W_s_at[iH * H + iH2] = storage_t(d_W_s);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
+        d_U_o_at[iH * H + jH] = storage_t(d_U_o);
+        d_W_s_at[iH * H + jH] = storage_t(d_W_s);
     }
 }
 

@@ -261,7 +261,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ Delta_x2_at)
+    storage_t* __restrict__ Delta_x_again_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -273,7 +273,7 @@ extern "C" __global__ void backward_before(
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             Delta_x);
-        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        Delta_x_again_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
     }
 }
 
@@ -316,7 +316,7 @@ extern "C" __global__ void backward_sequence(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x2_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_again_at,
     storage_t* __restrict__ d_W_r_x_B_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
@@ -327,7 +327,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x_again_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
@@ -660,8 +660,8 @@ __device__ inline void states_backward_once_point(
 
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ A_log_at, storage_t* __restrict__ exp_A_log2_at,
-    storage_t* __restrict__ A2_at)
+    const storage_t* __restrict__ A_log_at, storage_t* __restrict__ exp_A_log_at,
+    storage_t* __restrict__ A_at)
 {
     const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -671,8 +671,8 @@ extern "C" __global__ void states_backward_once(
         states_backward_once_point(
             compute_t(A_log_at[iI * N + iN]),
             exp_A_log, A);
-        exp_A_log2_at[iI * N + iN] = storage_t(exp_A_log);
-        A2_at[iI * N + iN] = storage_t(A);
+        exp_A_log_at[iI * N + iN] = storage_t(exp_A_log);
+        A_at[iI * N + iN] = storage_t(A);
     }
 }
 
@@ -709,9 +709,8 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ W_d_W_r_x2_at, const storage_t* __restrict__ b_d_at,
-    const storage_t* __restrict__ x_at, storage_t* __restrict__ Delta2_at,
-    storage_t* __restrict__ Delta_x2_at)
+    const storage_t* __restrict__ W_d_W_r_x_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ x_at, storage_t* __restrict__ Delta_at, storage_t* __restrict__ Delta_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -720,12 +719,12 @@ extern "C" __global__ void states_backward_before(
         const int64 iI = n % I;
         compute_t Delta, Delta_x;
         states_backward_before_point(
-            compute_t(W_d_W_r_x2_at[(iT * B + iB) * I + iI]),
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(b_d_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             Delta, Delta_x);
-        Delta2_at[(iT * B + iB) * I + iI] = storage_t(Delta);
-        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        Delta_at[(iT * B + iB) * I + iI] = storage_t(Delta);
+        Delta_x_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
     }
 }
 
@@ -739,8 +738,8 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ Delta2_at, const storage_t* __restrict__ A2_at,
-    storage_t* __restrict__ h_exp2_at)
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
+    storage_t* __restrict__ h_exp_at)
 {
     const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -750,10 +749,10 @@ extern "C" __global__ void states_backward_before2(
         const int64 iN = n % N;
         compute_t h_exp;
         states_backward_before2_point(
-            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
-            compute_t(A2_at[iI * N + iN]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
+            compute_t(A_at[iI * N + iN]),
             h_exp);
-        h_exp2_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
+        h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
     }
 }
 
@@ -769,7 +768,7 @@ __device__ inline void states_backward_sequence_point(
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ W_r_x_B_C2_at, const storage_t* __restrict__ h_exp2_at,
+    const storage_t* __restrict__ W_r_x_B_C_at, const storage_t* __restrict__ h_exp_at,
     storage_t* __restrict__ d_h_at)
 {
     const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -783,8 +782,8 @@ extern "C" __global__ void states_backward_sequence(
             states_backward_sequence_point(
                 d_h_next,
                 compute_t(dy_at[(t * B + iB) * I + iI]),
-                compute_t(W_r_x_B_C2_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
-                compute_t(h_exp2_at[((t * B + iB) * I + iI) * N + iN]),
+                compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
+                compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
                 d_h, d_h_prev);
             d_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_h);
             d_h_next = d_h_prev;
@@ -796,7 +795,7 @@ extern "C" __global__ void states_backward_sequence(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x2_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_at,
     storage_t* __restrict__ d_W_r_x_B_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
@@ -807,7 +806,7 @@ extern "C" __global__ void states_backward_after_sum(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
@@ -838,9 +837,9 @@ extern "C" __global__ void states_backward_after_sum2(
 
 extern "C" __global__ void states_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_B_C2_at,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_exp2_at,
-    const storage_t* __restrict__ A2_at, storage_t* __restrict__ d_Delta_x_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_B_C_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ A_at, storage_t* __restrict__ d_Delta_x_at,
     storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_Delta_h_pre_at)
 {
     for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
@@ -852,9 +851,9 @@ extern "C" __global__ void states_backward_after_rows(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t h_exp = compute_t(h_exp2_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t B_ = compute_t(W_r_x_B_C2_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
-            const compute_t A = compute_t(A2_at[iI * N + iN]);
+            const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t B_ = compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+            const compute_t A = compute_t(A_at[iI * N + iN]);
             // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
             const compute_t d_h_exp = d_h * h_prev;
             const compute_t d_h_pre = h_exp * d_h_exp;
@@ -875,7 +874,7 @@ extern "C" __global__ void states_backward_after_rows(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void states_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ Delta2_at,
+    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ Delta_at,
     storage_t* __restrict__ d_A_at)
 {
     const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * 32;
@@ -888,7 +887,7 @@ extern "C" __global__ void states_backward_after_sum3(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_at[(iT * B + iB) * I + iI]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -908,7 +907,7 @@ __device__ inline void states_backward_after_point(
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_Delta_h_pre_at, const storage_t* __restrict__ d_Delta_x_at,
-    const storage_t* __restrict__ x_at, const storage_t* __restrict__ Delta2_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ Delta_at,
     storage_t* __restrict__ d_Delta_pre_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -921,7 +920,7 @@ extern "C" __global__ void states_backward_after(
             compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
-            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
             d_Delta_pre);
         d_Delta_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_pre);
     }
@@ -937,7 +936,7 @@ __device__ inline void states_backward_after2_point(
 extern "C" __global__ void states_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_x_W_r_x_B_at, const storage_t* __restrict__ d_x_C_at,
-    const storage_t* __restrict__ d_Delta_x_at, const storage_t* __restrict__ Delta2_at,
+    const storage_t* __restrict__ d_Delta_x_at, const storage_t* __restrict__ Delta_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ D_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -950,7 +949,7 @@ extern "C" __global__ void states_backward_after2(
             compute_t(d_x_W_r_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(D_at[iI]),
             d_x);
@@ -968,7 +967,7 @@ __device__ inline void states_backward_finish_point(
 
 extern "C" __global__ void states_backward_finish(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_A_at, const storage_t* __restrict__ exp_A_log2_at,
+    const storage_t* __restrict__ d_A_at, const storage_t* __restrict__ exp_A_log_at,
     storage_t* __restrict__ d_A_log_at)
 {
     const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -978,7 +977,7 @@ extern "C" __global__ void states_backward_finish(
         compute_t d_A_log;
         states_backward_finish_point(
             compute_t(d_A_at[iI * N + iN]),
-            compute_t(exp_A_log2_at[iI * N + iN]),
+            compute_t(exp_A_log_at[iI * N + iN]),
             d_A_log);
         d_A_log_at[iI * N + iN] = storage_t(d_A_log);
     }
@@ -1318,8 +1317,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
-    storage_t* __restrict__ dot_W_r_x2_at)
+    const storage_t* __restrict__ W_r_x_B_C_and_dot_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
+    storage_t* __restrict__ W_r_x_and_dot_at)
 {
     const int64 count = T * B * R, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1328,10 +1327,10 @@ extern "C" __global__ void jvp_before(
         const int64 iR = n % R;
         compute_t dot_W_r_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + R + iR]),
+            compute_t(W_r_x_B_C_and_dot_at[(iT * B + iB) * (2 * R + 4 * N) + R + iR]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
-        dot_W_r_x2_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+        W_r_x_and_dot_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
     }
 }
 
@@ -1391,7 +1390,7 @@ __device__ inline void jvp_before3_point(
 
 extern "C" __global__ void jvp_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
+    const storage_t* __restrict__ W_r_x_B_C_and_dot_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
     storage_t* __restrict__ dot_B_at, storage_t* __restrict__ dot_C_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1401,9 +1400,9 @@ extern "C" __global__ void jvp_before3(
         const int64 iN = n % N;
         compute_t dot_B, dot_C;
         jvp_before3_point(
-            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + N + iN]),
+            compute_t(W_r_x_B_C_and_dot_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + N + iN]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 3 * N + iN]),
+            compute_t(W_r_x_B_C_and_dot_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 3 * N + iN]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
@@ -1431,7 +1430,7 @@ extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
     const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dot_A_at,
-    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_and_dot_at,
     const storage_t* __restrict__ dot_Delta_x_at, const storage_t* __restrict__ dot_B_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
@@ -1452,7 +1451,7 @@ extern "C" __global__ void jvp_sequence(
                 compute_t(dot_Delta_at[(t * B + iB) * I + iI]),
                 dot_A,
                 compute_t(Delta_x_at[(t * B + iB) * I + iI]),
-                compute_t(parts2_at[(t * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
+                compute_t(W_r_x_B_C_and_dot_at[(t * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
                 compute_t(dot_Delta_x_at[(t * B + iB) * I + iI]),
                 compute_t(dot_B_at[(t * B + iB) * N + iN]),
                 h_prev,
@@ -1468,7 +1467,7 @@ extern "C" __global__ void jvp_sequence(
 
 extern "C" __global__ void jvp_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_B_C_and_dot_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_C_at,
     storage_t* __restrict__ h_C_at, storage_t* __restrict__ dot_h_C_h_at,
     storage_t* __restrict__ dot_h_C_C_at)
@@ -1482,7 +1481,7 @@ extern "C" __global__ void jvp_after_rows(
         compute_t dot_h_C_C_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t h = compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
-            const compute_t C = compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 2 * N + iN]);
+            const compute_t C = compute_t(W_r_x_B_C_and_dot_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 2 * N + iN]);
             const compute_t dot_h = compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
             const compute_t dot_C = compute_t(dot_C_at[(iT * B + iB) * N + iN]);
             // y = h @ C + D * x
@@ -1582,7 +1581,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ dot_parts_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
+    const storage_t* __restrict__ dot_W_rBC_x_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
     storage_t* __restrict__ dot_W_r_x_at)
 {
     const int64 count = T * B * R, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1592,7 +1591,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iR = n % R;
         compute_t dot_W_r_x;
         hvp_forward_before_point(
-            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(dot_W_rBC_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
         dot_W_r_x_at[(iT * B + iB) * R + iR] = storage_t(dot_W_r_x);
@@ -1618,12 +1617,12 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_d_W_r_x_W_r_x_at,
-    const storage_t* __restrict__ b_d_at, const storage_t* __restrict__ dot_b_d_at,
-    const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_Delta_pre_at, storage_t* __restrict__ Delta_at,
-    storage_t* __restrict__ dot_Delta_at, storage_t* __restrict__ Delta_x_at,
-    storage_t* __restrict__ dot_Delta_x_at)
+    const storage_t* __restrict__ W_d_W_r_x_and_dot_at,
+    const storage_t* __restrict__ dot_W_d_W_r_x_W_r_x_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ dot_b_d_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ dot_Delta_pre_at,
+    storage_t* __restrict__ Delta_at, storage_t* __restrict__ dot_Delta_at,
+    storage_t* __restrict__ Delta_x_at, storage_t* __restrict__ dot_Delta_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1632,9 +1631,9 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iI = n % I;
         compute_t dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x;
         hvp_forward_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(W_d_W_r_x_and_dot_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_W_d_W_r_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(W_d_W_r_x_and_dot_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(b_d_at[iI]),
             compute_t(dot_b_d_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
@@ -1660,7 +1659,7 @@ __device__ inline void hvp_forward_before3_point(
 
 extern "C" __global__ void hvp_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ dot_parts_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
+    const storage_t* __restrict__ dot_W_rBC_x_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
     storage_t* __restrict__ dot_B_at, storage_t* __restrict__ dot_C_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1670,9 +1669,9 @@ extern "C" __global__ void hvp_forward_before3(
         const int64 iN = n % N;
         compute_t dot_B, dot_C;
         hvp_forward_before3_point(
-            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_W_rBC_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(dot_W_rBC_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
@@ -1796,8 +1795,8 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ dot_Delta_pre_at, const storage_t* __restrict__ Delta_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_Delta2_at, storage_t* __restrict__ Delta_x2_at,
-    storage_t* __restrict__ dot_Delta_x2_at)
+    storage_t* __restrict__ dot_Delta_again_at, storage_t* __restrict__ Delta_x_again_at,
+    storage_t* __restrict__ dot_Delta_x_again_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1811,9 +1810,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             dot_Delta, Delta_x, dot_Delta_x);
-        dot_Delta2_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta);
-        Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
-        dot_Delta_x2_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_x);
+        dot_Delta_again_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta);
+        Delta_x_again_at[(iT * B + iB) * I + iI] = storage_t(Delta_x);
+        dot_Delta_x_again_at[(iT * B + iB) * I + iI] = storage_t(dot_Delta_x);
     }
 }
 
@@ -1827,9 +1826,9 @@ __device__ inline void hvp_backward_before2_point(
 
 extern "C" __global__ void hvp_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ dot_Delta2_at, const storage_t* __restrict__ dot_A_at,
+    const storage_t* __restrict__ dot_Delta_again_at, const storage_t* __restrict__ dot_A_at,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
-    storage_t* __restrict__ dot_h_pre2_at)
+    storage_t* __restrict__ dot_h_pre_at)
 {
     const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1839,12 +1838,12 @@ extern "C" __global__ void hvp_backward_before2(
         const int64 iN = n % N;
         compute_t dot_h_pre;
         hvp_backward_before2_point(
-            compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_Delta_again_at[(iT * B + iB) * I + iI]),
             compute_t(dot_A_at[iI * N + iN]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(A_at[iI * N + iN]),
             dot_h_pre);
-        dot_h_pre2_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
+        dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(dot_h_pre);
     }
 }
 
@@ -1899,8 +1898,8 @@ extern "C" __global__ void hvp_backward_sequence(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ Delta_x2_at,
-    storage_t* __restrict__ d_parts_at)
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ Delta_x_again_at,
+    storage_t* __restrict__ d_W_r_x_B_and_dot_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
         const int64 iT = n / N / B;
@@ -1910,17 +1909,17 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x_again_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
+        if (threadIdx.x == 0) d_W_r_x_B_and_dot_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
     }
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x2_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_again_at,
     storage_t* __restrict__ d_B_Delta_x_B_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
@@ -1931,7 +1930,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(Delta_x_again_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_B_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
@@ -1941,7 +1940,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_Delta_x2_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_Delta_x_again_at,
     storage_t* __restrict__ d_B_dot_Delta_x_B_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
@@ -1952,7 +1951,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
             const int64 iI = k;
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_Delta_x2_at[(iT * B + iB) * I + iI]);
+                * compute_t(dot_Delta_x_again_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
@@ -1992,7 +1991,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_B_Delta_x_B_at, const storage_t* __restrict__ d_B_dot_Delta_x_B_at,
-    storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_W_r_x_B_and_dot_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2004,7 +2003,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
             compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
             d_B);
-        d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + iN] = storage_t(d_B);
+        d_W_r_x_B_and_dot_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + iN] = storage_t(d_B);
     }
 }
 
@@ -2012,7 +2011,7 @@ extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ W_r_x_B_C_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_B_at,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_pre2_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_pre_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ h_exp_at,
     const storage_t* __restrict__ A_at, const storage_t* __restrict__ dot_A_at,
     storage_t* __restrict__ d_dot_Delta_x_at, storage_t* __restrict__ d_Delta_x_Delta_x_B_at,
@@ -2033,7 +2032,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t d_dot_h = compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t dot_h_pre = compute_t(dot_h_pre2_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t dot_h_prev = compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
@@ -2125,7 +2124,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_Delta2_at,
+    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_Delta_again_at,
     storage_t* __restrict__ d_A_dot_h_pre_at)
 {
     const int64 count = I * N, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2138,7 +2137,7 @@ extern "C" __global__ void hvp_backward_after_sum7(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]);
+                * compute_t(dot_Delta_again_at[(iT * B + iB) * I + iI]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2172,7 +2171,7 @@ extern "C" __global__ void hvp_backward_after2(
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_Delta_pre_at,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ d_Delta_h_pre_at,
     const storage_t* __restrict__ d_Delta_dot_h_pre_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ d_Delta_x_at, storage_t* __restrict__ d_dot_Delta_pre2_at)
+    storage_t* __restrict__ d_Delta_x_at, storage_t* __restrict__ d_Delta_pre_and_dot_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2193,25 +2192,25 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             d_Delta_x, d_dot_Delta_pre, d_Delta_pre);
         d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
-        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
-        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
+        d_Delta_pre_and_dot_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
+        d_Delta_pre_and_dot_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
     }
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_parts, const compute_t d_x_C, const compute_t d_x_dot_C_W_C,
+    const compute_t d_x_W_r_x_B_and_dot, const compute_t d_x_C, const compute_t d_x_dot_C_W_C,
     const compute_t d_Delta_x, const compute_t Delta, const compute_t d_dot_Delta_x,
     const compute_t dot_Delta, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy * dot_D;
+    d_x = d_x_W_r_x_B_and_dot + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy * dot_D;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_C_at,
+    const storage_t* __restrict__ d_x_W_r_x_B_and_dot_at, const storage_t* __restrict__ d_x_C_at,
     const storage_t* __restrict__ d_x_dot_C_W_C_at, const storage_t* __restrict__ d_Delta_x_at,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ d_dot_Delta_x_at,
-    const storage_t* __restrict__ dot_Delta2_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ dot_Delta_again_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ dot_D_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2221,13 +2220,13 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_r_x_B_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_C_W_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(dot_Delta2_at[(iT * B + iB) * I + iI]),
+            compute_t(dot_Delta_again_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
             d_x);

@@ -357,7 +357,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, I), dtype)
     d_h_prev_rows = cp.empty((2, B, I, N), dtype)
     W_rB = cp.empty((R + N, I), dtype)
-    Delta_x2 = cp.empty((T, B, I), dtype)
+    Delta_x_again = cp.empty((T, B, I), dtype)
     d_C = cp.empty((T, B, N), dtype)
     d_x_C = cp.empty((T, B, I), dtype)
     d_h = cp.empty((T, B, I, N), dtype)
@@ -381,7 +381,7 @@ def train_passes(size, dtype):
     )
     backward_before = kernel(
         "backward_before", "each", T * B * I, 1,
-        Delta, x, Delta_x2,
+        Delta, x, Delta_x_again,
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * I * N, 1,
@@ -389,7 +389,7 @@ def train_passes(size, dtype):
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * N, I,
-        d_h, Delta_x2, d_W_r_x_B,
+        d_h, Delta_x_again, d_W_r_x_B,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "columns", I, T * B,
@@ -570,15 +570,15 @@ def states_backward_passes(size, dtype):
     A_log = cp.empty((I, N), dtype)
     D = cp.empty((I,), dtype)
     d_h_prev_rows = cp.empty((2, B, I, N), dtype)
-    exp_A_log2 = cp.empty((I, N), dtype)
-    A2 = cp.empty((I, N), dtype)
-    W_rBC2 = cp.empty((I, R + 2 * N), dtype)
+    exp_A_log = cp.empty((I, N), dtype)
+    A = cp.empty((I, N), dtype)
+    W_rBC = cp.empty((I, R + 2 * N), dtype)
     W_rB = cp.empty((R + N, I), dtype)
-    W_r_x_B_C2 = cp.empty((T, B, R + 2 * N), dtype)
-    W_d_W_r_x2 = cp.empty((T, B, I), dtype)
-    Delta2 = cp.empty((T, B, I), dtype)
-    Delta_x2 = cp.empty((T, B, I), dtype)
-    h_exp2 = cp.empty((T, B, I, N), dtype)
+    W_r_x_B_C = cp.empty((T, B, R + 2 * N), dtype)
+    W_d_W_r_x = cp.empty((T, B, I), dtype)
+    Delta = cp.empty((T, B, I), dtype)
+    Delta_x = cp.empty((T, B, I), dtype)
+    h_exp = cp.empty((T, B, I, N), dtype)
     d_C = cp.empty((T, B, N), dtype)
     d_x_C = cp.empty((T, B, I), dtype)
     d_h = cp.empty((T, B, I, N), dtype)
@@ -598,7 +598,7 @@ def states_backward_passes(size, dtype):
     d_A_log = cp.empty((I, N), dtype)
     states_backward_once = kernel(
         "states_backward_once", "each", I * N, 1,
-        A_log, exp_A_log2, A2,
+        A_log, exp_A_log, A,
     )
     states_backward_before_sum = kernel(
         "states_backward_before_sum", "rows", T * B * N, I,
@@ -606,19 +606,19 @@ def states_backward_passes(size, dtype):
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * I, 1,
-        W_d_W_r_x2, b_d, x, Delta2, Delta_x2,
+        W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
     states_backward_before2 = kernel(
         "states_backward_before2", "each", T * B * I * N, 1,
-        Delta2, A2, h_exp2,
+        Delta, A, h_exp,
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", "each", B * I * N, 1,
-        d_h_prev_rows, dy, W_r_x_B_C2, h_exp2, d_h,
+        d_h_prev_rows, dy, W_r_x_B_C, h_exp, d_h,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", T * B * N, I,
-        d_h, Delta_x2, d_W_r_x_B,
+        d_h, Delta_x, d_W_r_x_B,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "columns", I, T * B,
@@ -626,23 +626,23 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after_rows = kernel(
         "states_backward_after_rows", "rows", T * B * I, N,
-        d_h, W_r_x_B_C2, h_rows, h_exp2, A2, d_Delta_x, d_h_pre, d_Delta_h_pre,
+        d_h, W_r_x_B_C, h_rows, h_exp, A, d_Delta_x, d_h_pre, d_Delta_h_pre,
     )
     states_backward_after_sum3 = kernel(
         "states_backward_after_sum3", "columns", I * N, T * B,
-        d_h_pre, Delta2, d_A,
+        d_h_pre, Delta, d_A,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * I, 1,
-        d_Delta_h_pre, d_Delta_x, x, Delta2, d_Delta_pre,
+        d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * I, 1,
-        d_x_W_r_x_B, d_x_C, d_Delta_x, Delta2, dy, D, d_x,
+        d_x_W_r_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
     )
     states_backward_finish = kernel(
         "states_backward_finish", "each", I * N, 1,
-        d_A, exp_A_log2, d_A_log,
+        d_A, exp_A_log, d_A_log,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -659,15 +659,15 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_rBC2[..., :R] = W_r.T
-        W_rBC2[..., R:R + N] = W_B.T
-        W_rBC2[..., R + N:R + 2 * N] = W_C.T
-        W_rB[:R] = W_rBC2[:, :R].T
-        W_rB[R:R + N] = W_rBC2[:, R:R + N].T
+        W_rBC[..., :R] = W_r.T
+        W_rBC[..., R:R + N] = W_B.T
+        W_rBC[..., R + N:R + 2 * N] = W_C.T
+        W_rB[:R] = W_rBC[:, :R].T
+        W_rB[R:R + N] = W_rBC[:, R:R + N].T
         states_backward_once()
-        product(x.reshape(-1, I), W_rBC2, W_r_x_B_C2.reshape(-1, R + 2 * N))
+        product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(W_r_x_B_C2.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x2.reshape(-1, I))
+        product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
         # through y = h @ C + D * x
         states_backward_before_sum()
         # through C = W_C @ x
@@ -693,7 +693,7 @@ def states_backward_passes(size, dtype):
         product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x_B.reshape(-1, R + N)[:, :R])
         product(d_W_r_x_B.reshape(-1, R + N), W_rB, d_x_W_r_x_B.reshape(-1, I))
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_Delta_pre.reshape(-1, I).T, W_r_x_B_C2.reshape(-1, R + 2 * N)[:, :R], d_W_d)
+        product(d_Delta_pre.reshape(-1, I).T, W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], d_W_d)
         product(d_W_r_x_B.reshape(-1, R + N).T, x.reshape(-1, I), d_W_rB)
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         cp.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
@@ -902,12 +902,12 @@ def jvp_passes(size, dtype):
     dot_h_rows = cp.empty((T + 1, B, I, N), dtype)
     A = cp.empty((I, N), dtype)
     dot_A = cp.empty((I, N), dtype)
-    dot_W_d2 = cp.empty((2 * R, I), dtype)
-    parts = cp.empty((I, 2 * R + 4 * N), dtype)
+    dot_and_W_d = cp.empty((2 * R, I), dtype)
+    W_rBC_and_dot = cp.empty((I, 2 * R + 4 * N), dtype)
     W_rBC = cp.empty((I, R + 2 * N), dtype)
-    parts2 = cp.empty((T, B, 2 * R + 4 * N), dtype)
+    W_r_x_B_C_and_dot = cp.empty((T, B, 2 * R + 4 * N), dtype)
     dot_W_r_x_B_C_x = cp.empty((T, B, R + 2 * N), dtype)
-    dot_W_r_x2 = cp.empty((T, B, 2 * R), dtype)
+    W_r_x_and_dot = cp.empty((T, B, 2 * R), dtype)
     W_d_W_r_x = cp.empty((T, B, I), dtype)
     dot_W_d_W_r_x = cp.empty((T, B, I), dtype)
     Delta = cp.empty((T, B, I), dtype)
@@ -927,7 +927,7 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * R, 1,
-        parts2, dot_W_r_x_B_C_x, dot_W_r_x2,
+        W_r_x_B_C_and_dot, dot_W_r_x_B_C_x, W_r_x_and_dot,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * I, 1,
@@ -935,15 +935,15 @@ def jvp_passes(size, dtype):
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * B * N, 1,
-        parts2, dot_W_r_x_B_C_x, dot_B, dot_C,
+        W_r_x_B_C_and_dot, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * I * N, 1,
-        Delta, A, dot_Delta, dot_A, Delta_x, parts2, dot_Delta_x, dot_B, h_rows, dot_h_rows,
+        Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C_and_dot, dot_Delta_x, dot_B, h_rows, dot_h_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", "rows", T * B * I, N,
-        h_rows, parts2, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
+        h_rows, W_r_x_B_C_and_dot, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * I, 1,
@@ -971,26 +971,26 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        dot_W_d2[:R] = dot_W_d.T
-        dot_W_d2[R:2 * R] = W_d.T
-        parts[..., :R] = W_r.T
-        parts[..., R:2 * R] = dot_W_r.T
-        parts[..., 2 * R:2 * R + N] = W_B.T
-        parts[..., 2 * R + N:2 * R + 2 * N] = dot_W_B.T
-        parts[..., 2 * R + 2 * N:2 * R + 3 * N] = W_C.T
-        parts[..., 2 * R + 3 * N:2 * R + 4 * N] = dot_W_C.T
-        W_rBC[..., :R] = parts[..., :R]
-        W_rBC[..., R:R + N] = parts[..., 2 * R:2 * R + N]
-        W_rBC[..., R + N:R + 2 * N] = parts[..., 2 * R + 2 * N:2 * R + 3 * N]
+        dot_and_W_d[:R] = dot_W_d.T
+        dot_and_W_d[R:2 * R] = W_d.T
+        W_rBC_and_dot[..., :R] = W_r.T
+        W_rBC_and_dot[..., R:2 * R] = dot_W_r.T
+        W_rBC_and_dot[..., 2 * R:2 * R + N] = W_B.T
+        W_rBC_and_dot[..., 2 * R + N:2 * R + 2 * N] = dot_W_B.T
+        W_rBC_and_dot[..., 2 * R + 2 * N:2 * R + 3 * N] = W_C.T
+        W_rBC_and_dot[..., 2 * R + 3 * N:2 * R + 4 * N] = dot_W_C.T
+        W_rBC[..., :R] = W_rBC_and_dot[..., :R]
+        W_rBC[..., R:R + N] = W_rBC_and_dot[..., 2 * R:2 * R + N]
+        W_rBC[..., R + N:R + 2 * N] = W_rBC_and_dot[..., 2 * R + 2 * N:2 * R + 3 * N]
         jvp_once()
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 2 * R + 4 * N))
+        product(x.reshape(-1, I), W_rBC_and_dot, W_r_x_B_C_and_dot.reshape(-1, 2 * R + 4 * N))
         product(dot_x.reshape(-1, I), W_rBC, dot_W_r_x_B_C_x.reshape(-1, R + 2 * N))
         # Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(parts2.reshape(-1, 2 * R + 4 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+        product(W_r_x_B_C_and_dot.reshape(-1, 2 * R + 4 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
         jvp_before()
-        dot_W_r_x2[..., :R] = parts2[..., :R]
+        W_r_x_and_dot[..., :R] = W_r_x_B_C_and_dot[..., :R]
         # Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(dot_W_r_x2.reshape(-1, 2 * R), dot_W_d2, dot_W_d_W_r_x.reshape(-1, I))
+        product(W_r_x_and_dot.reshape(-1, 2 * R), dot_and_W_d, dot_W_d_W_r_x.reshape(-1, I))
         jvp_before2()
         jvp_before3()
 
@@ -1035,12 +1035,12 @@ def hvp_passes(size, dtype):
     dot_A = cp.empty((I, N), dtype)
     W_rBC = cp.empty((I, R + 2 * N), dtype)
     dot_W_rBC = cp.empty((I, R + 2 * N), dtype)
-    dot_W_d2 = cp.empty((R, 2 * I), dtype)
+    W_d_and_dot = cp.empty((R, 2 * I), dtype)
     W_r_x_B_C = cp.empty((T, B, R + 2 * N), dtype)
-    dot_parts = cp.empty((T, B, R + 2 * N), dtype)
+    dot_W_rBC_x = cp.empty((T, B, R + 2 * N), dtype)
     dot_W_r_x_B_C_x = cp.empty((T, B, R + 2 * N), dtype)
     dot_W_r_x = cp.empty((T, B, R), dtype)
-    parts = cp.empty((T, B, 2 * I), dtype)
+    W_d_W_r_x_and_dot = cp.empty((T, B, 2 * I), dtype)
     dot_W_d_W_r_x_W_r_x = cp.empty((T, B, I), dtype)
     dot_Delta_pre = cp.empty((T, B, I), dtype)
     Delta = cp.empty((T, B, I), dtype)
@@ -1057,16 +1057,16 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * R, 1,
-        dot_parts, dot_W_r_x_B_C_x, dot_W_r_x,
+        dot_W_rBC_x, dot_W_r_x_B_C_x, dot_W_r_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * I, 1,
-        parts, dot_W_d_W_r_x_W_r_x, b_d, dot_b_d, x, dot_x, dot_Delta_pre, Delta, dot_Delta, Delta_x,
-        dot_Delta_x,
+        W_d_W_r_x_and_dot, dot_W_d_W_r_x_W_r_x, b_d, dot_b_d, x, dot_x, dot_Delta_pre, Delta, dot_Delta,
+        Delta_x, dot_Delta_x,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * B * N, 1,
-        dot_parts, dot_W_r_x_B_C_x, dot_B, dot_C,
+        dot_W_rBC_x, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * I * N, 1,
@@ -1099,13 +1099,13 @@ def hvp_passes(size, dtype):
         dot_W_rBC[..., :R] = dot_W_r.T
         dot_W_rBC[..., R:R + N] = dot_W_B.T
         dot_W_rBC[..., R + N:R + 2 * N] = dot_W_C.T
-        dot_W_d2[..., :I] = W_d.T
-        dot_W_d2[..., I:2 * I] = dot_W_d.T
+        W_d_and_dot[..., :I] = W_d.T
+        W_d_and_dot[..., I:2 * I] = dot_W_d.T
         hvp_forward_once()
         product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
-        product(x.reshape(-1, I), dot_W_rBC, dot_parts.reshape(-1, R + 2 * N))
+        product(x.reshape(-1, I), dot_W_rBC, dot_W_rBC_x.reshape(-1, R + 2 * N))
         product(dot_x.reshape(-1, I), W_rBC, dot_W_r_x_B_C_x.reshape(-1, R + 2 * N))
-        product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], dot_W_d2, parts.reshape(-1, 2 * I))
+        product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d_and_dot, W_d_W_r_x_and_dot.reshape(-1, 2 * I))
         hvp_forward_before()
         # Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(dot_W_r_x.reshape(-1, R), W_d.T, dot_W_d_W_r_x_W_r_x.reshape(-1, I))
@@ -1126,12 +1126,12 @@ def hvp_passes(size, dtype):
     dot_D = cp.empty((I,), dtype)
     d_h_prev_rows = cp.empty((2, B, I, N), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, I, N), dtype)
-    dot_W_d22 = cp.empty((2 * I, R), dtype)
-    parts2 = cp.empty((2 * R + 2 * N, I), dtype)
-    dot_Delta2 = cp.empty((T, B, I), dtype)
-    Delta_x2 = cp.empty((T, B, I), dtype)
-    dot_Delta_x2 = cp.empty((T, B, I), dtype)
-    dot_h_pre2 = cp.empty((T, B, I, N), dtype)
+    W_d_and_dot_T = cp.empty((2 * I, R), dtype)
+    W_rB_and_dot = cp.empty((2 * R + 2 * N, I), dtype)
+    dot_Delta_again = cp.empty((T, B, I), dtype)
+    Delta_x_again = cp.empty((T, B, I), dtype)
+    dot_Delta_x_again = cp.empty((T, B, I), dtype)
+    dot_h_pre = cp.empty((T, B, I, N), dtype)
     d_dot_C = cp.empty((T, B, N), dtype)
     d_C = cp.empty((T, B, N), dtype)
     d_x_C = cp.empty((T, B, I), dtype)
@@ -1147,14 +1147,14 @@ def hvp_passes(size, dtype):
     d_dot_A = cp.empty((I, N), dtype)
     d_A_h_pre = cp.empty((I, N), dtype)
     d_A_dot_h_pre = cp.empty((I, N), dtype)
-    d_parts = cp.empty((T, B, 2 * R + 2 * N), dtype)
+    d_W_r_x_B_and_dot = cp.empty((T, B, 2 * R + 2 * N), dtype)
     d_B_Delta_x_B = cp.empty((T, B, N), dtype)
     d_B_dot_Delta_x_B = cp.empty((T, B, N), dtype)
     d_dot_Delta_dot_h_pre = cp.empty((T, B, I), dtype)
     d_Delta_h_pre = cp.empty((T, B, I), dtype)
     d_Delta_dot_h_pre = cp.empty((T, B, I), dtype)
-    d_dot_Delta_pre2 = cp.empty((T, B, 2 * I), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_Delta_pre_and_dot = cp.empty((T, B, 2 * I), dtype)
+    d_x_W_r_x_B_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_d_W_d_W_r_x = cp.empty((I, R), dtype)
     d_W_d_dot_W_d_W_r_x_W_r_x = cp.empty((I, R), dtype)
@@ -1181,11 +1181,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * I, 1,
-        dot_Delta_pre, Delta, x, dot_x, dot_Delta2, Delta_x2, dot_Delta_x2,
+        dot_Delta_pre, Delta, x, dot_x, dot_Delta_again, Delta_x_again, dot_Delta_x_again,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", "each", T * B * I * N, 1,
-        dot_Delta2, dot_A, Delta, A, dot_h_pre2,
+        dot_Delta_again, dot_A, Delta, A, dot_h_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * I * N, 1,
@@ -1193,15 +1193,15 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * N, I,
-        d_dot_h, Delta_x2, d_parts,
+        d_dot_h, Delta_x_again, d_W_r_x_B_and_dot,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B * N, I,
-        d_h, Delta_x2, d_B_Delta_x_B,
+        d_h, Delta_x_again, d_B_Delta_x_B,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B * N, I,
-        d_dot_h, dot_Delta_x2, d_B_dot_Delta_x_B,
+        d_dot_h, dot_Delta_x_again, d_B_dot_Delta_x_B,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", I, T * B,
@@ -1209,11 +1209,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * N, 1,
-        d_B_Delta_x_B, d_B_dot_Delta_x_B, d_parts,
+        d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_B_and_dot,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * I, N,
-        d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre2, dot_h_rows, h_exp, A, dot_A, d_dot_Delta_x,
+        d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows, h_exp, A, dot_A, d_dot_Delta_x,
         d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre, d_dot_Delta_dot_h_pre,
         d_Delta_h_pre, d_Delta_dot_h_pre,
     )
@@ -1227,16 +1227,17 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum7 = kernel(
         "hvp_backward_after_sum7", "columns", I * N, T * B,
-        d_dot_h_pre, dot_Delta2, d_A_dot_h_pre,
+        d_dot_h_pre, dot_Delta_again, d_A_dot_h_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
         d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_Delta_dot_h_pre, d_dot_Delta_x, x,
-        dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre, dot_x, d_Delta_x, d_dot_Delta_pre2,
+        dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre, dot_x, d_Delta_x, d_Delta_pre_and_dot,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_parts, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta2, dy, dot_D, d_x,
+        d_x_W_r_x_B_and_dot, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta_again, dy,
+        dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", I * N, 1,
@@ -1262,12 +1263,12 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        dot_W_d22[:I] = W_d
-        dot_W_d22[I:2 * I] = dot_W_d
-        parts2[:R] = W_r
-        parts2[R:2 * R] = dot_W_r
-        parts2[2 * R:2 * R + N] = W_B
-        parts2[2 * R + N:2 * R + 2 * N] = dot_W_B
+        W_d_and_dot_T[:I] = W_d
+        W_d_and_dot_T[I:2 * I] = dot_W_d
+        W_rB_and_dot[:R] = W_r
+        W_rB_and_dot[R:2 * R] = dot_W_r
+        W_rB_and_dot[2 * R:2 * R + N] = W_B
+        W_rB_and_dot[2 * R + N:2 * R + 2 * N] = dot_W_B
         # through y = h @ C + D * x
         hvp_backward_before_sum()
         # through y = h @ C + D * x
@@ -1291,7 +1292,7 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum3()
         # through B = W_B @ x
         product(
-            d_parts.reshape(-1, 2 * R + 2 * N)[:, 2 * R + N:2 * R + 2 * N].T,
+            d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, 2 * R + N:2 * R + 2 * N].T,
             dot_x.reshape(-1, I),
             d_W_B_dot_B_x,
         )
@@ -1303,7 +1304,7 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum4()
         hvp_backward_after()
         # through B = W_B @ x
-        product(d_parts.reshape(-1, 2 * R + 2 * N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
+        product(d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
         hvp_backward_after_rows()
         # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
         hvp_backward_after_sum5()
@@ -1314,31 +1315,39 @@ def hvp_passes(size, dtype):
         hvp_backward_after2()
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(
-            d_dot_Delta_pre2.reshape(-1, 2 * I)[:, I:2 * I],
+            d_Delta_pre_and_dot.reshape(-1, 2 * I)[:, I:2 * I],
             W_d,
-            d_parts.reshape(-1, 2 * R + 2 * N)[:, R:2 * R],
+            d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, R:2 * R],
         )
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_dot_Delta_pre2.reshape(-1, 2 * I), dot_W_d22, d_parts.reshape(-1, 2 * R + 2 * N)[:, :R])
-        product(d_parts.reshape(-1, 2 * R + 2 * N), parts2, d_x_parts.reshape(-1, I))
+        product(
+            d_Delta_pre_and_dot.reshape(-1, 2 * I),
+            W_d_and_dot_T,
+            d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, :R],
+        )
+        product(d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N), W_rB_and_dot, d_x_W_r_x_B_and_dot.reshape(-1, I))
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(
-            d_dot_Delta_pre2.reshape(-1, 2 * I)[:, :I].T,
+            d_Delta_pre_and_dot.reshape(-1, 2 * I)[:, :I].T,
             W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R],
             d_W_d_W_d_W_r_x,
         )
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(
-            d_dot_Delta_pre2.reshape(-1, 2 * I)[:, I:2 * I].T,
+            d_Delta_pre_and_dot.reshape(-1, 2 * I)[:, I:2 * I].T,
             dot_W_r_x.reshape(-1, R),
             d_W_d_dot_W_d_W_r_x_W_r_x,
         )
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_parts.reshape(-1, 2 * R + 2 * N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
+        product(d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_parts.reshape(-1, 2 * R + 2 * N)[:, R:2 * R].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
+        product(
+            d_W_r_x_B_and_dot.reshape(-1, 2 * R + 2 * N)[:, R:2 * R].T,
+            dot_x.reshape(-1, I),
+            d_W_r_dot_W_r_x_x,
+        )
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        cp.sum(d_dot_Delta_pre2.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
+        cp.sum(d_Delta_pre_and_dot.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
         hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()

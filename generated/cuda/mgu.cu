@@ -124,7 +124,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ f_h2_at)
+    storage_t* __restrict__ f_h_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -136,7 +136,7 @@ extern "C" __global__ void backward_before(
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             f_h);
-        f_h2_at[(iT * B + iB) * H + iH] = storage_t(f_h);
+        f_h_steps_at[(iT * B + iB) * H + iH] = storage_t(f_h);
     }
 }
 
@@ -315,9 +315,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_fh_x2_at, const storage_t* __restrict__ U_f_h2_at,
+    const storage_t* __restrict__ W_fh_x_at, const storage_t* __restrict__ U_f_h_steps_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ f2_at, storage_t* __restrict__ f_h2_at)
+    storage_t* __restrict__ f_steps_at, storage_t* __restrict__ f_h_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -326,13 +326,13 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t f, f_h;
         states_backward_before_point(
-            compute_t(W_fh_x2_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(U_f_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_fh_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_f_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             f, f_h);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        f_h2_at[(iT * B + iB) * H + iH] = storage_t(f_h);
+        f_steps_at[(iT * B + iB) * H + iH] = storage_t(f);
+        f_h_steps_at[(iT * B + iB) * H + iH] = storage_t(f_h);
     }
 }
 
@@ -346,8 +346,8 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_fh_x2_at, const storage_t* __restrict__ U_h_f_h2_at,
-    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ n2_at)
+    const storage_t* __restrict__ W_fh_x_at, const storage_t* __restrict__ U_h_f_h_steps_at,
+    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -356,11 +356,11 @@ extern "C" __global__ void states_backward_before2(
         const int64 iH = n % H;
         compute_t n_;
         states_backward_before2_point(
-            compute_t(W_fh_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_h_f_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_fh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_h_f_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_h_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -378,7 +378,7 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ f_steps_at, const storage_t* __restrict__ n_at,
     storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_fn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -389,8 +389,8 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(f_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_fn_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_n_pre);
@@ -409,8 +409,8 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_f_h_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ n2_at,
-    const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_fn_pre_at)
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ f_steps_at, storage_t* __restrict__ d_fn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -421,8 +421,8 @@ extern "C" __global__ void states_backward_step2(
             compute_t(d_f_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(f_steps_at[(t * B + iB) * H + iH]),
             d_f_pre);
         d_fn_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
     }
@@ -438,7 +438,7 @@ __device__ inline void states_backward_step3_point(
 extern "C" __global__ void states_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_U_f_h_at, const storage_t* __restrict__ d_f_h_at,
-    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ f_steps_at, const storage_t* __restrict__ d_h_at,
     storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -449,7 +449,7 @@ extern "C" __global__ void states_backward_step3(
         states_backward_step3_point(
             compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
             compute_t(d_f_h_at[iB * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
+            compute_t(f_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -612,7 +612,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fh_x_x_at,
+    const storage_t* __restrict__ W_fh_x_and_dot_at, const storage_t* __restrict__ dot_W_fh_x_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -622,9 +622,9 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_h_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_fh_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_fh_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_h_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -651,11 +651,11 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_f_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ U_f_h_and_dot_at, const storage_t* __restrict__ dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ W_fh_x_and_dot_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_f_h2_at)
+    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ f_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -663,10 +663,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t f, dot_f, f_h, dot_f_h;
         jvp_step_point(
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(U_f_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(W_fh_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -675,8 +675,8 @@ extern "C" __global__ void jvp_step(
             f, dot_f, f_h, dot_f_h);
         f_at[iB * H + iH] = storage_t(f);
         dot_f_at[iB * H + iH] = storage_t(dot_f);
-        dot_f_h2_at[iB * (2 * H) + iH] = storage_t(f_h);
-        dot_f_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
+        f_h_and_dot_at[iB * (2 * H) + iH] = storage_t(f_h);
+        f_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
     }
 }
 
@@ -698,7 +698,7 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ W_fh_x_and_dot_at, const storage_t* __restrict__ U_h_f_h_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_W_h_x_at,
     const storage_t* __restrict__ dot_U_h_f_h_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ h_rows_at,
@@ -710,7 +710,7 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_fh_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
@@ -742,7 +742,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fh_x_x_at,
+    const storage_t* __restrict__ W_fh_x_and_dot_at, const storage_t* __restrict__ dot_W_fh_x_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -752,9 +752,9 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_fh_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_fh_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_h_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -781,12 +781,12 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_f_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ U_f_h_and_dot_at, const storage_t* __restrict__ dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ W_fh_x_and_dot_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ dot_f_h2_at)
+    storage_t* __restrict__ f_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -794,10 +794,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_f_pre, f, dot_f, f_h, dot_f_h;
         hvp_forward_step_point(
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(U_f_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(W_fh_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_f_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -807,8 +807,8 @@ extern "C" __global__ void hvp_forward_step(
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
-        dot_f_h2_at[iB * (2 * H) + iH] = storage_t(f_h);
-        dot_f_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
+        f_h_and_dot_at[iB * (2 * H) + iH] = storage_t(f_h);
+        f_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
     }
 }
 
@@ -831,7 +831,7 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ W_fh_x_and_dot_at, const storage_t* __restrict__ U_h_f_h_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_W_h_x_at,
     const storage_t* __restrict__ dot_U_h_f_h_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ f_at, storage_t* __restrict__ h_rows_at,
@@ -844,7 +844,7 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_fh_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
@@ -916,7 +916,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_dot_n_pre2_at)
+    storage_t* __restrict__ d_n_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -933,8 +933,8 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
@@ -961,7 +961,7 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ d_f_h_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_n_at,
-    storage_t* __restrict__ d_dot_f_pre2_at)
+    storage_t* __restrict__ d_f_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -980,24 +980,24 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre);
-        d_dot_f_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_f_pre);
-        d_dot_f_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
+        d_f_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_f_pre);
+        d_f_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
-    const compute_t d_h_prev_parts, const compute_t d_f_h, const compute_t f, const compute_t d_dot_f_h,
-    const compute_t dot_f, const compute_t d_h_next, const compute_t d_dot_h,
+    const compute_t d_h_prev_U_f_h_and_dot, const compute_t d_f_h, const compute_t f,
+    const compute_t d_dot_f_h, const compute_t dot_f, const compute_t d_h_next, const compute_t d_dot_h,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - f;
-    d_h_prev = d_h_prev_parts + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
+    d_h_prev = d_h_prev_U_f_h_and_dot + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
     d_dot_h_prev = f * d_dot_f_h + d_dot_h * s1 + d_dot_h_prev_dot_U_f_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_f_h_at,
+    const storage_t* __restrict__ d_h_prev_U_f_h_and_dot_at, const storage_t* __restrict__ d_f_h_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ d_dot_f_h_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_dot_h_at,
@@ -1010,7 +1010,7 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_f_h_and_dot_at[iB * H + iH]),
             compute_t(d_f_h_at[iB * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_f_h_at[iB * H + iH]),
@@ -1025,14 +1025,14 @@ extern "C" __global__ void hvp_backward_step3(
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+    const compute_t d_x_W_f_x_and_dot, const compute_t d_x_W_h_x_and_dot, compute_t& d_x)
 {
-    d_x = d_x_parts2 + d_x_parts;
+    d_x = d_x_W_f_x_and_dot + d_x_W_h_x_and_dot;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts2_at, const storage_t* __restrict__ d_x_parts_at,
+    const storage_t* __restrict__ d_x_W_f_x_and_dot_at, const storage_t* __restrict__ d_x_W_h_x_and_dot_at,
     storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1042,8 +1042,8 @@ extern "C" __global__ void hvp_backward_after(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_f_x_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_h_x_and_dot_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -1096,16 +1096,16 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_f, d_U_h;
         hvp_backward_finish2_point(
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_h_U_h_f_h_at[iH * H + iH2]),
-            compute_t(d_U_h_dot_U_h_f_h_f_h_at[iH * H + iH2]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_h_U_h_f_h_at[iH * H + jH]),
+            compute_t(d_U_h_dot_U_h_f_h_f_h_at[iH * H + jH]),
             d_U_f, d_U_h);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
-        d_U_h_at[iH * H + iH2] = storage_t(d_U_h);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
+        d_U_h_at[iH * H + jH] = storage_t(d_U_h);
     }
 }
 

@@ -329,8 +329,8 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_fh2 = cp.empty((2 * H, I), dtype)
-    f_h2 = cp.empty((T, B, H), dtype)
+    W_fh_T = cp.empty((2 * H, I), dtype)
+    f_h_steps = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_fn_pre = cp.empty((T, B, 2 * H), dtype)
     d_f_h = cp.empty((B, H), dtype)
@@ -342,7 +342,7 @@ def train_passes(size, dtype):
     d_U_h = cp.empty((H, H), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        f, h_rows, f_h2,
+        f, h_rows, f_h_steps,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
@@ -366,8 +366,8 @@ def train_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_fh2[:H] = W_f
-        W_fh2[H:2 * H] = W_h
+        W_fh_T[:H] = W_f
+        W_fh_T[H:2 * H] = W_h
         backward_before()
 
     def loop():
@@ -381,13 +381,13 @@ def train_passes(size, dtype):
             backward_step3(t)
 
     def after():
-        product(d_fn_pre.reshape(-1, 2 * H), W_fh2, d_x.reshape(-1, I))
+        product(d_fn_pre.reshape(-1, 2 * H), W_fh_T, d_x.reshape(-1, I))
         product(d_fn_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fh)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
         cp.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h2.reshape(-1, H), d_U_h)
+        product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h_steps.reshape(-1, H), d_U_h)
 
     def results():
         dparams = {
@@ -485,13 +485,13 @@ def states_backward_passes(size, dtype):
     U_h = cp.empty((H, H), dtype)
     b_h = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_fh2 = cp.empty((I, 2 * H), dtype)
-    W_fh_x2 = cp.empty((T, B, 2 * H), dtype)
-    U_f_h2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    f_h2 = cp.empty((T, B, H), dtype)
-    U_h_f_h2 = cp.empty((T, B, H), dtype)
-    n2 = cp.empty((T, B, H), dtype)
+    W_fh = cp.empty((I, 2 * H), dtype)
+    W_fh_x = cp.empty((T, B, 2 * H), dtype)
+    U_f_h_steps = cp.empty((T, B, H), dtype)
+    f_steps = cp.empty((T, B, H), dtype)
+    f_h_steps = cp.empty((T, B, H), dtype)
+    U_h_f_h_steps = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_fn_pre = cp.empty((T, B, 2 * H), dtype)
     d_f_h = cp.empty((B, H), dtype)
@@ -503,23 +503,23 @@ def states_backward_passes(size, dtype):
     d_U_h = cp.empty((H, H), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_fh_x2, U_f_h2, b_f, h_rows, f2, f_h2,
+        W_fh_x, U_f_h_steps, b_f, h_rows, f_steps, f_h_steps,
     )
     states_backward_before2 = kernel(
         "states_backward_before2", "each", T * B * H, 1,
-        W_fh_x2, U_h_f_h2, b_h, n2,
+        W_fh_x, U_h_f_h_steps, b_h, n,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, f2, n2, d_h, d_fn_pre,
+        dy, d_h_prev_rows, f_steps, n, d_h, d_fn_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_f_h, h_rows, d_h, n2, f2, d_fn_pre,
+        d_f_h, h_rows, d_h, n, f_steps, d_fn_pre,
     )
     states_backward_step3 = kernel(
         "states_backward_step3", "each", B * H, 1,
-        d_h_prev_U_f_h, d_f_h, f2, d_h, d_h_prev_rows,
+        d_h_prev_U_f_h, d_f_h, f_steps, d_h, d_h_prev_rows,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -535,14 +535,14 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_fh2[..., :H] = W_f.T
-        W_fh2[..., H:2 * H] = W_h.T
-        product(x.reshape(-1, I), W_fh2, W_fh_x2.reshape(-1, 2 * H))
+        W_fh[..., :H] = W_f.T
+        W_fh[..., H:2 * H] = W_h.T
+        product(x.reshape(-1, I), W_fh, W_fh_x.reshape(-1, 2 * H))
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(h_rows[:-1].reshape(-1, H), U_f.T, U_f_h2.reshape(-1, H))
+        product(h_rows[:-1].reshape(-1, H), U_f.T, U_f_h_steps.reshape(-1, H))
         states_backward_before()
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(f_h2.reshape(-1, H), U_h.T, U_h_f_h2.reshape(-1, H))
+        product(f_h_steps.reshape(-1, H), U_h.T, U_h_f_h_steps.reshape(-1, H))
         states_backward_before2()
 
     def loop():
@@ -556,13 +556,13 @@ def states_backward_passes(size, dtype):
             states_backward_step3(t)
 
     def after():
-        product(d_fn_pre.reshape(-1, 2 * H), W_fh2.T, d_x.reshape(-1, I))
+        product(d_fn_pre.reshape(-1, 2 * H), W_fh.T, d_x.reshape(-1, I))
         product(d_fn_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fh)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
         cp.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h2.reshape(-1, H), d_U_h)
+        product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h_steps.reshape(-1, H), d_U_h)
 
     def results():
         dparams = {
@@ -729,34 +729,35 @@ def jvp_passes(size, dtype):
     dot_b_h = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    W_fh_and_dot = cp.empty((I, 4 * H), dtype)
     W_fh = cp.empty((I, 2 * H), dtype)
-    dot_U_h2 = cp.empty((2 * H, H), dtype)
-    dot_U_f2 = cp.empty((H, 2 * H), dtype)
-    U_f_T2 = cp.empty((H, H), dtype)
+    dot_and_U_h = cp.empty((2 * H, H), dtype)
+    U_f_and_dot = cp.empty((H, 2 * H), dtype)
+    U_f_turned = cp.empty((H, H), dtype)
     U_h_T = cp.empty((H, H), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    W_fh_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_W_fh_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    U_f_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     f = cp.empty((B, H), dtype)
     dot_f = cp.empty((B, H), dtype)
-    dot_f_h2 = cp.empty((B, 2 * H), dtype)
+    f_h_and_dot = cp.empty((B, 2 * H), dtype)
     U_h_f_h = cp.empty((B, H), dtype)
     dot_U_h_f_h = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
+        W_fh_x_and_dot, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows, f, dot_f, dot_f_h2,
+        U_f_h_and_dot, dot_U_f_h_h_prev, W_fh_x_and_dot, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows, f,
+        dot_f, f_h_and_dot,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        parts2, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows,
+        W_fh_x_and_dot, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -778,32 +779,32 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_f.T
-        parts[..., H:2 * H] = dot_W_f.T
-        parts[..., 2 * H:3 * H] = W_h.T
-        parts[..., 3 * H:4 * H] = dot_W_h.T
-        W_fh[..., :H] = parts[..., :H]
-        W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        dot_U_h2[:H] = dot_U_h.T
-        dot_U_h2[H:2 * H] = U_h.T
-        dot_U_f2[..., :H] = U_f.T
-        dot_U_f2[..., H:2 * H] = dot_U_f.T
-        U_f_T2[...] = U_f.T
+        W_fh_and_dot[..., :H] = W_f.T
+        W_fh_and_dot[..., H:2 * H] = dot_W_f.T
+        W_fh_and_dot[..., 2 * H:3 * H] = W_h.T
+        W_fh_and_dot[..., 3 * H:4 * H] = dot_W_h.T
+        W_fh[..., :H] = W_fh_and_dot[..., :H]
+        W_fh[..., H:2 * H] = W_fh_and_dot[..., 2 * H:3 * H]
+        dot_and_U_h[:H] = dot_U_h.T
+        dot_and_U_h[H:2 * H] = U_h.T
+        U_f_and_dot[..., :H] = U_f.T
+        U_f_and_dot[..., H:2 * H] = dot_U_f.T
+        U_f_turned[...] = U_f.T
         U_h_T[...] = U_h.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(x.reshape(-1, I), W_fh_and_dot, W_fh_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_fh, dot_W_fh_x_x.reshape(-1, 2 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_U_f2, parts3)
+            product(h_rows[t], U_f_and_dot, U_f_h_and_dot)
             # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
+            product(dot_h_rows[t], U_f_turned, dot_U_f_h_h_prev)
             jvp_step(t)
             # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(dot_f_h2[:, :H], U_h_T, U_h_f_h)
+            product(f_h_and_dot[:, :H], U_h_T, U_h_f_h)
             # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(dot_f_h2, dot_U_h2, dot_U_h_f_h)
+            product(f_h_and_dot, dot_and_U_h, dot_U_h_f_h)
             jvp_step2(t)
 
     def after():
@@ -838,22 +839,22 @@ def hvp_passes(size, dtype):
     dot_b_h = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    W_fh_and_dot = cp.empty((I, 4 * H), dtype)
     W_fh = cp.empty((I, 2 * H), dtype)
-    dot_U_h2 = cp.empty((2 * H, H), dtype)
-    dot_U_f2 = cp.empty((H, 2 * H), dtype)
-    U_f_T2 = cp.empty((H, H), dtype)
-    U_h_T2 = cp.empty((H, H), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_and_U_h = cp.empty((2 * H, H), dtype)
+    U_f_and_dot = cp.empty((H, 2 * H), dtype)
+    U_f_turned = cp.empty((H, H), dtype)
+    U_h_turned = cp.empty((H, H), dtype)
+    W_fh_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_W_fh_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    U_f_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     dot_f = cp.empty((T, B, H), dtype)
-    dot_f_h2 = cp.empty((B, 2 * H), dtype)
+    f_h_and_dot = cp.empty((B, 2 * H), dtype)
     U_h_f_h = cp.empty((B, H), dtype)
     dot_U_h_f_h = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
@@ -861,17 +862,17 @@ def hvp_passes(size, dtype):
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
+        W_fh_x_and_dot, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows, dot_f_pre, f, dot_f,
-        dot_f_h2,
+        U_f_h_and_dot, dot_U_f_h_h_prev, W_fh_x_and_dot, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows,
+        dot_f_pre, f, dot_f, f_h_and_dot,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        parts2, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows, dot_n_pre, n,
-        dot_n,
+        W_fh_x_and_dot, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows,
+        dot_n_pre, n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -893,32 +894,32 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_f.T
-        parts[..., H:2 * H] = dot_W_f.T
-        parts[..., 2 * H:3 * H] = W_h.T
-        parts[..., 3 * H:4 * H] = dot_W_h.T
-        W_fh[..., :H] = parts[..., :H]
-        W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        dot_U_h2[:H] = dot_U_h.T
-        dot_U_h2[H:2 * H] = U_h.T
-        dot_U_f2[..., :H] = U_f.T
-        dot_U_f2[..., H:2 * H] = dot_U_f.T
-        U_f_T2[...] = U_f.T
-        U_h_T2[...] = U_h.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        W_fh_and_dot[..., :H] = W_f.T
+        W_fh_and_dot[..., H:2 * H] = dot_W_f.T
+        W_fh_and_dot[..., 2 * H:3 * H] = W_h.T
+        W_fh_and_dot[..., 3 * H:4 * H] = dot_W_h.T
+        W_fh[..., :H] = W_fh_and_dot[..., :H]
+        W_fh[..., H:2 * H] = W_fh_and_dot[..., 2 * H:3 * H]
+        dot_and_U_h[:H] = dot_U_h.T
+        dot_and_U_h[H:2 * H] = U_h.T
+        U_f_and_dot[..., :H] = U_f.T
+        U_f_and_dot[..., H:2 * H] = dot_U_f.T
+        U_f_turned[...] = U_f.T
+        U_h_turned[...] = U_h.T
+        product(x.reshape(-1, I), W_fh_and_dot, W_fh_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_fh, dot_W_fh_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_U_f2, parts3)
+            product(h_rows[t], U_f_and_dot, U_f_h_and_dot)
             # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
+            product(dot_h_rows[t], U_f_turned, dot_U_f_h_h_prev)
             hvp_forward_step(t)
             # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(dot_f_h2[:, :H], U_h_T2, U_h_f_h)
+            product(f_h_and_dot[:, :H], U_h_turned, U_h_f_h)
             # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(dot_f_h2, dot_U_h2, dot_U_h_f_h)
+            product(f_h_and_dot, dot_and_U_h, dot_U_h_f_h)
             hvp_forward_step2(t)
 
     def after():
@@ -931,21 +932,21 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    dot_W_h2 = cp.empty((2 * H, I), dtype)
-    dot_W_f2 = cp.empty((2 * H, I), dtype)
-    dot_U_h22 = cp.empty((2 * H, H), dtype)
-    dot_U_f22 = cp.empty((2 * H, H), dtype)
+    W_h_and_dot = cp.empty((2 * H, I), dtype)
+    W_f_and_dot = cp.empty((2 * H, I), dtype)
+    U_h_and_dot = cp.empty((2 * H, H), dtype)
+    U_f_and_dot_T = cp.empty((2 * H, H), dtype)
     f_h = cp.empty((T, B, H), dtype)
     dot_f_h = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_n_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_dot_f_h = cp.empty((B, H), dtype)
     d_f_h = cp.empty((B, H), dtype)
-    d_dot_f_pre2 = cp.empty((T, B, 2 * H), dtype)
-    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_f_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_U_f_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
-    d_x_parts2 = cp.empty((T, B, I), dtype)
+    d_x_W_h_x_and_dot = cp.empty((T, B, I), dtype)
+    d_x_W_f_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_f_W_f_x = cp.empty((H, I), dtype)
     d_W_f_dot_W_f_x_x = cp.empty((H, I), dtype)
@@ -967,20 +968,21 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h, d_dot_n_pre2,
+        dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h, d_n_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_dot_f_h, h_rows, d_dot_h, n, dot_f_pre, f, d_f_h, dot_h_rows, d_h_prev_rows, dot_n, d_dot_f_pre2,
+        d_dot_f_h, h_rows, d_dot_h, n, dot_f_pre, f, d_f_h, dot_h_rows, d_h_prev_rows, dot_n,
+        d_f_pre_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        d_h_prev_parts, d_f_h, f, d_dot_f_h, dot_f, d_h_prev_rows, d_dot_h, d_dot_h_prev_dot_U_f_h_h_prev,
-        d_dot_h_prev_rows,
+        d_h_prev_U_f_h_and_dot, d_f_h, f, d_dot_f_h, dot_f, d_h_prev_rows, d_dot_h,
+        d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * I, 1,
-        d_x_parts2, d_x_parts, d_x,
+        d_x_W_f_x_and_dot, d_x_W_h_x_and_dot, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -997,56 +999,56 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        dot_W_h2[:H] = W_h
-        dot_W_h2[H:2 * H] = dot_W_h
-        dot_W_f2[:H] = W_f
-        dot_W_f2[H:2 * H] = dot_W_f
-        dot_U_h22[:H] = U_h
-        dot_U_h22[H:2 * H] = dot_U_h
-        dot_U_f22[:H] = U_f
-        dot_U_f22[H:2 * H] = dot_U_f
+        W_h_and_dot[:H] = W_h
+        W_h_and_dot[H:2 * H] = dot_W_h
+        W_f_and_dot[:H] = W_f
+        W_f_and_dot[H:2 * H] = dot_W_f
+        U_h_and_dot[:H] = U_h
+        U_h_and_dot[H:2 * H] = dot_U_h
+        U_f_and_dot_T[:H] = U_f
+        U_f_and_dot_T[H:2 * H] = dot_U_f
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(d_dot_n_pre2[t][:, H:2 * H], U_h, d_dot_f_h)
+            product(d_n_pre_and_dot[t][:, H:2 * H], U_h, d_dot_f_h)
             # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(d_dot_n_pre2[t], dot_U_h22, d_f_h)
+            product(d_n_pre_and_dot[t], U_h_and_dot, d_f_h)
             hvp_backward_step2(t)
-            product(d_dot_f_pre2[t], dot_U_f22, d_h_prev_parts)
+            product(d_f_pre_and_dot[t], U_f_and_dot_T, d_h_prev_U_f_h_and_dot)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_dot_f_pre2[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+            product(d_f_pre_and_dot[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             hvp_backward_step3(t)
 
     def after():
-        product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_h2, d_x_parts.reshape(-1, I))
-        product(d_dot_f_pre2.reshape(-1, 2 * H), dot_W_f2, d_x_parts2.reshape(-1, I))
+        product(d_n_pre_and_dot.reshape(-1, 2 * H), W_h_and_dot, d_x_W_h_x_and_dot.reshape(-1, I))
+        product(d_f_pre_and_dot.reshape(-1, 2 * H), W_f_and_dot, d_x_W_f_x_and_dot.reshape(-1, I))
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_f_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_dot_f_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        product(d_f_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+        product(d_f_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_dot_f_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_f_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_f)
+        cp.sum(d_f_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_f)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, f_h.reshape(-1, H), d_U_h_U_h_f_h)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, f_h.reshape(-1, H), d_U_h_U_h_f_h)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_f_h.reshape(-1, H), d_U_h_dot_U_h_f_h_f_h)
+        product(d_n_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_f_h.reshape(-1, H), d_U_h_dot_U_h_f_h_f_h)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        cp.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+        cp.sum(d_n_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
         hvp_backward_after()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -256,8 +256,8 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_zh_x2_at, const storage_t* __restrict__ b_z_at,
-    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ n2_at)
+    const storage_t* __restrict__ W_zh_x_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ z_at, storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -266,13 +266,13 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t z, n_;
         states_backward_before_point(
-            compute_t(W_zh_x2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_zh_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_h_at[iH]),
             z, n_);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -287,7 +287,7 @@ __device__ inline void states_backward_sequence_point(
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ z2_at, storage_t* __restrict__ d_h_at)
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ d_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -299,7 +299,7 @@ extern "C" __global__ void states_backward_sequence(
             states_backward_sequence_point(
                 compute_t(dy_at[(t * B + iB) * H + iH]),
                 d_h_next,
-                compute_t(z2_at[(t * B + iB) * H + iH]),
+                compute_t(z_at[(t * B + iB) * H + iH]),
                 d_h, d_h_prev);
             d_h_at[(t * B + iB) * H + iH] = storage_t(d_h);
             d_h_next = d_h_prev;
@@ -321,8 +321,8 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ z2_at,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n2_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
     storage_t* __restrict__ d_z_pre_n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -333,9 +333,9 @@ extern "C" __global__ void states_backward_after(
         compute_t d_n, d_z_pre;
         states_backward_after_point(
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
-            compute_t(z2_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(n2_at[(iT * B + iB) * H + iH]),
+            compute_t(n_at[(iT * B + iB) * H + iH]),
             d_n, d_z_pre);
         d_z_pre_n_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_n);
         d_z_pre_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
@@ -501,7 +501,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zh_x_x_at,
+    const storage_t* __restrict__ W_zh_x_and_dot_at, const storage_t* __restrict__ dot_W_zh_x_x_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
     storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ n_at,
@@ -514,14 +514,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t z, dot_z, n_, dot_n;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_b_h_at[iH]),
             z, dot_z, n_, dot_n);
@@ -596,7 +596,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zh_x_x_at,
+    const storage_t* __restrict__ W_zh_x_and_dot_at, const storage_t* __restrict__ dot_W_zh_x_x_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
     storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
@@ -609,14 +609,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_z_pre, z, dot_z, n_, dot_n;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_zh_x_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_b_h_at[iH]),
             dot_z_pre, z, dot_z, n_, dot_n);
@@ -733,7 +733,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_z_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_parts_at)
+    const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_z_pre_n_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -752,10 +752,10 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             d_dot_n, d_n, d_dot_z_pre, d_z_pre);
-        d_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
-        d_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
-        d_parts_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_n_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
+        d_z_pre_n_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
+        d_z_pre_n_and_dot_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_n_and_dot_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
     }
 }
 

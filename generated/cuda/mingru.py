@@ -311,7 +311,7 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_zh2 = cp.empty((2 * H, I), dtype)
+    W_zh_T = cp.empty((2 * H, I), dtype)
     d_h = cp.empty((T, B, H), dtype)
     d_z_pre_n = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
@@ -333,15 +333,15 @@ def train_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_zh2[:H] = W_z
-        W_zh2[H:2 * H] = W_h
+        W_zh_T[:H] = W_z
+        W_zh_T[H:2 * H] = W_h
 
     def loop():
         backward_sequence()
 
     def after():
         backward_after()
-        product(d_z_pre_n.reshape(-1, 2 * H), W_zh2, d_x.reshape(-1, I))
+        product(d_z_pre_n.reshape(-1, 2 * H), W_zh_T, d_x.reshape(-1, I))
         product(d_z_pre_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zh)
         cp.sum(d_z_pre_n.reshape(-1, 2 * H), axis=0, out=d_b_zh)
 
@@ -422,10 +422,10 @@ def states_backward_passes(size, dtype):
     W_h = cp.empty((H, I), dtype)
     b_h = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_zh2 = cp.empty((I, 2 * H), dtype)
-    W_zh_x2 = cp.empty((T, B, 2 * H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    n2 = cp.empty((T, B, H), dtype)
+    W_zh = cp.empty((I, 2 * H), dtype)
+    W_zh_x = cp.empty((T, B, 2 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    n = cp.empty((T, B, H), dtype)
     d_h = cp.empty((T, B, H), dtype)
     d_z_pre_n = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
@@ -433,15 +433,15 @@ def states_backward_passes(size, dtype):
     d_b_zh = cp.empty((2 * H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_zh_x2, b_z, b_h, z2, n2,
+        W_zh_x, b_z, b_h, z, n,
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", "each", B * H, 1,
-        dy, d_h_prev_rows, z2, d_h,
+        dy, d_h_prev_rows, z, d_h,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_h, z2, h_rows, n2, d_z_pre_n,
+        d_h, z, h_rows, n, d_z_pre_n,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -455,9 +455,9 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_zh2[..., :H] = W_z.T
-        W_zh2[..., H:2 * H] = W_h.T
-        product(x.reshape(-1, I), W_zh2, W_zh_x2.reshape(-1, 2 * H))
+        W_zh[..., :H] = W_z.T
+        W_zh[..., H:2 * H] = W_h.T
+        product(x.reshape(-1, I), W_zh, W_zh_x.reshape(-1, 2 * H))
         states_backward_before()
 
     def loop():
@@ -465,7 +465,7 @@ def states_backward_passes(size, dtype):
 
     def after():
         states_backward_after()
-        product(d_z_pre_n.reshape(-1, 2 * H), W_zh2.T, d_x.reshape(-1, I))
+        product(d_z_pre_n.reshape(-1, 2 * H), W_zh.T, d_x.reshape(-1, I))
         product(d_z_pre_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zh)
         cp.sum(d_z_pre_n.reshape(-1, 2 * H), axis=0, out=d_b_zh)
 
@@ -602,9 +602,9 @@ def jvp_passes(size, dtype):
     dot_b_h = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    W_zh_and_dot = cp.empty((I, 4 * H), dtype)
     W_zh = cp.empty((I, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    W_zh_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_W_zh_x_x = cp.empty((T, B, 2 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
@@ -612,7 +612,7 @@ def jvp_passes(size, dtype):
     dot_n = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, z, dot_z, n, dot_n,
+        W_zh_x_and_dot, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, z, dot_z, n, dot_n,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
@@ -634,13 +634,13 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_h.T
-        parts[..., 3 * H:4 * H] = dot_W_h.T
-        W_zh[..., :H] = parts[..., :H]
-        W_zh[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        W_zh_and_dot[..., :H] = W_z.T
+        W_zh_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zh_and_dot[..., 2 * H:3 * H] = W_h.T
+        W_zh_and_dot[..., 3 * H:4 * H] = dot_W_h.T
+        W_zh[..., :H] = W_zh_and_dot[..., :H]
+        W_zh[..., H:2 * H] = W_zh_and_dot[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), W_zh_and_dot, W_zh_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_zh, dot_W_zh_x_x.reshape(-1, 2 * H))
         jvp_before()
 
@@ -675,9 +675,9 @@ def hvp_passes(size, dtype):
     dot_b_h = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    W_zh_and_dot = cp.empty((I, 4 * H), dtype)
     W_zh = cp.empty((I, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    W_zh_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_W_zh_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
@@ -686,7 +686,7 @@ def hvp_passes(size, dtype):
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, dot_z_pre, z, dot_z, n, dot_n,
+        W_zh_x_and_dot, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, dot_z_pre, z, dot_z, n, dot_n,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
@@ -708,13 +708,13 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_h.T
-        parts[..., 3 * H:4 * H] = dot_W_h.T
-        W_zh[..., :H] = parts[..., :H]
-        W_zh[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        W_zh_and_dot[..., :H] = W_z.T
+        W_zh_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zh_and_dot[..., 2 * H:3 * H] = W_h.T
+        W_zh_and_dot[..., 3 * H:4 * H] = dot_W_h.T
+        W_zh[..., :H] = W_zh_and_dot[..., :H]
+        W_zh[..., H:2 * H] = W_zh_and_dot[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), W_zh_and_dot, W_zh_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_zh, dot_W_zh_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
@@ -731,9 +731,9 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((T + 1, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    parts3 = cp.empty((4 * H, I), dtype)
+    W_zh_and_dot_T = cp.empty((4 * H, I), dtype)
     d_dot_h = cp.empty((T, B, H), dtype)
-    d_parts = cp.empty((T, B, 4 * H), dtype)
+    d_z_pre_n_and_dot = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_z_W_z_x = cp.empty((H, I), dtype)
     d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
@@ -749,7 +749,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_h, z, d_h_prev_rows, dot_z, h_rows, n, dot_z_pre, dot_h_rows, dot_n, d_parts,
+        d_dot_h, z, d_h_prev_rows, dot_z, h_rows, n, dot_z_pre, dot_h_rows, dot_n, d_z_pre_n_and_dot,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -762,29 +762,29 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        parts3[:H] = W_z
-        parts3[H:2 * H] = dot_W_z
-        parts3[2 * H:3 * H] = W_h
-        parts3[3 * H:4 * H] = dot_W_h
+        W_zh_and_dot_T[:H] = W_z
+        W_zh_and_dot_T[H:2 * H] = dot_W_z
+        W_zh_and_dot_T[2 * H:3 * H] = W_h
+        W_zh_and_dot_T[3 * H:4 * H] = dot_W_h
 
     def loop():
         hvp_backward_sequence()
 
     def after():
         hvp_backward_after()
-        product(d_parts.reshape(-1, 4 * H), parts3, d_x.reshape(-1, I))
+        product(d_z_pre_n_and_dot.reshape(-1, 4 * H), W_zh_and_dot_T, d_x.reshape(-1, I))
         # through z = sigmoid(W_z @ x + b_z)
-        product(d_parts.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = sigmoid(W_z @ x + b_z)
-        product(d_parts.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        product(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through z = sigmoid(W_z @ x + b_z)
-        cp.sum(d_parts.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
+        cp.sum(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
         # through n = W_h @ x + b_h
-        product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        product(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
         # through n = W_h @ x + b_h
-        product(d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
+        product(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
         # through n = W_h @ x + b_h
-        cp.sum(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+        cp.sum(d_z_pre_n_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
         hvp_backward_finish()
 
     def results():

@@ -507,7 +507,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     storage_t* __restrict__ d_C_prev_rows_at, const storage_t* __restrict__ d_C_q_at,
-    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ v_k2_at,
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ v_k_at,
     storage_t* __restrict__ d_C_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -524,7 +524,7 @@ extern "C" __global__ void backward_step(
             compute_t(q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
             v_k, d_C, d_C_prev);
-        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        v_k_at[(iB * H + iH) * K + iK] = storage_t(v_k);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
     }
@@ -553,7 +553,7 @@ extern "C" __global__ void backward_step_sum(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k2_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
     storage_t* __restrict__ d_i_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -563,7 +563,7 @@ extern "C" __global__ void backward_step_sum2(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(v_k_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
@@ -1210,7 +1210,7 @@ __device__ inline void states_backward_once_point(
 
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ sqrt_K2_at)
+    storage_t* __restrict__ sqrt_K_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1218,7 +1218,7 @@ extern "C" __global__ void states_backward_once(
         states_backward_once_point(
             compute_t(K),
             sqrt_K);
-        sqrt_K2_at[0] = storage_t(sqrt_K);
+        sqrt_K_at[0] = storage_t(sqrt_K);
     }
 }
 
@@ -1227,9 +1227,9 @@ extern "C" __global__ void states_backward_before_rows(
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
     const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ m_rows_at,
-    storage_t* __restrict__ log_i2_at, storage_t* __restrict__ log_f_softplus2_at,
-    storage_t* __restrict__ m_pre2_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at,
-    storage_t* __restrict__ h_exp2_at)
+    storage_t* __restrict__ log_i_at, storage_t* __restrict__ log_f_softplus_at,
+    storage_t* __restrict__ m_pre_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ h_exp_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1238,7 +1238,7 @@ extern "C" __global__ void states_backward_before_rows(
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t h_exp = exp(-m);
         if (threadIdx.x == 0) {
-            h_exp2_at[iT * B + iB] = storage_t(h_exp);
+            h_exp_at[iT * B + iB] = storage_t(h_exp);
         }
         compute_t w_i_x_total = 0;
         compute_t w_f_x_total = 0;
@@ -1275,56 +1275,56 @@ extern "C" __global__ void states_backward_before_rows(
         const compute_t f_pre = s1 + s2;
         const compute_t f = exp(f_pre);
         if (threadIdx.x == 0) {
-            log_i2_at[iT * B + iB] = storage_t(log_i);
-            log_f_softplus2_at[iT * B + iB] = storage_t(log_f_softplus);
-            m_pre2_at[iT * B + iB] = storage_t(m_pre);
-            i2_at[iT * B + iB] = storage_t(i);
-            f2_at[iT * B + iB] = storage_t(f);
+            log_i_at[iT * B + iB] = storage_t(log_i);
+            log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
+            m_pre_at[iT * B + iB] = storage_t(m_pre);
+            i_at[iT * B + iB] = storage_t(i);
+            f_at[iT * B + iB] = storage_t(f);
         }
     }
 }
 
 extern "C" __global__ void states_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_qkvo_x2_at, const storage_t* __restrict__ b_q_at,
-    const storage_t* __restrict__ sqrt_K2_at, const storage_t* __restrict__ b_k_at,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ h_exp2_at,
-    storage_t* __restrict__ q2_at, storage_t* __restrict__ k2_at, storage_t* __restrict__ n_q2_at,
-    storage_t* __restrict__ abs_n_q2_at, storage_t* __restrict__ max_abs_n_q2_at)
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_q_at,
+    const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ h_exp_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ k_at, storage_t* __restrict__ n_q_at,
+    storage_t* __restrict__ abs_n_q_at, storage_t* __restrict__ max_abs_n_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t sqrt_K = compute_t(sqrt_K2_at[0]);
+        const compute_t sqrt_K = compute_t(sqrt_K_at[0]);
         compute_t n_q_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t W_q_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]);
             const compute_t b_q = compute_t(b_q_at[iK]);
-            const compute_t W_k_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]);
+            const compute_t W_k_x = compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]);
             const compute_t b_k = compute_t(b_k_at[iK]);
             const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
             // through q = W_q @ x + b_q
             const compute_t q = W_q_x + b_q;
             // through k = (W_k @ x) / sqrt(K) + b_k
             const compute_t k_ = W_k_x / sqrt_K + b_k;
-            q2_at[(iT * B + iB) * K + iK] = storage_t(q);
-            k2_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
             // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
             n_q_total += n_ * q;
         }
         block_sum(n_q_total);
         const compute_t n_q = n_q_total;
         if (threadIdx.x == 0) {
-            n_q2_at[iT * B + iB] = storage_t(n_q);
+            n_q_at[iT * B + iB] = storage_t(n_q);
         }
 
-        const compute_t h_exp = compute_t(h_exp2_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t abs_n_q = absolute(n_q);
         const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
         if (threadIdx.x == 0) {
-            abs_n_q2_at[iT * B + iB] = storage_t(abs_n_q);
-            max_abs_n_q2_at[iT * B + iB] = storage_t(max_abs_n_q);
+            abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
+            max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
         }
     }
 }
@@ -1332,8 +1332,8 @@ extern "C" __global__ void states_backward_before_rows2(
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" __global__ void states_backward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ C_rows_at, const storage_t* __restrict__ q2_at,
-    storage_t* __restrict__ C_q2_at)
+    const storage_t* __restrict__ C_rows_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ C_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -1343,34 +1343,34 @@ extern "C" __global__ void states_backward_before_sum(
         for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
             const int64 iK = k;
             total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q2_at[(iT * B + iB) * K + iK]);
+                * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) C_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
 extern "C" __global__ void states_backward_before_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_qkvo_x2_at, const storage_t* __restrict__ b_v_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_v_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ C_q2_at, const storage_t* __restrict__ max_abs_n_q2_at,
-    const storage_t* __restrict__ abs_n_q2_at, const storage_t* __restrict__ h_exp2_at,
-    const storage_t* __restrict__ n_q2_at, storage_t* __restrict__ v2_at, storage_t* __restrict__ d_C_q_at,
+    const storage_t* __restrict__ C_q_at, const storage_t* __restrict__ max_abs_n_q_at,
+    const storage_t* __restrict__ abs_n_q_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ n_q_at, storage_t* __restrict__ v_at, storage_t* __restrict__ d_C_q_at,
     storage_t* __restrict__ d_o_pre_at, storage_t* __restrict__ d_h_exp_at, storage_t* __restrict__ d_n_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t max_abs_n_q = compute_t(max_abs_n_q2_at[iT * B + iB]);
+        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
         compute_t d_max_abs_n_q_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_v_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]);
+            const compute_t W_v_x = compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]);
             const compute_t b_v = compute_t(b_v_at[iH]);
-            const compute_t W_o_x = compute_t(W_qkvo_x2_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]);
+            const compute_t W_o_x = compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
-            const compute_t C_q = compute_t(C_q2_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
             // through v = W_v @ x + b_v
             const compute_t v = W_v_x + b_v;
             // through o = sigmoid(W_o @ x + b_o)
@@ -1383,7 +1383,7 @@ extern "C" __global__ void states_backward_before_rows3(
             // through o = sigmoid(W_o @ x + b_o)
             const compute_t d_o = C_q * s1;
             const compute_t d_o_pre = o * (1 - o) * d_o;
-            v2_at[(iT * B + iB) * H + iH] = storage_t(v);
+            v_at[(iT * B + iB) * H + iH] = storage_t(v);
             d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
             d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
             d_max_abs_n_q_total += d_h_by_max_abs_n_q;
@@ -1391,9 +1391,9 @@ extern "C" __global__ void states_backward_before_rows3(
         block_sum(d_max_abs_n_q_total);
         const compute_t d_max_abs_n_q = d_max_abs_n_q_total;
 
-        const compute_t abs_n_q = compute_t(abs_n_q2_at[iT * B + iB]);
-        const compute_t h_exp = compute_t(h_exp2_at[iT * B + iB]);
-        const compute_t n_q = compute_t(n_q2_at[iT * B + iB]);
+        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
         // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         const compute_t d_h_exp = compute_t((h_exp) > (abs_n_q)) * d_max_abs_n_q;
         const compute_t d_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * d_max_abs_n_q;
@@ -1465,10 +1465,10 @@ __device__ inline void states_backward_step_point(
 
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ v2_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     storage_t* __restrict__ d_C_prev_rows_at, const storage_t* __restrict__ d_C_q_at,
-    const storage_t* __restrict__ q2_at, const storage_t* __restrict__ f2_at,
-    storage_t* __restrict__ v_k2_at, storage_t* __restrict__ d_C_at)
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ v_k_at,
+    storage_t* __restrict__ d_C_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1477,14 +1477,14 @@ extern "C" __global__ void states_backward_step(
         const int64 iK = n % K;
         compute_t v_k, d_C, d_C_prev;
         states_backward_step_point(
-            compute_t(v2_at[(t * B + iB) * H + iH]),
-            compute_t(k2_at[(t * B + iB) * K + iK]),
+            compute_t(v_at[(t * B + iB) * H + iH]),
+            compute_t(k_at[(t * B + iB) * K + iK]),
             compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
-            compute_t(q2_at[(t * B + iB) * K + iK]),
-            compute_t(f2_at[t * B + iB]),
+            compute_t(q_at[(t * B + iB) * K + iK]),
+            compute_t(f_at[t * B + iB]),
             v_k, d_C, d_C_prev);
-        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        v_k_at[(iB * H + iH) * K + iK] = storage_t(v_k);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
     }
@@ -1513,7 +1513,7 @@ extern "C" __global__ void states_backward_step_sum(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void states_backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k2_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
     storage_t* __restrict__ d_i_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -1523,7 +1523,7 @@ extern "C" __global__ void states_backward_step_sum2(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(v_k_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
@@ -1533,26 +1533,26 @@ extern "C" __global__ void states_backward_step_sum2(
 extern "C" __global__ void states_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_n_prev_rows_at, const storage_t* __restrict__ d_n_q_at,
-    const storage_t* __restrict__ q2_at, const storage_t* __restrict__ f2_at,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ k2_at,
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ d_f_C_at, const storage_t* __restrict__ d_i_C_at,
-    const storage_t* __restrict__ i2_at, storage_t* __restrict__ d_m_prev_rows_at,
-    const storage_t* __restrict__ d_h_exp_at, const storage_t* __restrict__ h_exp2_at,
-    const storage_t* __restrict__ log_i2_at, const storage_t* __restrict__ m_pre2_at,
+    const storage_t* __restrict__ i_at, storage_t* __restrict__ d_m_prev_rows_at,
+    const storage_t* __restrict__ d_h_exp_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ log_i_at, const storage_t* __restrict__ m_pre_at,
     storage_t* __restrict__ d_n_at, storage_t* __restrict__ d_f_pre_at, storage_t* __restrict__ d_i_pre_at,
     storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_m_pre_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
-        const compute_t f = compute_t(f2_at[t * B + iB]);
+        const compute_t f = compute_t(f_at[t * B + iB]);
         compute_t d_f_n_total = 0;
         compute_t d_i_n_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_n_next = compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
-            const compute_t q = compute_t(q2_at[(t * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
             const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
             // through n = f * n[t-1] + i * k
             const compute_t d_n = d_n_next + d_n_q * q;
             const compute_t d_n_prev = f * d_n;
@@ -1567,12 +1567,12 @@ extern "C" __global__ void states_backward_step_rows(
 
         const compute_t d_f_C = compute_t(d_f_C_at[iB]);
         const compute_t d_i_C = compute_t(d_i_C_at[iB]);
-        const compute_t i = compute_t(i2_at[t * B + iB]);
+        const compute_t i = compute_t(i_at[t * B + iB]);
         const compute_t d_m_next = compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]);
         const compute_t d_h_exp = compute_t(d_h_exp_at[t * B + iB]);
-        const compute_t h_exp = compute_t(h_exp2_at[t * B + iB]);
-        const compute_t log_i = compute_t(log_i2_at[t * B + iB]);
-        const compute_t m_pre = compute_t(m_pre2_at[t * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[t * B + iB]);
+        const compute_t log_i = compute_t(log_i_at[t * B + iB]);
+        const compute_t m_pre = compute_t(m_pre_at[t * B + iB]);
         // through f = exp(log_f + m[t-1] - m)
         const compute_t d_f = d_f_C + d_f_n;
         const compute_t d_f_pre = f * d_f;
@@ -1610,8 +1610,8 @@ __device__ inline void states_backward_after_point(
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_m_pre_at, const storage_t* __restrict__ d_f_pre_at,
-    const storage_t* __restrict__ log_f_softplus2_at, const storage_t* __restrict__ d_m_at,
-    const storage_t* __restrict__ log_i2_at, const storage_t* __restrict__ m_pre2_at,
+    const storage_t* __restrict__ log_f_softplus_at, const storage_t* __restrict__ d_m_at,
+    const storage_t* __restrict__ log_i_at, const storage_t* __restrict__ m_pre_at,
     const storage_t* __restrict__ d_i_pre_at, storage_t* __restrict__ d_log_f_pre_at,
     storage_t* __restrict__ d_w_f_x_at, storage_t* __restrict__ d_log_i_at)
 {
@@ -1623,10 +1623,10 @@ extern "C" __global__ void states_backward_after(
         states_backward_after_point(
             compute_t(d_m_pre_at[iT * B + iB]),
             compute_t(d_f_pre_at[iT * B + iB]),
-            compute_t(log_f_softplus2_at[iT * B + iB]),
+            compute_t(log_f_softplus_at[iT * B + iB]),
             compute_t(d_m_at[iT * B + iB]),
-            compute_t(log_i2_at[iT * B + iB]),
-            compute_t(m_pre2_at[iT * B + iB]),
+            compute_t(log_i_at[iT * B + iB]),
+            compute_t(m_pre_at[iT * B + iB]),
             compute_t(d_i_pre_at[iT * B + iB]),
             d_log_f_pre, d_w_f_x, d_log_i);
         d_log_f_pre_at[iT * B + iB] = storage_t(d_log_f_pre);
@@ -1711,19 +1711,19 @@ extern "C" __global__ void states_backward_after_sum4(
 
 extern "C" __global__ void states_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ i2_at,
-    const storage_t* __restrict__ k2_at, storage_t* __restrict__ d_v_k_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_v_k_at,
     storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        const compute_t i = compute_t(i2_at[iT * B + iB]);
+        const compute_t i = compute_t(i_at[iT * B + iB]);
         compute_t d_v_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_C = compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t k_ = compute_t(k2_at[(iT * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
             // through C = f * C[t-1] + i * outer(v, k)
             const compute_t d_v_k = d_C * i;
             d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
@@ -1740,7 +1740,7 @@ extern "C" __global__ void states_backward_after_rows(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void states_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ v2_at,
+    const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_k_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -1751,7 +1751,7 @@ extern "C" __global__ void states_backward_after_sum5(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(v2_at[(iT * B + iB) * H + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -1770,7 +1770,7 @@ __device__ inline void states_backward_after2_point(
 extern "C" __global__ void states_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_n_at,
-    const storage_t* __restrict__ i2_at, const storage_t* __restrict__ sqrt_K2_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ sqrt_K_at,
     storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1782,8 +1782,8 @@ extern "C" __global__ void states_backward_after2(
         states_backward_after2_point(
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_at[(iT * B + iB) * K + iK]),
-            compute_t(i2_at[iT * B + iB]),
-            compute_t(sqrt_K2_at[0]),
+            compute_t(i_at[iT * B + iB]),
+            compute_t(sqrt_K_at[0]),
             d_k, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
         d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
@@ -2523,7 +2523,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ W_qkvo_x_and_dot_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
     const storage_t* __restrict__ b_q_at, const storage_t* __restrict__ dot_b_q_at,
     const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
     const storage_t* __restrict__ dot_b_k_at, storage_t* __restrict__ q_at,
@@ -2536,14 +2536,14 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t q, dot_q, k_, dot_k;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -2575,7 +2575,7 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ W_qkvo_x_and_dot_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
     const storage_t* __restrict__ b_v_at, const storage_t* __restrict__ dot_b_v_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_b_o_at,
     storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at, storage_t* __restrict__ o_at,
@@ -2588,14 +2588,14 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t v, dot_v, o, dot_o;
         jvp_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, o, dot_o);
@@ -2997,7 +2997,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ W_qkvo_x_and_dot_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
     const storage_t* __restrict__ b_q_at, const storage_t* __restrict__ dot_b_q_at,
     const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
     const storage_t* __restrict__ dot_b_k_at, storage_t* __restrict__ q_at,
@@ -3010,14 +3010,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t q, dot_q, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -3048,7 +3048,7 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ W_qkvo_x_and_dot_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
     const storage_t* __restrict__ b_v_at, const storage_t* __restrict__ dot_b_v_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_b_o_at,
     storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at, storage_t* __restrict__ dot_o_pre_at,
@@ -3061,14 +3061,14 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t v, dot_v, dot_o_pre, o;
         hvp_forward_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
             compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(W_qkvo_x_and_dot_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, dot_o_pre, o);
@@ -3432,8 +3432,8 @@ extern "C" __global__ void hvp_backward_before_rows(
     const storage_t* __restrict__ n_q_at, const storage_t* __restrict__ h_exp_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ C_q_at,
     const storage_t* __restrict__ dot_C_q_at, const storage_t* __restrict__ dot_max_abs_n_q_at,
-    const storage_t* __restrict__ dot_m_rows_at, storage_t* __restrict__ dot_i2_at,
-    storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_dot_C_q_at,
+    const storage_t* __restrict__ dot_m_rows_at, storage_t* __restrict__ dot_i_again_at,
+    storage_t* __restrict__ dot_f_again_at, storage_t* __restrict__ d_dot_C_q_at,
     storage_t* __restrict__ d_C_q_at, storage_t* __restrict__ d_dot_o_pre_at,
     storage_t* __restrict__ d_o_pre_at, storage_t* __restrict__ d_dot_h_exp_at,
     storage_t* __restrict__ d_h_exp_at, storage_t* __restrict__ d_dot_n_q_at,
@@ -3457,8 +3457,8 @@ extern "C" __global__ void hvp_backward_before_rows(
         const compute_t abs_n_q = absolute(n_q);
         const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
         if (threadIdx.x == 0) {
-            dot_i2_at[iT * B + iB] = storage_t(dot_i);
-            dot_f2_at[iT * B + iB] = storage_t(dot_f);
+            dot_i_again_at[iT * B + iB] = storage_t(dot_i);
+            dot_f_again_at[iT * B + iB] = storage_t(dot_f);
         }
         compute_t d_dot_max_abs_n_q_total = 0;
         compute_t d_max_abs_n_q_total = 0;
@@ -3643,9 +3643,9 @@ extern "C" __global__ void hvp_backward_step(
     storage_t* __restrict__ d_dot_C_prev_rows_at, const storage_t* __restrict__ d_dot_C_q_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_C_prev_rows_at,
     const storage_t* __restrict__ d_C_q_at, const storage_t* __restrict__ dot_q_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f2_at,
-    storage_t* __restrict__ v_k2_at, storage_t* __restrict__ dot_v_k2_at,
-    storage_t* __restrict__ d_dot_C_at, storage_t* __restrict__ d_C_at)
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_again_at,
+    storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at, storage_t* __restrict__ d_dot_C_at,
+    storage_t* __restrict__ d_C_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3665,10 +3665,10 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(dot_q_at[(t * B + iB) * K + iK]),
             compute_t(f_at[t * B + iB]),
-            compute_t(dot_f2_at[t * B + iB]),
+            compute_t(dot_f_again_at[t * B + iB]),
             v_k, dot_v_k, d_dot_C, d_C, d_C_prev, d_dot_C_prev);
-        v_k2_at[(iB * H + iH) * K + iK] = storage_t(v_k);
-        dot_v_k2_at[(iB * H + iH) * K + iK] = storage_t(dot_v_k);
+        v_k_at[(iB * H + iH) * K + iK] = storage_t(v_k);
+        dot_v_k_at[(iB * H + iH) * K + iK] = storage_t(dot_v_k);
         d_dot_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_C);
         d_C_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_C);
         d_C_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_C_prev);
@@ -3739,7 +3739,7 @@ extern "C" __global__ void hvp_backward_step_sum3(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ v_k2_at,
+    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ v_k_at,
     storage_t* __restrict__ d_dot_i_dot_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -3749,7 +3749,7 @@ extern "C" __global__ void hvp_backward_step_sum4(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(v_k_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_i_dot_C_at[iB] = storage_t(total);
@@ -3759,7 +3759,7 @@ extern "C" __global__ void hvp_backward_step_sum4(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k2_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
     storage_t* __restrict__ d_i_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -3769,7 +3769,7 @@ extern "C" __global__ void hvp_backward_step_sum5(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(v_k_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
@@ -3779,7 +3779,7 @@ extern "C" __global__ void hvp_backward_step_sum5(
 // through C = f * C[t-1] + i * outer(v, k)
 extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ dot_v_k2_at,
+    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ dot_v_k_at,
     storage_t* __restrict__ d_i_dot_C_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -3789,7 +3789,7 @@ extern "C" __global__ void hvp_backward_step_sum6(
             const int64 iH = k / K;
             const int64 iK = k % K;
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_v_k2_at[(iB * H + iH) * K + iK]);
+                * compute_t(dot_v_k_at[(iB * H + iH) * K + iK]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_i_dot_C_at[iB] = storage_t(total);
@@ -3801,7 +3801,7 @@ extern "C" __global__ void hvp_backward_step_rows(
     storage_t* __restrict__ d_dot_n_prev_rows_at, const storage_t* __restrict__ d_dot_n_q_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_n_prev_rows_at,
     const storage_t* __restrict__ d_n_q_at, const storage_t* __restrict__ dot_q_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f2_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_again_at,
     const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ dot_n_rows_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
     const storage_t* __restrict__ d_dot_f_dot_C_at, const storage_t* __restrict__ dot_f_pre_at,
@@ -3823,7 +3823,7 @@ extern "C" __global__ void hvp_backward_step_rows(
         const compute_t d_dot_n_q = compute_t(d_dot_n_q_at[t * B + iB]);
         const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
         const compute_t f = compute_t(f_at[t * B + iB]);
-        const compute_t dot_f = compute_t(dot_f2_at[t * B + iB]);
+        const compute_t dot_f = compute_t(dot_f_again_at[t * B + iB]);
         compute_t d_dot_f_dot_n_total = 0;
         compute_t d_f_n_total = 0;
         compute_t d_f_dot_n_total = 0;
@@ -4092,10 +4092,10 @@ extern "C" __global__ void hvp_backward_after_sum6(
 extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ dot_i2_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ dot_i_again_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
     storage_t* __restrict__ d_dot_v_k_at, storage_t* __restrict__ d_v_k_at,
-    storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_k_at,
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at, storage_t* __restrict__ d_v_v_k_at,
     storage_t* __restrict__ d_v_dot_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -4103,7 +4103,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         const compute_t i = compute_t(i_at[iT * B + iB]);
-        const compute_t dot_i = compute_t(dot_i2_at[iT * B + iB]);
+        const compute_t dot_i = compute_t(dot_i_again_at[iT * B + iB]);
         compute_t d_dot_v_total = 0;
         compute_t d_v_v_k_total = 0;
         compute_t d_v_dot_v_k_total = 0;
@@ -4126,7 +4126,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t d_v_v_k = d_v_v_k_total;
         const compute_t d_v_dot_v_k = d_v_dot_v_k_total;
         if (threadIdx.x == 0) {
-            d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
+            d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
             d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
             d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
         }
@@ -4206,7 +4206,7 @@ __device__ inline void hvp_backward_after2_point(
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
-    storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4218,7 +4218,7 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
@@ -4240,8 +4240,8 @@ extern "C" __global__ void hvp_backward_after3(
     const storage_t* __restrict__ d_dot_k_dot_v_k_at, const storage_t* __restrict__ d_dot_n_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_k_v_k_at,
     const storage_t* __restrict__ d_k_dot_v_k_at, const storage_t* __restrict__ d_n_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ sqrt_K_at,
-    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_parts_at)
+    const storage_t* __restrict__ dot_i_again_at, const storage_t* __restrict__ sqrt_K_at,
+    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_v_and_dot_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4256,28 +4256,28 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_dot_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_i2_at[iT * B + iB]),
+            compute_t(dot_i_again_at[iT * B + iB]),
             compute_t(sqrt_K_at[0]),
             d_k, d_dot_W_k_x, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void hvp_backward_after4_point(
-    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    const compute_t d_x_W_kv_x_and_dot, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
     const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o, const compute_t d_log_i,
     const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i, const compute_t d_w_f_x,
     const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i * w_i + d_dot_log_i *
-        dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
+    d_x = d_x_W_kv_x_and_dot + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i * w_i +
+        d_dot_log_i * dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
 }
 
 extern "C" __global__ void hvp_backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_W_kv_x_and_dot_at, const storage_t* __restrict__ d_x_W_q_x_at,
     const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, const storage_t* __restrict__ d_x_W_o_x_at,
     const storage_t* __restrict__ d_x_dot_W_o_x_W_o_at, const storage_t* __restrict__ d_log_i_at,
     const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ d_dot_log_i_at,
@@ -4292,7 +4292,7 @@ extern "C" __global__ void hvp_backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after4_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_kv_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),

@@ -447,7 +447,7 @@ def train_passes(size, dtype):
     d_q = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
     d_x_W_o_x = cp.empty((T, B, I), dtype)
-    v_k2 = cp.empty((B, H, K), dtype)
+    v_k = cp.empty((B, H, K), dtype)
     d_n = cp.empty((T, B, K), dtype)
     d_C = cp.empty((T, B, H, K), dtype)
     d_f_C = cp.empty((B,), dtype)
@@ -491,7 +491,7 @@ def train_passes(size, dtype):
     )
     backward_step = kernel(
         "backward_step", "each", B * H * K, 1,
-        v, k, d_C_prev_rows, d_C_q, q, f, v_k2, d_C,
+        v, k, d_C_prev_rows, d_C_q, q, f, v_k, d_C,
     )
     backward_step_sum = kernel(
         "backward_step_sum", "rows", B, H * K,
@@ -499,7 +499,7 @@ def train_passes(size, dtype):
     )
     backward_step_sum2 = kernel(
         "backward_step_sum2", "rows", B, H * K,
-        d_C, v_k2, d_i_C,
+        d_C, v_k, d_i_C,
     )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B, K,
@@ -785,23 +785,23 @@ def states_backward_passes(size, dtype):
     d_C_prev_rows = cp.empty((2, B, H, K), dtype)
     d_n_prev_rows = cp.empty((2, B, K), dtype)
     d_m_prev_rows = cp.empty((2, B), dtype)
-    sqrt_K2 = cp.empty((), dtype)
-    W_qkvo2 = cp.empty((I, 2 * K + 2 * H), dtype)
+    sqrt_K = cp.empty((), dtype)
+    W_qkvo = cp.empty((I, 2 * K + 2 * H), dtype)
     W_kv = cp.empty((K + H, I), dtype)
-    W_qkvo_x2 = cp.empty((T, B, 2 * K + 2 * H), dtype)
-    q2 = cp.empty((T, B, K), dtype)
-    k2 = cp.empty((T, B, K), dtype)
-    v2 = cp.empty((T, B, H), dtype)
-    log_i2 = cp.empty((T, B), dtype)
-    log_f_softplus2 = cp.empty((T, B), dtype)
-    m_pre2 = cp.empty((T, B), dtype)
-    i2 = cp.empty((T, B), dtype)
-    f2 = cp.empty((T, B), dtype)
-    C_q2 = cp.empty((T, B, H), dtype)
-    n_q2 = cp.empty((T, B), dtype)
-    abs_n_q2 = cp.empty((T, B), dtype)
-    h_exp2 = cp.empty((T, B), dtype)
-    max_abs_n_q2 = cp.empty((T, B), dtype)
+    W_qkvo_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    q = cp.empty((T, B, K), dtype)
+    k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
+    log_i = cp.empty((T, B), dtype)
+    log_f_softplus = cp.empty((T, B), dtype)
+    m_pre = cp.empty((T, B), dtype)
+    i = cp.empty((T, B), dtype)
+    f = cp.empty((T, B), dtype)
+    C_q = cp.empty((T, B, H), dtype)
+    n_q = cp.empty((T, B), dtype)
+    abs_n_q = cp.empty((T, B), dtype)
+    h_exp = cp.empty((T, B), dtype)
+    max_abs_n_q = cp.empty((T, B), dtype)
     d_h_exp = cp.empty((T, B), dtype)
     d_n_q = cp.empty((T, B), dtype)
     d_C_q = cp.empty((T, B, H), dtype)
@@ -810,7 +810,7 @@ def states_backward_passes(size, dtype):
     d_q = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
     d_x_W_o_x = cp.empty((T, B, I), dtype)
-    v_k2 = cp.empty((B, H, K), dtype)
+    v_k = cp.empty((B, H, K), dtype)
     d_n = cp.empty((T, B, K), dtype)
     d_C = cp.empty((T, B, H, K), dtype)
     d_f_C = cp.empty((B,), dtype)
@@ -842,24 +842,23 @@ def states_backward_passes(size, dtype):
     d_b_f = cp.empty((), dtype)
     states_backward_once = kernel(
         "states_backward_once", "each", 1, 1,
-        sqrt_K2,
+        sqrt_K,
     )
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B, I,
-        w_i, x, w_f, b_i, b_f, m_rows, log_i2, log_f_softplus2, m_pre2, i2, f2, h_exp2,
+        w_i, x, w_f, b_i, b_f, m_rows, log_i, log_f_softplus, m_pre, i, f, h_exp,
     )
     states_backward_before_rows2 = kernel(
         "states_backward_before_rows2", "rows", T * B, K,
-        W_qkvo_x2, b_q, sqrt_K2, b_k, n_rows, h_exp2, q2, k2, n_q2, abs_n_q2, max_abs_n_q2,
+        W_qkvo_x, b_q, sqrt_K, b_k, n_rows, h_exp, q, k, n_q, abs_n_q, max_abs_n_q,
     )
     states_backward_before_sum = kernel(
         "states_backward_before_sum", "rows", T * B * H, K,
-        C_rows, q2, C_q2,
+        C_rows, q, C_q,
     )
     states_backward_before_rows3 = kernel(
         "states_backward_before_rows3", "rows", T * B, H,
-        W_qkvo_x2, b_v, b_o, dy, C_q2, max_abs_n_q2, abs_n_q2, h_exp2, n_q2, v2, d_C_q, d_o_pre, d_h_exp,
-        d_n_q,
+        W_qkvo_x, b_v, b_o, dy, C_q, max_abs_n_q, abs_n_q, h_exp, n_q, v, d_C_q, d_o_pre, d_h_exp, d_n_q,
     )
     states_backward_before_sum2 = kernel(
         "states_backward_before_sum2", "rows", T * B * K, H,
@@ -871,7 +870,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H * K, 1,
-        v2, k2, d_C_prev_rows, d_C_q, q2, f2, v_k2, d_C,
+        v, k, d_C_prev_rows, d_C_q, q, f, v_k, d_C,
     )
     states_backward_step_sum = kernel(
         "states_backward_step_sum", "rows", B, H * K,
@@ -879,16 +878,16 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step_sum2 = kernel(
         "states_backward_step_sum2", "rows", B, H * K,
-        d_C, v_k2, d_i_C,
+        d_C, v_k, d_i_C,
     )
     states_backward_step_rows = kernel(
         "states_backward_step_rows", "rows", B, K,
-        d_n_prev_rows, d_n_q, q2, f2, n_rows, k2, d_f_C, d_i_C, i2, d_m_prev_rows, d_h_exp, h_exp2, log_i2,
-        m_pre2, d_n, d_f_pre, d_i_pre, d_m, d_m_pre,
+        d_n_prev_rows, d_n_q, q, f, n_rows, k, d_f_C, d_i_C, i, d_m_prev_rows, d_h_exp, h_exp, log_i, m_pre,
+        d_n, d_f_pre, d_i_pre, d_m, d_m_pre,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B, 1,
-        d_m_pre, d_f_pre, log_f_softplus2, d_m, log_i2, m_pre2, d_i_pre, d_log_f_pre, d_w_f_x, d_log_i,
+        d_m_pre, d_f_pre, log_f_softplus, d_m, log_i, m_pre, d_i_pre, d_log_f_pre, d_w_f_x, d_log_i,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", I, T * B,
@@ -908,15 +907,15 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after_rows = kernel(
         "states_backward_after_rows", "rows", T * B * H, K,
-        d_C, i2, k2, d_v_k, d_W_k_x_v,
+        d_C, i, k, d_v_k, d_W_k_x_v,
     )
     states_backward_after_sum5 = kernel(
         "states_backward_after_sum5", "rows", T * B * K, H,
-        d_v_k, v2, d_k_v_k,
+        d_v_k, v, d_k_v_k,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * K, 1,
-        d_k_v_k, d_n, i2, sqrt_K2, d_k, d_W_k_x_v,
+        d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x_v,
     )
     states_backward_after3 = kernel(
         "states_backward_after3", "each", T * B * I, 1,
@@ -950,14 +949,14 @@ def states_backward_passes(size, dtype):
         d_m_prev_rows[T % 2] = dstate["m"]
 
     def before():
-        W_qkvo2[..., :K] = W_q.T
-        W_qkvo2[..., K:2 * K] = W_k.T
-        W_qkvo2[..., 2 * K:2 * K + H] = W_v.T
-        W_qkvo2[..., 2 * K + H:2 * K + 2 * H] = W_o.T
-        W_kv[:K] = W_qkvo2[:, K:2 * K].T
-        W_kv[K:K + H] = W_qkvo2[:, 2 * K:2 * K + H].T
+        W_qkvo[..., :K] = W_q.T
+        W_qkvo[..., K:2 * K] = W_k.T
+        W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
+        W_kv[:K] = W_qkvo[:, K:2 * K].T
+        W_kv[K:K + H] = W_qkvo[:, 2 * K:2 * K + H].T
         states_backward_once()
-        product(x.reshape(-1, I), W_qkvo2, W_qkvo_x2.reshape(-1, 2 * K + 2 * H))
+        product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
         states_backward_before_rows()
         states_backward_before_rows2()
         # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
@@ -1321,9 +1320,9 @@ def jvp_passes(size, dtype):
     dot_n_rows = cp.empty((T + 1, B, K), dtype)
     dot_m_rows = cp.empty((T + 1, B), dtype)
     sqrt_K = cp.empty((), dtype)
-    parts = cp.empty((I, 4 * K + 4 * H), dtype)
+    W_qkvo_and_dot = cp.empty((I, 4 * K + 4 * H), dtype)
     W_qkvo = cp.empty((I, 2 * K + 2 * H), dtype)
-    parts2 = cp.empty((T, B, 4 * K + 4 * H), dtype)
+    W_qkvo_x_and_dot = cp.empty((T, B, 4 * K + 4 * H), dtype)
     dot_W_qkvo_x_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
     q = cp.empty((T, B, K), dtype)
     dot_q = cp.empty((T, B, K), dtype)
@@ -1354,11 +1353,11 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * K, 1,
-        parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
+        W_qkvo_x_and_dot, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
+        W_qkvo_x_and_dot, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, I,
@@ -1424,20 +1423,20 @@ def jvp_passes(size, dtype):
         dot_m_rows[0] = dot_state["m"]
 
     def before():
-        parts[..., :K] = W_q.T
-        parts[..., K:2 * K] = dot_W_q.T
-        parts[..., 2 * K:3 * K] = W_k.T
-        parts[..., 3 * K:4 * K] = dot_W_k.T
-        parts[..., 4 * K:4 * K + H] = W_v.T
-        parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
-        parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
-        parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
-        W_qkvo[..., :K] = parts[..., :K]
-        W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
-        W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
-        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
+        W_qkvo_and_dot[..., :K] = W_q.T
+        W_qkvo_and_dot[..., K:2 * K] = dot_W_q.T
+        W_qkvo_and_dot[..., 2 * K:3 * K] = W_k.T
+        W_qkvo_and_dot[..., 3 * K:4 * K] = dot_W_k.T
+        W_qkvo_and_dot[..., 4 * K:4 * K + H] = W_v.T
+        W_qkvo_and_dot[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+        W_qkvo_and_dot[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+        W_qkvo_and_dot[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+        W_qkvo[..., :K] = W_qkvo_and_dot[..., :K]
+        W_qkvo[..., K:2 * K] = W_qkvo_and_dot[..., 2 * K:3 * K]
+        W_qkvo[..., 2 * K:2 * K + H] = W_qkvo_and_dot[..., 4 * K:4 * K + H]
+        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_qkvo_and_dot[..., 4 * K + 2 * H:4 * K + 3 * H]
         jvp_once()
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+        product(x.reshape(-1, I), W_qkvo_and_dot, W_qkvo_x_and_dot.reshape(-1, 4 * K + 4 * H))
         product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
         jvp_before()
         jvp_before2()
@@ -1499,9 +1498,9 @@ def hvp_passes(size, dtype):
     dot_n_rows = cp.empty((T + 1, B, K), dtype)
     dot_m_rows = cp.empty((T + 1, B), dtype)
     sqrt_K = cp.empty((), dtype)
-    parts = cp.empty((I, 4 * K + 4 * H), dtype)
+    W_qkvo_and_dot = cp.empty((I, 4 * K + 4 * H), dtype)
     W_qkvo = cp.empty((I, 2 * K + 2 * H), dtype)
-    parts2 = cp.empty((T, B, 4 * K + 4 * H), dtype)
+    W_qkvo_x_and_dot = cp.empty((T, B, 4 * K + 4 * H), dtype)
     dot_W_qkvo_x_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
     q = cp.empty((T, B, K), dtype)
     dot_q = cp.empty((T, B, K), dtype)
@@ -1537,11 +1536,11 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * K, 1,
-        parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
+        W_qkvo_x_and_dot, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o,
+        W_qkvo_x_and_dot, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, I,
@@ -1609,20 +1608,20 @@ def hvp_passes(size, dtype):
         dot_m_rows[0] = dot_state["m"]
 
     def before():
-        parts[..., :K] = W_q.T
-        parts[..., K:2 * K] = dot_W_q.T
-        parts[..., 2 * K:3 * K] = W_k.T
-        parts[..., 3 * K:4 * K] = dot_W_k.T
-        parts[..., 4 * K:4 * K + H] = W_v.T
-        parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
-        parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
-        parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
-        W_qkvo[..., :K] = parts[..., :K]
-        W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
-        W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
-        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
+        W_qkvo_and_dot[..., :K] = W_q.T
+        W_qkvo_and_dot[..., K:2 * K] = dot_W_q.T
+        W_qkvo_and_dot[..., 2 * K:3 * K] = W_k.T
+        W_qkvo_and_dot[..., 3 * K:4 * K] = dot_W_k.T
+        W_qkvo_and_dot[..., 4 * K:4 * K + H] = W_v.T
+        W_qkvo_and_dot[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+        W_qkvo_and_dot[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+        W_qkvo_and_dot[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+        W_qkvo[..., :K] = W_qkvo_and_dot[..., :K]
+        W_qkvo[..., K:2 * K] = W_qkvo_and_dot[..., 2 * K:3 * K]
+        W_qkvo[..., 2 * K:2 * K + H] = W_qkvo_and_dot[..., 4 * K:4 * K + H]
+        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_qkvo_and_dot[..., 4 * K + 2 * H:4 * K + 3 * H]
         hvp_forward_once()
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+        product(x.reshape(-1, I), W_qkvo_and_dot, W_qkvo_x_and_dot.reshape(-1, 4 * K + 4 * H))
         product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
         hvp_forward_before()
         hvp_forward_before2()
@@ -1649,9 +1648,9 @@ def hvp_passes(size, dtype):
     d_dot_C_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_n_prev_rows = cp.empty((2, B, K), dtype)
     d_dot_m_prev_rows = cp.empty((2, B), dtype)
-    parts3 = cp.empty((2 * K + 2 * H, I), dtype)
-    dot_i2 = cp.empty((T, B), dtype)
-    dot_f2 = cp.empty((T, B), dtype)
+    W_kv_and_dot = cp.empty((2 * K + 2 * H, I), dtype)
+    dot_i_again = cp.empty((T, B), dtype)
+    dot_f_again = cp.empty((T, B), dtype)
     d_dot_h_exp = cp.empty((T, B), dtype)
     d_h_exp = cp.empty((T, B), dtype)
     d_dot_n_q = cp.empty((T, B), dtype)
@@ -1669,8 +1668,8 @@ def hvp_passes(size, dtype):
     d_x_dot_W_q_x_W_q = cp.empty((T, B, I), dtype)
     d_x_W_o_x = cp.empty((T, B, I), dtype)
     d_x_dot_W_o_x_W_o = cp.empty((T, B, I), dtype)
-    v_k2 = cp.empty((B, H, K), dtype)
-    dot_v_k2 = cp.empty((B, H, K), dtype)
+    v_k = cp.empty((B, H, K), dtype)
+    dot_v_k = cp.empty((B, H, K), dtype)
     d_dot_n = cp.empty((T, B, K), dtype)
     d_n = cp.empty((T, B, K), dtype)
     d_dot_C = cp.empty((T, B, H, K), dtype)
@@ -1696,14 +1695,14 @@ def hvp_passes(size, dtype):
     d_w_f_x = cp.empty((T, B), dtype)
     d_dot_log_i = cp.empty((T, B), dtype)
     d_log_i = cp.empty((T, B), dtype)
-    d_parts = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    d_W_k_x_v_and_dot = cp.empty((T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = cp.empty((T, B, H), dtype)
     d_v_dot_v_k = cp.empty((T, B, H), dtype)
     d_dot_k_dot_v_k = cp.empty((T, B, K), dtype)
     d_k_v_k = cp.empty((T, B, K), dtype)
     d_k_dot_v_k = cp.empty((T, B, K), dtype)
     d_k = cp.empty((T, B, K), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_W_kv_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((K, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((K, I), dtype)
@@ -1733,7 +1732,8 @@ def hvp_passes(size, dtype):
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, H,
         dot_o_pre, o, dot_i_pre, i, dot_f_pre, f, n_q, h_exp, dy, C_q, dot_C_q, dot_max_abs_n_q, dot_m_rows,
-        dot_i2, dot_f2, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q,
+        dot_i_again, dot_f_again, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp, d_h_exp, d_dot_n_q,
+        d_n_q,
     )
     hvp_backward_before_sum = kernel(
         "hvp_backward_before_sum", "rows", T * B * K, H,
@@ -1753,8 +1753,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H * K, 1,
-        v, k, dot_v, dot_k, d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f2, v_k2,
-        dot_v_k2, d_dot_C, d_C,
+        v, k, dot_v, dot_k, d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f_again,
+        v_k, dot_v_k, d_dot_C, d_C,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", "rows", B, H * K,
@@ -1770,19 +1770,19 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B, H * K,
-        d_dot_C, v_k2, d_dot_i_dot_C,
+        d_dot_C, v_k, d_dot_i_dot_C,
     )
     hvp_backward_step_sum5 = kernel(
         "hvp_backward_step_sum5", "rows", B, H * K,
-        d_C, v_k2, d_i_C,
+        d_C, v_k, d_i_C,
     )
     hvp_backward_step_sum6 = kernel(
         "hvp_backward_step_sum6", "rows", B, H * K,
-        d_dot_C, dot_v_k2, d_i_dot_C,
+        d_dot_C, dot_v_k, d_i_dot_C,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B, K,
-        d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f2, n_rows, dot_n_rows, k,
+        d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f_again, n_rows, dot_n_rows, k,
         dot_k, d_dot_f_dot_C, dot_f_pre, d_f_C, d_f_dot_C, d_dot_i_dot_C, dot_i_pre, d_i_C, d_i_dot_C, i,
         d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre, d_dot_n, d_n,
         d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
@@ -1818,7 +1818,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * H, K,
-        d_dot_C, i, d_C, dot_i2, k, dot_k, d_dot_v_k, d_v_k, d_parts, d_v_v_k, d_v_dot_v_k,
+        d_dot_C, i, d_C, dot_i_again, k, dot_k, d_dot_v_k, d_v_k, d_W_k_x_v_and_dot, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after_sum7 = kernel(
         "hvp_backward_after_sum7", "rows", T * B * K, H,
@@ -1834,16 +1834,16 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,
-        d_v_v_k, d_v_dot_v_k, d_parts,
+        d_v_v_k, d_v_dot_v_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * K, 1,
-        d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i2, sqrt_K, d_k, d_parts,
+        d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i_again, sqrt_K, d_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after4 = kernel(
         "hvp_backward_after4", "each", T * B * I, 1,
-        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_o_x, d_x_dot_W_o_x_W_o, d_log_i, w_i, d_dot_log_i,
-        dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
+        d_x_W_kv_x_and_dot, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_o_x, d_x_dot_W_o_x_W_o, d_log_i, w_i,
+        d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", K * I, 1,
@@ -1872,10 +1872,10 @@ def hvp_passes(size, dtype):
         d_dot_m_prev_rows[T % 2] = dstate["m"]
 
     def before():
-        parts3[:K] = W_k
-        parts3[K:2 * K] = dot_W_k
-        parts3[2 * K:2 * K + H] = W_v
-        parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
+        W_kv_and_dot[:K] = W_k
+        W_kv_and_dot[K:2 * K] = dot_W_k
+        W_kv_and_dot[2 * K:2 * K + H] = W_v
+        W_kv_and_dot[2 * K + H:2 * K + 2 * H] = dot_W_v
         hvp_backward_before_rows()
         # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         hvp_backward_before_sum()
@@ -1945,21 +1945,29 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum9()
         # through v = W_v @ x + b_v
         product(
-            d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+            d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
             dot_x.reshape(-1, I),
             d_W_v_dot_W_v_x_x,
         )
         hvp_backward_after2()
         # through v = W_v @ x + b_v
-        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+        product(
+            d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
+            x.reshape(-1, I),
+            d_W_v_W_v_x,
+        )
         # through v = W_v @ x + b_v
-        cp.sum(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
+        cp.sum(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
         hvp_backward_after3()
-        product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
+        product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H), W_kv_and_dot, d_x_W_kv_x_and_dot.reshape(-1, I))
         # through k = (W_k @ x) / sqrt(K) + b_k
-        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = (W_k @ x) / sqrt(K) + b_k
-        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
+        product(
+            d_W_k_x_v_and_dot.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_k_dot_W_k_x_x,
+        )
         # through k = (W_k @ x) / sqrt(K) + b_k
         cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
         hvp_backward_after4()

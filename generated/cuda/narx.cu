@@ -121,7 +121,7 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_parts_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ W_12_d_h_pre_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
     const storage_t* __restrict__ d_h_lag2_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -130,9 +130,9 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_h_lag1_prev;
         backward_step2_point(
-            compute_t(d_h_parts_at[iB * (2 * H) + iH]),
+            compute_t(W_12_d_h_pre_at[iB * (2 * H) + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_12_d_h_pre_at[iB * (2 * H) + H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -220,7 +220,7 @@ __device__ inline void states_backward_step2_point(
 
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_parts_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ W_12_d_h_pre_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
     const storage_t* __restrict__ d_h_lag2_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -229,9 +229,9 @@ extern "C" __global__ void states_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_h_lag1_prev;
         states_backward_step2_point(
-            compute_t(d_h_parts_at[iB * (2 * H) + iH]),
+            compute_t(W_12_d_h_pre_at[iB * (2 * H) + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_12_d_h_pre_at[iB * (2 * H) + H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -338,7 +338,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -348,7 +348,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -380,10 +380,12 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_1_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_1_h_and_dot_at, const storage_t* __restrict__ dot_W_1_h_h_prev_at,
+    const storage_t* __restrict__ W_2_h_lag1_and_dot_at,
+    const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at,
+    const storage_t* __restrict__ W_3_h_lag2_and_dot_at,
+    const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ dot_h_lag1_rows_at,
@@ -395,16 +397,16 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
         jvp_step_point(
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_1_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(W_2_h_lag1_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(W_3_h_lag2_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_1_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_2_h_lag1_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_3_h_lag2_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -435,7 +437,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -445,7 +447,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -477,10 +479,12 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_1_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
-    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_1_h_and_dot_at, const storage_t* __restrict__ dot_W_1_h_h_prev_at,
+    const storage_t* __restrict__ W_2_h_lag1_and_dot_at,
+    const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at,
+    const storage_t* __restrict__ W_3_h_lag2_and_dot_at,
+    const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
+    const storage_t* __restrict__ U_x_and_dot_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ dot_h_lag1_rows_at,
@@ -493,16 +497,16 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_h_pre, h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
         hvp_forward_step_point(
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(W_1_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(W_2_h_lag1_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(W_3_h_lag2_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
-            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(U_x_and_dot_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_1_h_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_2_h_lag1_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(W_3_h_lag2_and_dot_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -537,7 +541,7 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_pre_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_dot_h_pre2_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -551,30 +555,30 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_parts,
-    const compute_t d_h_lag2_next, const compute_t d_dot_h_prev_dot_W_1_h_h_prev,
-    const compute_t d_dot_h_lag1_next, const compute_t d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev,
-    const compute_t d_dot_h_lag2_next, compute_t& d_h_prev, compute_t& d_h_lag1_prev,
-    compute_t& d_dot_h_prev, compute_t& d_dot_h_lag1_prev)
+    const compute_t d_h_prev_W_1_h_and_dot, const compute_t d_h_lag1_next,
+    const compute_t d_h_lag1_prev_W_2_and_dot, const compute_t d_h_lag2_next,
+    const compute_t d_dot_h_prev_dot_W_1_h_h_prev, const compute_t d_dot_h_lag1_next,
+    const compute_t d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev, const compute_t d_dot_h_lag2_next,
+    compute_t& d_h_prev, compute_t& d_h_lag1_prev, compute_t& d_dot_h_prev, compute_t& d_dot_h_lag1_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_lag1_next;
-    d_h_lag1_prev = d_h_lag1_prev_parts + d_h_lag2_next;
+    d_h_prev = d_h_prev_W_1_h_and_dot + d_h_lag1_next;
+    d_h_lag1_prev = d_h_lag1_prev_W_2_and_dot + d_h_lag2_next;
     d_dot_h_prev = d_dot_h_prev_dot_W_1_h_h_prev + d_dot_h_lag1_next;
     d_dot_h_lag1_prev = d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev + d_dot_h_lag2_next;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
-    const storage_t* __restrict__ d_h_lag1_prev_parts_at,
-    const storage_t* __restrict__ d_h_lag2_prev_rows_at,
-    const storage_t* __restrict__ d_dot_h_parts_prev_at, storage_t* __restrict__ d_dot_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_W_1_h_and_dot_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_h_lag1_prev_W_2_and_dot_at,
+    const storage_t* __restrict__ d_h_lag2_prev_rows_at, const storage_t* __restrict__ W_12_d_dot_h_pre_at,
+    storage_t* __restrict__ d_dot_h_lag1_prev_rows_at,
     const storage_t* __restrict__ d_dot_h_lag2_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
@@ -584,13 +588,13 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_W_1_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_lag1_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_lag1_prev_W_2_and_dot_at[iB * H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_dot_h_parts_prev_at[iB * (2 * H) + iH]),
+            compute_t(W_12_d_dot_h_pre_at[iB * (2 * H) + iH]),
             compute_t(d_dot_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_dot_h_parts_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(W_12_d_dot_h_pre_at[iB * (2 * H) + H + iH]),
             compute_t(d_dot_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -646,19 +650,19 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W_1, d_W_2, d_W_3;
         hvp_backward_finish2_point(
-            compute_t(d_W_1_W_1_h_at[iH * H + iH2]),
-            compute_t(d_W_1_dot_W_1_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_W_2_W_2_h_lag1_at[iH * H + iH2]),
-            compute_t(d_W_2_dot_W_2_h_lag1_h_lag1_prev_at[iH * H + iH2]),
-            compute_t(d_W_3_W_3_h_lag2_at[iH * H + iH2]),
-            compute_t(d_W_3_dot_W_3_h_lag2_h_lag2_prev_at[iH * H + iH2]),
+            compute_t(d_W_1_W_1_h_at[iH * H + jH]),
+            compute_t(d_W_1_dot_W_1_h_h_prev_at[iH * H + jH]),
+            compute_t(d_W_2_W_2_h_lag1_at[iH * H + jH]),
+            compute_t(d_W_2_dot_W_2_h_lag1_h_lag1_prev_at[iH * H + jH]),
+            compute_t(d_W_3_W_3_h_lag2_at[iH * H + jH]),
+            compute_t(d_W_3_dot_W_3_h_lag2_h_lag2_prev_at[iH * H + jH]),
             d_W_1, d_W_2, d_W_3);
-        d_W_1_at[iH * H + iH2] = storage_t(d_W_1);
-        d_W_2_at[iH * H + iH2] = storage_t(d_W_2);
-        d_W_3_at[iH * H + iH2] = storage_t(d_W_3);
+        d_W_1_at[iH * H + jH] = storage_t(d_W_1);
+        d_W_2_at[iH * H + jH] = storage_t(d_W_2);
+        d_W_3_at[iH * H + jH] = storage_t(d_W_3);
     }
 }
 

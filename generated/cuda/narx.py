@@ -332,7 +332,7 @@ def train_passes(size, dtype):
     d_h_lag2_prev_rows = cp.empty((2, B, H), dtype)
     W_12 = cp.empty((H, 2 * H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
-    d_h_parts = cp.empty((B, 2 * H), dtype)
+    W_12_d_h_pre = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U = cp.empty((H, I), dtype)
     d_W_1 = cp.empty((H, H), dtype)
@@ -345,7 +345,7 @@ def train_passes(size, dtype):
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_h_parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
+        W_12_d_h_pre, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -365,7 +365,7 @@ def train_passes(size, dtype):
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_h_pre[t], W_12, d_h_parts)
+            product(d_h_pre[t], W_12, W_12_d_h_pre)
             # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
             product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
             backward_step2(t)
@@ -490,7 +490,7 @@ def states_backward_passes(size, dtype):
     d_h_lag2_prev_rows = cp.empty((2, B, H), dtype)
     W_12 = cp.empty((H, 2 * H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
-    d_h_parts = cp.empty((B, 2 * H), dtype)
+    W_12_d_h_pre = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U = cp.empty((H, I), dtype)
     d_W_1 = cp.empty((H, H), dtype)
@@ -503,7 +503,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_h_parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
+        W_12_d_h_pre, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -527,7 +527,7 @@ def states_backward_passes(size, dtype):
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_h_pre[t], W_12, d_h_parts)
+            product(d_h_pre[t], W_12, W_12_d_h_pre)
             # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
             product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
             states_backward_step2(t)
@@ -709,31 +709,31 @@ def jvp_passes(size, dtype):
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_lag1_rows = cp.empty((2, B, H), dtype)
     dot_h_lag2_rows = cp.empty((2, B, H), dtype)
-    dot_U2 = cp.empty((I, 2 * H), dtype)
-    dot_W_12 = cp.empty((H, 2 * H), dtype)
-    dot_W_22 = cp.empty((H, 2 * H), dtype)
-    dot_W_32 = cp.empty((H, 2 * H), dtype)
-    W_1_T2 = cp.empty((H, H), dtype)
-    W_2_T2 = cp.empty((H, H), dtype)
-    W_3_T2 = cp.empty((H, H), dtype)
-    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    U_and_dot = cp.empty((I, 2 * H), dtype)
+    W_1_and_dot = cp.empty((H, 2 * H), dtype)
+    W_2_and_dot = cp.empty((H, 2 * H), dtype)
+    W_3_and_dot = cp.empty((H, 2 * H), dtype)
+    W_1_turned = cp.empty((H, H), dtype)
+    W_2_turned = cp.empty((H, H), dtype)
+    W_3_turned = cp.empty((H, H), dtype)
+    U_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    W_1_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_1_h_h_prev = cp.empty((B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
+    W_2_h_lag1_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_2_h_lag1_h_lag1_prev = cp.empty((B, H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    W_3_h_lag2_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_3_h_lag2_h_lag2_prev = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts, dot_W_1_h_h_prev, parts2, dot_W_2_h_lag1_h_lag1_prev, parts3, dot_W_3_h_lag2_h_lag2_prev,
-        U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows, dot_h_lag1_rows, h_lag2_rows,
-        dot_h_lag2_rows,
+        W_1_h_and_dot, dot_W_1_h_h_prev, W_2_h_lag1_and_dot, dot_W_2_h_lag1_h_lag1_prev, W_3_h_lag2_and_dot,
+        dot_W_3_h_lag2_h_lag2_prev, U_x_and_dot, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
+        dot_h_lag1_rows, h_lag2_rows, dot_h_lag2_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -757,33 +757,33 @@ def jvp_passes(size, dtype):
         dot_h_lag2_rows[0] = dot_state["h_lag2"]
 
     def before():
-        dot_U2[..., :H] = U.T
-        dot_U2[..., H:2 * H] = dot_U.T
-        dot_W_12[..., :H] = W_1.T
-        dot_W_12[..., H:2 * H] = dot_W_1.T
-        dot_W_22[..., :H] = W_2.T
-        dot_W_22[..., H:2 * H] = dot_W_2.T
-        dot_W_32[..., :H] = W_3.T
-        dot_W_32[..., H:2 * H] = dot_W_3.T
-        W_1_T2[...] = W_1.T
-        W_2_T2[...] = W_2.T
-        W_3_T2[...] = W_3.T
-        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+        U_and_dot[..., :H] = U.T
+        U_and_dot[..., H:2 * H] = dot_U.T
+        W_1_and_dot[..., :H] = W_1.T
+        W_1_and_dot[..., H:2 * H] = dot_W_1.T
+        W_2_and_dot[..., :H] = W_2.T
+        W_2_and_dot[..., H:2 * H] = dot_W_2.T
+        W_3_and_dot[..., :H] = W_3.T
+        W_3_and_dot[..., H:2 * H] = dot_W_3.T
+        W_1_turned[...] = W_1.T
+        W_2_turned[...] = W_2.T
+        W_3_turned[...] = W_3.T
+        product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_W_12, parts)
+            product(h_rows[t], W_1_and_dot, W_1_h_and_dot)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_rows[t], W_1_T2, dot_W_1_h_h_prev)
-            product(h_lag1_rows[t % 2], dot_W_22, parts2)
+            product(dot_h_rows[t], W_1_turned, dot_W_1_h_h_prev)
+            product(h_lag1_rows[t % 2], W_2_and_dot, W_2_h_lag1_and_dot)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_lag1_rows[t % 2], W_2_T2, dot_W_2_h_lag1_h_lag1_prev)
-            product(h_lag2_rows[t % 2], dot_W_32, parts3)
+            product(dot_h_lag1_rows[t % 2], W_2_turned, dot_W_2_h_lag1_h_lag1_prev)
+            product(h_lag2_rows[t % 2], W_3_and_dot, W_3_h_lag2_and_dot)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_lag2_rows[t % 2], W_3_T2, dot_W_3_h_lag2_h_lag2_prev)
+            product(dot_h_lag2_rows[t % 2], W_3_turned, dot_W_3_h_lag2_h_lag2_prev)
             jvp_step(t)
 
     def after():
@@ -824,32 +824,32 @@ def hvp_passes(size, dtype):
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_lag1_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_lag2_rows = cp.empty((T + 1, B, H), dtype)
-    dot_U2 = cp.empty((I, 2 * H), dtype)
-    dot_W_12 = cp.empty((H, 2 * H), dtype)
-    dot_W_22 = cp.empty((H, 2 * H), dtype)
-    dot_W_32 = cp.empty((H, 2 * H), dtype)
-    W_1_T2 = cp.empty((H, H), dtype)
-    W_2_T2 = cp.empty((H, H), dtype)
-    W_3_T2 = cp.empty((H, H), dtype)
-    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    U_and_dot = cp.empty((I, 2 * H), dtype)
+    W_1_and_dot = cp.empty((H, 2 * H), dtype)
+    W_2_and_dot = cp.empty((H, 2 * H), dtype)
+    W_3_and_dot = cp.empty((H, 2 * H), dtype)
+    W_1_turned = cp.empty((H, H), dtype)
+    W_2_turned = cp.empty((H, H), dtype)
+    W_3_turned = cp.empty((H, H), dtype)
+    U_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    W_1_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_1_h_h_prev = cp.empty((B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
+    W_2_h_lag1_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_2_h_lag1_h_lag1_prev = cp.empty((B, H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    W_3_h_lag2_and_dot = cp.empty((B, 2 * H), dtype)
     dot_W_3_h_lag2_h_lag2_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_and_dot, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts, dot_W_1_h_h_prev, parts2, dot_W_2_h_lag1_h_lag1_prev, parts3, dot_W_3_h_lag2_h_lag2_prev,
-        U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows, dot_h_lag1_rows, dot_h_pre,
-        h_lag2_rows, dot_h_lag2_rows,
+        W_1_h_and_dot, dot_W_1_h_h_prev, W_2_h_lag1_and_dot, dot_W_2_h_lag1_h_lag1_prev, W_3_h_lag2_and_dot,
+        dot_W_3_h_lag2_h_lag2_prev, U_x_and_dot, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
+        dot_h_lag1_rows, dot_h_pre, h_lag2_rows, dot_h_lag2_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -873,33 +873,33 @@ def hvp_passes(size, dtype):
         dot_h_lag2_rows[0] = dot_state["h_lag2"]
 
     def before():
-        dot_U2[..., :H] = U.T
-        dot_U2[..., H:2 * H] = dot_U.T
-        dot_W_12[..., :H] = W_1.T
-        dot_W_12[..., H:2 * H] = dot_W_1.T
-        dot_W_22[..., :H] = W_2.T
-        dot_W_22[..., H:2 * H] = dot_W_2.T
-        dot_W_32[..., :H] = W_3.T
-        dot_W_32[..., H:2 * H] = dot_W_3.T
-        W_1_T2[...] = W_1.T
-        W_2_T2[...] = W_2.T
-        W_3_T2[...] = W_3.T
-        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
+        U_and_dot[..., :H] = U.T
+        U_and_dot[..., H:2 * H] = dot_U.T
+        W_1_and_dot[..., :H] = W_1.T
+        W_1_and_dot[..., H:2 * H] = dot_W_1.T
+        W_2_and_dot[..., :H] = W_2.T
+        W_2_and_dot[..., H:2 * H] = dot_W_2.T
+        W_3_and_dot[..., :H] = W_3.T
+        W_3_and_dot[..., H:2 * H] = dot_W_3.T
+        W_1_turned[...] = W_1.T
+        W_2_turned[...] = W_2.T
+        W_3_turned[...] = W_3.T
+        product(x.reshape(-1, I), U_and_dot, U_x_and_dot.reshape(-1, 2 * H))
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_W_12, parts)
+            product(h_rows[t], W_1_and_dot, W_1_h_and_dot)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_rows[t], W_1_T2, dot_W_1_h_h_prev)
-            product(h_lag1_rows[t], dot_W_22, parts2)
+            product(dot_h_rows[t], W_1_turned, dot_W_1_h_h_prev)
+            product(h_lag1_rows[t], W_2_and_dot, W_2_h_lag1_and_dot)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_lag1_rows[t], W_2_T2, dot_W_2_h_lag1_h_lag1_prev)
-            product(h_lag2_rows[t], dot_W_32, parts3)
+            product(dot_h_lag1_rows[t], W_2_turned, dot_W_2_h_lag1_h_lag1_prev)
+            product(h_lag2_rows[t], W_3_and_dot, W_3_h_lag2_and_dot)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_lag2_rows[t], W_3_T2, dot_W_3_h_lag2_h_lag2_prev)
+            product(dot_h_lag2_rows[t], W_3_turned, dot_W_3_h_lag2_h_lag2_prev)
             hvp_forward_step(t)
 
     def after():
@@ -916,15 +916,15 @@ def hvp_passes(size, dtype):
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_lag1_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_lag2_prev_rows = cp.empty((2, B, H), dtype)
-    dot_U22 = cp.empty((2 * H, I), dtype)
-    dot_W_122 = cp.empty((2 * H, H), dtype)
-    dot_W_222 = cp.empty((2 * H, H), dtype)
-    dot_W_322 = cp.empty((2 * H, H), dtype)
+    U_and_dot_T = cp.empty((2 * H, I), dtype)
+    W_1_and_dot_T = cp.empty((2 * H, H), dtype)
+    W_2_and_dot_T = cp.empty((2 * H, H), dtype)
+    W_3_and_dot_T = cp.empty((2 * H, H), dtype)
     W_12 = cp.empty((H, 2 * H), dtype)
-    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
-    d_h_prev_parts = cp.empty((B, H), dtype)
-    d_h_lag1_prev_parts = cp.empty((B, H), dtype)
-    d_dot_h_parts_prev = cp.empty((B, 2 * H), dtype)
+    d_h_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_W_1_h_and_dot = cp.empty((B, H), dtype)
+    d_h_lag1_prev_W_2_and_dot = cp.empty((B, H), dtype)
+    W_12_d_dot_h_pre = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U_U_x = cp.empty((H, I), dtype)
     d_U_dot_U_x_x = cp.empty((H, I), dtype)
@@ -941,12 +941,12 @@ def hvp_passes(size, dtype):
     d_W_3 = cp.empty((H, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
+        dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_parts, d_h_lag1_prev_rows, d_h_lag1_prev_parts, d_h_lag2_prev_rows, d_dot_h_parts_prev,
-        d_dot_h_lag1_prev_rows, d_dot_h_lag2_prev_rows, d_h_prev_rows, d_dot_h_prev_rows,
+        d_h_prev_W_1_h_and_dot, d_h_lag1_prev_rows, d_h_lag1_prev_W_2_and_dot, d_h_lag2_prev_rows,
+        W_12_d_dot_h_pre, d_dot_h_lag1_prev_rows, d_dot_h_lag2_prev_rows, d_h_prev_rows, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -968,60 +968,60 @@ def hvp_passes(size, dtype):
         d_dot_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
 
     def before():
-        dot_U22[:H] = U
-        dot_U22[H:2 * H] = dot_U
-        dot_W_122[:H] = W_1
-        dot_W_122[H:2 * H] = dot_W_1
-        dot_W_222[:H] = W_2
-        dot_W_222[H:2 * H] = dot_W_2
-        dot_W_322[:H] = W_3
-        dot_W_322[H:2 * H] = dot_W_3
+        U_and_dot_T[:H] = U
+        U_and_dot_T[H:2 * H] = dot_U
+        W_1_and_dot_T[:H] = W_1
+        W_1_and_dot_T[H:2 * H] = dot_W_1
+        W_2_and_dot_T[:H] = W_2
+        W_2_and_dot_T[H:2 * H] = dot_W_2
+        W_3_and_dot_T[:H] = W_3
+        W_3_and_dot_T[H:2 * H] = dot_W_3
         W_12[..., :H] = W_1
         W_12[..., H:2 * H] = W_2
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_dot_h_pre2[t], dot_W_122, d_h_prev_parts)
-            product(d_dot_h_pre2[t], dot_W_222, d_h_lag1_prev_parts)
-            product(d_dot_h_pre2[t], dot_W_322, d_h_lag2_prev_rows[t % 2])
-            product(d_dot_h_pre2[t][:, H:2 * H], W_12, d_dot_h_parts_prev)
+            product(d_h_pre_and_dot[t], W_1_and_dot_T, d_h_prev_W_1_h_and_dot)
+            product(d_h_pre_and_dot[t], W_2_and_dot_T, d_h_lag1_prev_W_2_and_dot)
+            product(d_h_pre_and_dot[t], W_3_and_dot_T, d_h_lag2_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t][:, H:2 * H], W_12, W_12_d_dot_h_pre)
             # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(d_dot_h_pre2[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
             hvp_backward_step2(t)
 
     def after():
-        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
+        product(d_h_pre_and_dot.reshape(-1, 2 * H), U_and_dot_T, d_x.reshape(-1, I))
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(
-            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_W_1_dot_W_1_h_h_prev,
         )
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_lag1_rows[:-1].reshape(-1, H), d_W_2_W_2_h_lag1)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_lag1_rows[:-1].reshape(-1, H), d_W_2_W_2_h_lag1)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(
-            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_lag1_rows[:-1].reshape(-1, H),
             d_W_2_dot_W_2_h_lag1_h_lag1_prev,
         )
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_lag2_rows[:-1].reshape(-1, H), d_W_3_W_3_h_lag2)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_lag2_rows[:-1].reshape(-1, H), d_W_3_W_3_h_lag2)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(
-            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_lag2_rows[:-1].reshape(-1, H),
             d_W_3_dot_W_3_h_lag2_h_lag2_prev,
         )
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         hvp_backward_finish2()
 

@@ -153,7 +153,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -164,7 +164,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -194,7 +194,7 @@ __device__ inline void backward_step_point(
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c2_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ p_o_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ f_at,
@@ -209,7 +209,7 @@ extern "C" __global__ void backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -358,14 +358,14 @@ __device__ inline void states_backward_once_point(
 
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ f2_at)
+    storage_t* __restrict__ f_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         compute_t f;
         states_backward_once_point(
             f);
-        f2_at[0] = storage_t(f);
+        f_at[0] = storage_t(f);
     }
 }
 
@@ -390,12 +390,12 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_zio_x2_at, const storage_t* __restrict__ R_zio_y2_at,
+    const storage_t* __restrict__ W_zio_x_at, const storage_t* __restrict__ R_zio_y_steps_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ z2_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ o2_at,
-    storage_t* __restrict__ tanh_c2_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ i_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -404,24 +404,24 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t z, i, o, tanh_c;
         states_backward_before_point(
-            compute_t(W_zio_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(R_zio_y2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zio_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(R_zio_y_steps_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_zio_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(R_zio_y2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zio_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zio_y_steps_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_zio_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(R_zio_y2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zio_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zio_y_steps_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(b_o_at[iH]),
             z, i, o, tanh_c);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -451,10 +451,10 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ o2_at, const storage_t* __restrict__ tanh_c2_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ p_o_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ i2_at,
-    const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ f2_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ f_at,
     storage_t* __restrict__ d_zio_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -465,14 +465,14 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(p_o_at[iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
-            compute_t(f2_at[0]),
+            compute_t(f_at[0]),
             d_o_pre, d_i_pre, d_z_pre, d_c_prev);
         d_zio_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_o_pre);
         d_zio_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
@@ -726,7 +726,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zio_x_x_at,
+    const storage_t* __restrict__ W_zio_x_and_dot_at, const storage_t* __restrict__ dot_W_zio_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -737,11 +737,11 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_zio_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_zio_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_zio_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -791,8 +791,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zio_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zio_y_and_dot_at, const storage_t* __restrict__ dot_R_zio_y_y_prev_at,
+    const storage_t* __restrict__ W_zio_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -809,17 +809,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(W_zio_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_zio_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -828,10 +828,10 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
             compute_t(f_at[0]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(W_zio_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -884,7 +884,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zio_x_x_at,
+    const storage_t* __restrict__ W_zio_x_and_dot_at, const storage_t* __restrict__ dot_W_zio_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -895,11 +895,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_zio_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_zio_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_zio_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -950,8 +950,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zio_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zio_y_and_dot_at, const storage_t* __restrict__ dot_R_zio_y_y_prev_at,
+    const storage_t* __restrict__ W_zio_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -971,17 +971,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_z_pre, z, dot_i_pre, i, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, y, dot_y;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(W_zio_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_zio_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -990,10 +990,10 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
             compute_t(f_at[0]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(W_zio_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(R_zio_y_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -1031,8 +1031,8 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_z2_at,
-    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_i_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1047,9 +1047,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_z, dot_i, tanh_c);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -1099,16 +1099,16 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     const storage_t* __restrict__ p_o_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ dot_p_o_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ dot_z_pre_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ dot_z_pre_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ dot_p_i_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ d_parts_pre_at)
+    storage_t* __restrict__ d_zio_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1120,7 +1120,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
@@ -1132,19 +1132,19 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(f_at[0]),
             d_dot_o_pre, d_o_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
+        d_zio_pre_and_dot_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_o_pre);
+        d_zio_pre_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_o_pre);
+        d_zio_pre_and_dot_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_zio_pre_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_zio_pre_and_dot_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_zio_pre_and_dot_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1181,7 +1181,7 @@ extern "C" __global__ void hvp_backward_step2(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zio_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1192,7 +1192,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
+            total += compute_t(d_zio_pre_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1204,7 +1204,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_zio_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_i_dot_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1215,7 +1215,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
+            total += compute_t(d_zio_pre_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1227,7 +1227,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zio_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1238,7 +1238,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
+            total += compute_t(d_zio_pre_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1250,7 +1250,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_zio_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_o_dot_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1261,7 +1261,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
+            total += compute_t(d_zio_pre_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1326,19 +1326,19 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_R_z, d_R_i, d_R_o;
         hvp_backward_finish2_point(
-            compute_t(d_R_z_R_z_y_at[iH * H + iH2]),
-            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_i_R_i_y_at[iH * H + iH2]),
-            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_o_R_o_y_at[iH * H + iH2]),
-            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_z_R_z_y_at[iH * H + jH]),
+            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_i_R_i_y_at[iH * H + jH]),
+            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_o_R_o_y_at[iH * H + jH]),
+            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + jH]),
             d_R_z, d_R_i, d_R_o);
-        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
-        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
-        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
+        d_R_z_at[iH * H + jH] = storage_t(d_R_z);
+        d_R_i_at[iH * H + jH] = storage_t(d_R_i);
+        d_R_o_at[iH * H + jH] = storage_t(d_R_o);
     }
 }
 

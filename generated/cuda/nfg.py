@@ -365,9 +365,9 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_zio2 = cp.empty((3 * H, I), dtype)
-    R_zio2 = cp.empty((3 * H, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    W_zio_T = cp.empty((3 * H, I), dtype)
+    R_zio_T = cp.empty((3 * H, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_zio_pre = cp.empty((T, B, 3 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zio = cp.empty((3 * H, I), dtype)
@@ -377,11 +377,11 @@ def train_passes(size, dtype):
     d_p_o = cp.empty((H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        c_rows, tanh_c2,
+        c_rows, tanh_c,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o, tanh_c2, d_c_prev_rows, p_o, z, i, p_i, f, d_zio_pre,
+        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, z, i, p_i, f, d_zio_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -406,21 +406,21 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_zio2[:H] = W_z
-        W_zio2[H:2 * H] = W_i
-        W_zio2[2 * H:3 * H] = W_o
-        R_zio2[:H] = R_z
-        R_zio2[H:2 * H] = R_i
-        R_zio2[2 * H:3 * H] = R_o
+        W_zio_T[:H] = W_z
+        W_zio_T[H:2 * H] = W_i
+        W_zio_T[2 * H:3 * H] = W_o
+        R_zio_T[:H] = R_z
+        R_zio_T[H:2 * H] = R_i
+        R_zio_T[2 * H:3 * H] = R_o
         backward_before()
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_zio_pre[t], R_zio2, d_y_prev_rows[t % 2])
+            product(d_zio_pre[t], R_zio_T, d_y_prev_rows[t % 2])
 
     def after():
-        product(d_zio_pre.reshape(-1, 3 * H), W_zio2, d_x.reshape(-1, I))
+        product(d_zio_pre.reshape(-1, 3 * H), W_zio_T, d_x.reshape(-1, I))
         product(d_zio_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_zio)
         product(d_zio_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_zio)
         cp.sum(d_zio_pre.reshape(-1, 3 * H), axis=0, out=d_b_zio)
@@ -545,15 +545,15 @@ def states_backward_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    f2 = cp.empty((), dtype)
-    W_zio2 = cp.empty((I, 3 * H), dtype)
-    R_zio2 = cp.empty((3 * H, H), dtype)
-    W_zio_x2 = cp.empty((T, B, 3 * H), dtype)
-    R_zio_y2 = cp.empty((T, B, 3 * H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
+    f = cp.empty((), dtype)
+    W_zio = cp.empty((I, 3 * H), dtype)
+    R_zio_T = cp.empty((3 * H, H), dtype)
+    W_zio_x = cp.empty((T, B, 3 * H), dtype)
+    R_zio_y_steps = cp.empty((T, B, 3 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
     d_zio_pre = cp.empty((T, B, 3 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zio = cp.empty((3 * H, I), dtype)
@@ -563,15 +563,15 @@ def states_backward_passes(size, dtype):
     d_p_o = cp.empty((H,), dtype)
     states_backward_once = kernel(
         "states_backward_once", "each", 1, 1,
-        f2,
+        f,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_zio_x2, R_zio_y2, b_z, p_i, c_rows, b_i, p_o, b_o, z2, i2, o2, tanh_c2,
+        W_zio_x, R_zio_y_steps, b_z, p_i, c_rows, b_i, p_o, b_o, z, i, o, tanh_c,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o2, tanh_c2, d_c_prev_rows, p_o, z2, i2, p_i, f2, d_zio_pre,
+        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, z, i, p_i, f, d_zio_pre,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
@@ -602,24 +602,24 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_zio2[..., :H] = W_z.T
-        W_zio2[..., H:2 * H] = W_i.T
-        W_zio2[..., 2 * H:3 * H] = W_o.T
-        R_zio2[:H] = R_z
-        R_zio2[H:2 * H] = R_i
-        R_zio2[2 * H:3 * H] = R_o
+        W_zio[..., :H] = W_z.T
+        W_zio[..., H:2 * H] = W_i.T
+        W_zio[..., 2 * H:3 * H] = W_o.T
+        R_zio_T[:H] = R_z
+        R_zio_T[H:2 * H] = R_i
+        R_zio_T[2 * H:3 * H] = R_o
         states_backward_once()
-        product(x.reshape(-1, I), W_zio2, W_zio_x2.reshape(-1, 3 * H))
-        product(y_rows[:-1].reshape(-1, H), R_zio2.T, R_zio_y2.reshape(-1, 3 * H))
+        product(x.reshape(-1, I), W_zio, W_zio_x.reshape(-1, 3 * H))
+        product(y_rows[:-1].reshape(-1, H), R_zio_T.T, R_zio_y_steps.reshape(-1, 3 * H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_zio_pre[t], R_zio2, d_y_prev_rows[t % 2])
+            product(d_zio_pre[t], R_zio_T, d_y_prev_rows[t % 2])
 
     def after():
-        product(d_zio_pre.reshape(-1, 3 * H), W_zio2.T, d_x.reshape(-1, I))
+        product(d_zio_pre.reshape(-1, 3 * H), W_zio.T, d_x.reshape(-1, I))
         product(d_zio_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_zio)
         product(d_zio_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_zio)
         cp.sum(d_zio_pre.reshape(-1, 3 * H), axis=0, out=d_b_zio)
@@ -836,16 +836,16 @@ def jvp_passes(size, dtype):
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
     f = cp.empty((), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_zio_and_dot = cp.empty((I, 6 * H), dtype)
     W_zio = cp.empty((I, 3 * H), dtype)
-    parts3 = cp.empty((H, 6 * H), dtype)
+    R_zio_and_dot = cp.empty((H, 6 * H), dtype)
     R_zio = cp.empty((H, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    W_zio_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_zio_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 6 * H), dtype)
+    R_zio_y_and_dot = cp.empty((B, 6 * H), dtype)
     dot_R_zio_y_y_prev = cp.empty((B, 3 * H), dtype)
     jvp_once = kernel(
         "jvp_once", "each", 1, 1,
@@ -853,12 +853,13 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_zio_x_x, dot_W_z_x, dot_W_i_x, dot_W_o_x,
+        W_zio_x_and_dot, dot_W_zio_x_x, dot_W_z_x, dot_W_i_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_R_zio_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, y_rows, dot_y_rows,
+        R_zio_y_and_dot, dot_R_zio_y_y_prev, W_zio_x_and_dot, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
+        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, y_rows,
+        dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -892,32 +893,32 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_i.T
-        parts[..., 3 * H:4 * H] = dot_W_i.T
-        parts[..., 4 * H:5 * H] = W_o.T
-        parts[..., 5 * H:6 * H] = dot_W_o.T
-        W_zio[..., :H] = parts[..., :H]
-        W_zio[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_zio[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        parts3[..., :H] = R_z.T
-        parts3[..., H:2 * H] = dot_R_z.T
-        parts3[..., 2 * H:3 * H] = R_i.T
-        parts3[..., 3 * H:4 * H] = dot_R_i.T
-        parts3[..., 4 * H:5 * H] = R_o.T
-        parts3[..., 5 * H:6 * H] = dot_R_o.T
-        R_zio[..., :H] = parts3[..., :H]
-        R_zio[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        R_zio[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        W_zio_and_dot[..., :H] = W_z.T
+        W_zio_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zio_and_dot[..., 2 * H:3 * H] = W_i.T
+        W_zio_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+        W_zio_and_dot[..., 4 * H:5 * H] = W_o.T
+        W_zio_and_dot[..., 5 * H:6 * H] = dot_W_o.T
+        W_zio[..., :H] = W_zio_and_dot[..., :H]
+        W_zio[..., H:2 * H] = W_zio_and_dot[..., 2 * H:3 * H]
+        W_zio[..., 2 * H:3 * H] = W_zio_and_dot[..., 4 * H:5 * H]
+        R_zio_and_dot[..., :H] = R_z.T
+        R_zio_and_dot[..., H:2 * H] = dot_R_z.T
+        R_zio_and_dot[..., 2 * H:3 * H] = R_i.T
+        R_zio_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+        R_zio_and_dot[..., 4 * H:5 * H] = R_o.T
+        R_zio_and_dot[..., 5 * H:6 * H] = dot_R_o.T
+        R_zio[..., :H] = R_zio_and_dot[..., :H]
+        R_zio[..., H:2 * H] = R_zio_and_dot[..., 2 * H:3 * H]
+        R_zio[..., 2 * H:3 * H] = R_zio_and_dot[..., 4 * H:5 * H]
         jvp_once()
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(x.reshape(-1, I), W_zio_and_dot, W_zio_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_zio, dot_W_zio_x_x.reshape(-1, 3 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], parts3, parts4)
+            product(y_rows[t], R_zio_and_dot, R_zio_y_and_dot)
             product(dot_y_rows[t], R_zio, dot_R_zio_y_y_prev)
             jvp_step(t)
 
@@ -966,16 +967,16 @@ def hvp_passes(size, dtype):
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     f = cp.empty((), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_zio_and_dot = cp.empty((I, 6 * H), dtype)
     W_zio = cp.empty((I, 3 * H), dtype)
-    parts3 = cp.empty((H, 6 * H), dtype)
+    R_zio_and_dot = cp.empty((H, 6 * H), dtype)
     R_zio = cp.empty((H, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    W_zio_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_zio_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 6 * H), dtype)
+    R_zio_y_and_dot = cp.empty((B, 6 * H), dtype)
     dot_R_zio_y_y_prev = cp.empty((B, 3 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
@@ -991,13 +992,13 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_zio_x_x, dot_W_z_x, dot_W_i_x, dot_W_o_x,
+        W_zio_x_and_dot, dot_W_zio_x_x, dot_W_z_x, dot_W_i_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_R_zio_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_i_pre, i,
-        dot_o_pre, o, dot_o, dot_tanh_c, y_rows, dot_y_rows,
+        R_zio_y_and_dot, dot_R_zio_y_y_prev, W_zio_x_and_dot, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
+        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z,
+        dot_i_pre, i, dot_o_pre, o, dot_o, dot_tanh_c, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1031,32 +1032,32 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_i.T
-        parts[..., 3 * H:4 * H] = dot_W_i.T
-        parts[..., 4 * H:5 * H] = W_o.T
-        parts[..., 5 * H:6 * H] = dot_W_o.T
-        W_zio[..., :H] = parts[..., :H]
-        W_zio[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_zio[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        parts3[..., :H] = R_z.T
-        parts3[..., H:2 * H] = dot_R_z.T
-        parts3[..., 2 * H:3 * H] = R_i.T
-        parts3[..., 3 * H:4 * H] = dot_R_i.T
-        parts3[..., 4 * H:5 * H] = R_o.T
-        parts3[..., 5 * H:6 * H] = dot_R_o.T
-        R_zio[..., :H] = parts3[..., :H]
-        R_zio[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        R_zio[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        W_zio_and_dot[..., :H] = W_z.T
+        W_zio_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zio_and_dot[..., 2 * H:3 * H] = W_i.T
+        W_zio_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+        W_zio_and_dot[..., 4 * H:5 * H] = W_o.T
+        W_zio_and_dot[..., 5 * H:6 * H] = dot_W_o.T
+        W_zio[..., :H] = W_zio_and_dot[..., :H]
+        W_zio[..., H:2 * H] = W_zio_and_dot[..., 2 * H:3 * H]
+        W_zio[..., 2 * H:3 * H] = W_zio_and_dot[..., 4 * H:5 * H]
+        R_zio_and_dot[..., :H] = R_z.T
+        R_zio_and_dot[..., H:2 * H] = dot_R_z.T
+        R_zio_and_dot[..., 2 * H:3 * H] = R_i.T
+        R_zio_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+        R_zio_and_dot[..., 4 * H:5 * H] = R_o.T
+        R_zio_and_dot[..., 5 * H:6 * H] = dot_R_o.T
+        R_zio[..., :H] = R_zio_and_dot[..., :H]
+        R_zio[..., H:2 * H] = R_zio_and_dot[..., 2 * H:3 * H]
+        R_zio[..., 2 * H:3 * H] = R_zio_and_dot[..., 4 * H:5 * H]
         hvp_forward_once()
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(x.reshape(-1, I), W_zio_and_dot, W_zio_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_zio, dot_W_zio_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], parts3, parts4)
+            product(y_rows[t], R_zio_and_dot, R_zio_y_and_dot)
             product(dot_y_rows[t], R_zio, dot_R_zio_y_y_prev)
             hvp_forward_step(t)
 
@@ -1072,12 +1073,12 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((6 * H, I), dtype)
-    parts32 = cp.empty((6 * H, H), dtype)
-    dot_z2 = cp.empty((T, B, H), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    d_parts_pre = cp.empty((T, B, 6 * H), dtype)
+    W_zio_and_dot_T = cp.empty((6 * H, I), dtype)
+    R_zio_and_dot_T = cp.empty((6 * H, H), dtype)
+    dot_z = cp.empty((T, B, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    d_zio_pre_and_dot = cp.empty((T, B, 6 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_R_o_y_y_prev = cp.empty((B, H), dtype)
@@ -1111,13 +1112,13 @@ def hvp_passes(size, dtype):
     d_p_o = cp.empty((H,), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_z_pre, z, dot_i_pre, i, c_rows, dot_z2, dot_i2, tanh_c2,
+        dot_z_pre, z, dot_i_pre, i, c_rows, dot_z, dot_i, tanh_c,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o, dot_o_pre, dot_tanh_c,
-        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, z, dot_i_pre, i, dot_z2, dot_z_pre, dot_i2, p_i,
-        dot_p_i, f, d_parts_pre,
+        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre, dot_tanh_c,
+        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, z, dot_i_pre, i, dot_z, dot_z_pre, dot_i, p_i,
+        dot_p_i, f, d_zio_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -1126,19 +1127,19 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_parts_pre, c_rows, d_p_i_i_pre,
+        d_zio_pre_and_dot, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
+        d_zio_pre_and_dot, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "columns", H, T * B,
-        d_parts_pre, c_rows, d_p_o_o_pre,
+        d_zio_pre_and_dot, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", H, T * B,
-        d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
+        d_zio_pre_and_dot, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1163,57 +1164,57 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts5[:H] = W_z
-        parts5[H:2 * H] = dot_W_z
-        parts5[2 * H:3 * H] = W_i
-        parts5[3 * H:4 * H] = dot_W_i
-        parts5[4 * H:5 * H] = W_o
-        parts5[5 * H:6 * H] = dot_W_o
-        parts32[:H] = R_z
-        parts32[H:2 * H] = dot_R_z
-        parts32[2 * H:3 * H] = R_i
-        parts32[3 * H:4 * H] = dot_R_i
-        parts32[4 * H:5 * H] = R_o
-        parts32[5 * H:6 * H] = dot_R_o
+        W_zio_and_dot_T[:H] = W_z
+        W_zio_and_dot_T[H:2 * H] = dot_W_z
+        W_zio_and_dot_T[2 * H:3 * H] = W_i
+        W_zio_and_dot_T[3 * H:4 * H] = dot_W_i
+        W_zio_and_dot_T[4 * H:5 * H] = W_o
+        W_zio_and_dot_T[5 * H:6 * H] = dot_W_o
+        R_zio_and_dot_T[:H] = R_z
+        R_zio_and_dot_T[H:2 * H] = dot_R_z
+        R_zio_and_dot_T[2 * H:3 * H] = R_i
+        R_zio_and_dot_T[3 * H:4 * H] = dot_R_i
+        R_zio_and_dot_T[4 * H:5 * H] = R_o
+        R_zio_and_dot_T[5 * H:6 * H] = dot_R_o
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_parts_pre[t], parts32, d_y_prev_rows[t % 2])
+            product(d_zio_pre_and_dot[t], R_zio_and_dot_T, d_y_prev_rows[t % 2])
             # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-            product(d_parts_pre[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
+            product(d_zio_pre_and_dot[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
             # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-            product(d_parts_pre[t][:, 3 * H:4 * H], R_i, d_dot_y_prev_dot_R_i_y_y_prev)
+            product(d_zio_pre_and_dot[t][:, 3 * H:4 * H], R_i, d_dot_y_prev_dot_R_i_y_y_prev)
             # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-            product(d_parts_pre[t][:, 5 * H:6 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
+            product(d_zio_pre_and_dot[t][:, 5 * H:6 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
             hvp_backward_step2(t)
 
     def after():
-        product(d_parts_pre.reshape(-1, 6 * H), parts5, d_x.reshape(-1, I))
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H), W_zio_and_dot_T, d_x.reshape(-1, I))
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         product(
-            d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            d_zio_pre_and_dot.reshape(-1, 6 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_z_dot_R_z_y_y_prev,
         )
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        cp.sum(d_parts_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
+        cp.sum(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         product(
-            d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_i_dot_R_i_y_y_prev,
         )
@@ -1222,16 +1223,16 @@ def hvp_passes(size, dtype):
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         hvp_backward_after_sum2()
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        cp.sum(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+        cp.sum(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
+        product(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         product(
-            d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_o_dot_R_o_y_y_prev,
         )
@@ -1240,7 +1241,7 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         hvp_backward_after_sum4()
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        cp.sum(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_o)
+        cp.sum(d_zio_pre_and_dot.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_o)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

@@ -380,10 +380,10 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_zifo2 = cp.empty((4 * H, I), dtype)
-    R_zifo2 = cp.empty((4 * H, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    d_parts = cp.empty((T, B, 4 * H), dtype)
+    W_zifo_T = cp.empty((4 * H, I), dtype)
+    R_zifo_T = cp.empty((4 * H, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    d_z_to_o_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zifo = cp.empty((4 * H, I), dtype)
     d_R_zifo = cp.empty((4 * H, H), dtype)
@@ -393,23 +393,23 @@ def train_passes(size, dtype):
     d_p_o = cp.empty((H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        c_rows, tanh_c2,
+        c_rows, tanh_c,
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o, tanh_c2, d_c_prev_rows, p_o, c_rows, f, z, i, p_i, p_f, d_parts,
+        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, z, i, p_i, p_f, d_z_to_o_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
-        d_parts, c_rows, d_p_i,
+        d_z_to_o_pre, c_rows, d_p_i,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "columns", H, T * B,
-        d_parts, c_rows, d_p_f,
+        d_z_to_o_pre, c_rows, d_p_f,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", "columns", H, T * B,
-        d_parts, c_rows, d_p_o,
+        d_z_to_o_pre, c_rows, d_p_o,
     )
 
     def fill(params, cotangents, dstate):
@@ -429,26 +429,26 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_zifo2[:H] = W_z
-        W_zifo2[H:2 * H] = W_i
-        W_zifo2[2 * H:3 * H] = W_f
-        W_zifo2[3 * H:4 * H] = W_o
-        R_zifo2[:H] = R_z
-        R_zifo2[H:2 * H] = R_i
-        R_zifo2[2 * H:3 * H] = R_f
-        R_zifo2[3 * H:4 * H] = R_o
+        W_zifo_T[:H] = W_z
+        W_zifo_T[H:2 * H] = W_i
+        W_zifo_T[2 * H:3 * H] = W_f
+        W_zifo_T[3 * H:4 * H] = W_o
+        R_zifo_T[:H] = R_z
+        R_zifo_T[H:2 * H] = R_i
+        R_zifo_T[2 * H:3 * H] = R_f
+        R_zifo_T[3 * H:4 * H] = R_o
         backward_before()
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_parts[t], R_zifo2, d_y_prev_rows[t % 2])
+            product(d_z_to_o_pre[t], R_zifo_T, d_y_prev_rows[t % 2])
 
     def after():
-        product(d_parts.reshape(-1, 4 * H), W_zifo2, d_x.reshape(-1, I))
-        product(d_parts.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
-        product(d_parts.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
-        cp.sum(d_parts.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
+        product(d_z_to_o_pre.reshape(-1, 4 * H), W_zifo_T, d_x.reshape(-1, I))
+        product(d_z_to_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
+        product(d_z_to_o_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
+        cp.sum(d_z_to_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         backward_after_sum()
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
@@ -584,16 +584,16 @@ def states_backward_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_zifo2 = cp.empty((I, 4 * H), dtype)
-    R_zifo2 = cp.empty((4 * H, H), dtype)
-    W_zifo_x2 = cp.empty((T, B, 4 * H), dtype)
-    R_zifo_y2 = cp.empty((T, B, 4 * H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    d_parts = cp.empty((T, B, 4 * H), dtype)
+    W_zifo = cp.empty((I, 4 * H), dtype)
+    R_zifo_T = cp.empty((4 * H, H), dtype)
+    W_zifo_x = cp.empty((T, B, 4 * H), dtype)
+    R_zifo_y_steps = cp.empty((T, B, 4 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    d_z_to_o_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_zifo = cp.empty((4 * H, I), dtype)
     d_R_zifo = cp.empty((4 * H, H), dtype)
@@ -603,23 +603,23 @@ def states_backward_passes(size, dtype):
     d_p_o = cp.empty((H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_zifo_x2, R_zifo_y2, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z2, i2, f2, o2, tanh_c2,
+        W_zifo_x, R_zifo_y_steps, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z, i, f, o, tanh_c,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o2, tanh_c2, d_c_prev_rows, p_o, c_rows, f2, z2, i2, p_i, p_f, d_parts,
+        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, z, i, p_i, p_f, d_z_to_o_pre,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
-        d_parts, c_rows, d_p_i,
+        d_z_to_o_pre, c_rows, d_p_i,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "columns", H, T * B,
-        d_parts, c_rows, d_p_f,
+        d_z_to_o_pre, c_rows, d_p_f,
     )
     states_backward_after_sum3 = kernel(
         "states_backward_after_sum3", "columns", H, T * B,
-        d_parts, c_rows, d_p_o,
+        d_z_to_o_pre, c_rows, d_p_o,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -646,28 +646,28 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_zifo2[..., :H] = W_z.T
-        W_zifo2[..., H:2 * H] = W_i.T
-        W_zifo2[..., 2 * H:3 * H] = W_f.T
-        W_zifo2[..., 3 * H:4 * H] = W_o.T
-        R_zifo2[:H] = R_z
-        R_zifo2[H:2 * H] = R_i
-        R_zifo2[2 * H:3 * H] = R_f
-        R_zifo2[3 * H:4 * H] = R_o
-        product(x.reshape(-1, I), W_zifo2, W_zifo_x2.reshape(-1, 4 * H))
-        product(y_rows[:-1].reshape(-1, H), R_zifo2.T, R_zifo_y2.reshape(-1, 4 * H))
+        W_zifo[..., :H] = W_z.T
+        W_zifo[..., H:2 * H] = W_i.T
+        W_zifo[..., 2 * H:3 * H] = W_f.T
+        W_zifo[..., 3 * H:4 * H] = W_o.T
+        R_zifo_T[:H] = R_z
+        R_zifo_T[H:2 * H] = R_i
+        R_zifo_T[2 * H:3 * H] = R_f
+        R_zifo_T[3 * H:4 * H] = R_o
+        product(x.reshape(-1, I), W_zifo, W_zifo_x.reshape(-1, 4 * H))
+        product(y_rows[:-1].reshape(-1, H), R_zifo_T.T, R_zifo_y_steps.reshape(-1, 4 * H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_parts[t], R_zifo2, d_y_prev_rows[t % 2])
+            product(d_z_to_o_pre[t], R_zifo_T, d_y_prev_rows[t % 2])
 
     def after():
-        product(d_parts.reshape(-1, 4 * H), W_zifo2.T, d_x.reshape(-1, I))
-        product(d_parts.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
-        product(d_parts.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
-        cp.sum(d_parts.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
+        product(d_z_to_o_pre.reshape(-1, 4 * H), W_zifo.T, d_x.reshape(-1, I))
+        product(d_z_to_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
+        product(d_z_to_o_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
+        cp.sum(d_z_to_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         states_backward_after_sum()
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
@@ -907,27 +907,27 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_zifo_and_dot = cp.empty((I, 8 * H), dtype)
     W_zifo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    R_zifo_and_dot = cp.empty((H, 8 * H), dtype)
     R_zifo = cp.empty((H, 4 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_zifo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_zifo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    R_zifo_y_and_dot = cp.empty((B, 8 * H), dtype)
     dot_R_zifo_y_y_prev = cp.empty((B, 4 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        W_zifo_x_and_dot, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
-        y_rows, dot_y_rows,
+        R_zifo_y_and_dot, dot_R_zifo_y_y_prev, W_zifo_x_and_dot, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
+        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x,
+        dot_p_o, dot_b_o, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -969,37 +969,37 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_i.T
-        parts[..., 3 * H:4 * H] = dot_W_i.T
-        parts[..., 4 * H:5 * H] = W_f.T
-        parts[..., 5 * H:6 * H] = dot_W_f.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_zifo[..., :H] = parts[..., :H]
-        W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = R_z.T
-        parts3[..., H:2 * H] = dot_R_z.T
-        parts3[..., 2 * H:3 * H] = R_i.T
-        parts3[..., 3 * H:4 * H] = dot_R_i.T
-        parts3[..., 4 * H:5 * H] = R_f.T
-        parts3[..., 5 * H:6 * H] = dot_R_f.T
-        parts3[..., 6 * H:7 * H] = R_o.T
-        parts3[..., 7 * H:8 * H] = dot_R_o.T
-        R_zifo[..., :H] = parts3[..., :H]
-        R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_zifo_and_dot[..., :H] = W_z.T
+        W_zifo_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zifo_and_dot[..., 2 * H:3 * H] = W_i.T
+        W_zifo_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+        W_zifo_and_dot[..., 4 * H:5 * H] = W_f.T
+        W_zifo_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+        W_zifo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_zifo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_zifo[..., :H] = W_zifo_and_dot[..., :H]
+        W_zifo[..., H:2 * H] = W_zifo_and_dot[..., 2 * H:3 * H]
+        W_zifo[..., 2 * H:3 * H] = W_zifo_and_dot[..., 4 * H:5 * H]
+        W_zifo[..., 3 * H:4 * H] = W_zifo_and_dot[..., 6 * H:7 * H]
+        R_zifo_and_dot[..., :H] = R_z.T
+        R_zifo_and_dot[..., H:2 * H] = dot_R_z.T
+        R_zifo_and_dot[..., 2 * H:3 * H] = R_i.T
+        R_zifo_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+        R_zifo_and_dot[..., 4 * H:5 * H] = R_f.T
+        R_zifo_and_dot[..., 5 * H:6 * H] = dot_R_f.T
+        R_zifo_and_dot[..., 6 * H:7 * H] = R_o.T
+        R_zifo_and_dot[..., 7 * H:8 * H] = dot_R_o.T
+        R_zifo[..., :H] = R_zifo_and_dot[..., :H]
+        R_zifo[..., H:2 * H] = R_zifo_and_dot[..., 2 * H:3 * H]
+        R_zifo[..., 2 * H:3 * H] = R_zifo_and_dot[..., 4 * H:5 * H]
+        R_zifo[..., 3 * H:4 * H] = R_zifo_and_dot[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_zifo_and_dot, W_zifo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], parts3, parts4)
+            product(y_rows[t], R_zifo_and_dot, R_zifo_y_and_dot)
             product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
             jvp_step(t)
 
@@ -1055,17 +1055,17 @@ def hvp_passes(size, dtype):
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 8 * H), dtype)
+    W_zifo_and_dot = cp.empty((I, 8 * H), dtype)
     W_zifo = cp.empty((I, 4 * H), dtype)
-    parts3 = cp.empty((H, 8 * H), dtype)
+    R_zifo_and_dot = cp.empty((H, 8 * H), dtype)
     R_zifo = cp.empty((H, 4 * H), dtype)
-    parts2 = cp.empty((T, B, 8 * H), dtype)
+    W_zifo_x_and_dot = cp.empty((T, B, 8 * H), dtype)
     dot_W_zifo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 8 * H), dtype)
+    R_zifo_y_and_dot = cp.empty((B, 8 * H), dtype)
     dot_R_zifo_y_y_prev = cp.empty((B, 4 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
@@ -1078,13 +1078,13 @@ def hvp_passes(size, dtype):
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        W_zifo_x_and_dot, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
-        z, dot_z, dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_tanh_c, y_rows, dot_y_rows,
+        R_zifo_y_and_dot, dot_R_zifo_y_y_prev, W_zifo_x_and_dot, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
+        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x,
+        dot_p_o, dot_b_o, z, dot_z, dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, dot_tanh_c, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1126,37 +1126,37 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_i.T
-        parts[..., 3 * H:4 * H] = dot_W_i.T
-        parts[..., 4 * H:5 * H] = W_f.T
-        parts[..., 5 * H:6 * H] = dot_W_f.T
-        parts[..., 6 * H:7 * H] = W_o.T
-        parts[..., 7 * H:8 * H] = dot_W_o.T
-        W_zifo[..., :H] = parts[..., :H]
-        W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
-        parts3[..., :H] = R_z.T
-        parts3[..., H:2 * H] = dot_R_z.T
-        parts3[..., 2 * H:3 * H] = R_i.T
-        parts3[..., 3 * H:4 * H] = dot_R_i.T
-        parts3[..., 4 * H:5 * H] = R_f.T
-        parts3[..., 5 * H:6 * H] = dot_R_f.T
-        parts3[..., 6 * H:7 * H] = R_o.T
-        parts3[..., 7 * H:8 * H] = dot_R_o.T
-        R_zifo[..., :H] = parts3[..., :H]
-        R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        W_zifo_and_dot[..., :H] = W_z.T
+        W_zifo_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zifo_and_dot[..., 2 * H:3 * H] = W_i.T
+        W_zifo_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+        W_zifo_and_dot[..., 4 * H:5 * H] = W_f.T
+        W_zifo_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+        W_zifo_and_dot[..., 6 * H:7 * H] = W_o.T
+        W_zifo_and_dot[..., 7 * H:8 * H] = dot_W_o.T
+        W_zifo[..., :H] = W_zifo_and_dot[..., :H]
+        W_zifo[..., H:2 * H] = W_zifo_and_dot[..., 2 * H:3 * H]
+        W_zifo[..., 2 * H:3 * H] = W_zifo_and_dot[..., 4 * H:5 * H]
+        W_zifo[..., 3 * H:4 * H] = W_zifo_and_dot[..., 6 * H:7 * H]
+        R_zifo_and_dot[..., :H] = R_z.T
+        R_zifo_and_dot[..., H:2 * H] = dot_R_z.T
+        R_zifo_and_dot[..., 2 * H:3 * H] = R_i.T
+        R_zifo_and_dot[..., 3 * H:4 * H] = dot_R_i.T
+        R_zifo_and_dot[..., 4 * H:5 * H] = R_f.T
+        R_zifo_and_dot[..., 5 * H:6 * H] = dot_R_f.T
+        R_zifo_and_dot[..., 6 * H:7 * H] = R_o.T
+        R_zifo_and_dot[..., 7 * H:8 * H] = dot_R_o.T
+        R_zifo[..., :H] = R_zifo_and_dot[..., :H]
+        R_zifo[..., H:2 * H] = R_zifo_and_dot[..., 2 * H:3 * H]
+        R_zifo[..., 2 * H:3 * H] = R_zifo_and_dot[..., 4 * H:5 * H]
+        R_zifo[..., 3 * H:4 * H] = R_zifo_and_dot[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_zifo_and_dot, W_zifo_x_and_dot.reshape(-1, 8 * H))
         product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(y_rows[t], parts3, parts4)
+            product(y_rows[t], R_zifo_and_dot, R_zifo_y_and_dot)
             product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
             hvp_forward_step(t)
 
@@ -1172,13 +1172,13 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((8 * H, I), dtype)
-    parts32 = cp.empty((8 * H, H), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
-    dot_f2 = cp.empty((T, B, H), dtype)
-    dot_o2 = cp.empty((T, B, H), dtype)
-    tanh_c2 = cp.empty((T, B, H), dtype)
-    d_parts = cp.empty((T, B, 8 * H), dtype)
+    W_zifo_and_dot_T = cp.empty((8 * H, I), dtype)
+    R_zifo_and_dot_T = cp.empty((8 * H, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
+    dot_o = cp.empty((T, B, H), dtype)
+    tanh_c = cp.empty((T, B, H), dtype)
+    d_z_to_o_pre_and_dot = cp.empty((T, B, 8 * H), dtype)
     d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_R_i_y_y_prev = cp.empty((B, H), dtype)
     d_dot_y_prev_dot_R_f_y_y_prev = cp.empty((B, H), dtype)
@@ -1223,13 +1223,13 @@ def hvp_passes(size, dtype):
     d_p_o = cp.empty((H,), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, c_rows, dot_i2, dot_f2, dot_o2, tanh_c2,
+        dot_i_pre, i, dot_f_pre, f, dot_o_pre, o, c_rows, dot_i, dot_f, dot_o, tanh_c,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c2, d_y_prev_rows, dot_o2, dot_o_pre, dot_tanh_c,
-        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, z, dot_i_pre, i, dot_z,
-        dot_i2, p_i, dot_p_i, p_f, dot_p_f, dot_f2, d_parts,
+        dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre, dot_tanh_c,
+        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, z, dot_i_pre, i, dot_z, dot_i,
+        p_i, dot_p_i, p_f, dot_p_f, dot_f, d_z_to_o_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -1238,27 +1238,27 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_parts, c_rows, d_p_i_i_pre,
+        d_z_to_o_pre_and_dot, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_parts, dot_c_rows, d_p_i_dot_i_pre,
+        d_z_to_o_pre_and_dot, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "columns", H, T * B,
-        d_parts, c_rows, d_p_f_f_pre,
+        d_z_to_o_pre_and_dot, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", H, T * B,
-        d_parts, dot_c_rows, d_p_f_dot_f_pre,
+        d_z_to_o_pre_and_dot, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "columns", H, T * B,
-        d_parts, c_rows, d_p_o_o_pre,
+        d_z_to_o_pre_and_dot, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "columns", H, T * B,
-        d_parts, dot_c_rows, d_p_o_dot_o_pre,
+        d_z_to_o_pre_and_dot, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1284,63 +1284,71 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts5[:H] = W_z
-        parts5[H:2 * H] = dot_W_z
-        parts5[2 * H:3 * H] = W_i
-        parts5[3 * H:4 * H] = dot_W_i
-        parts5[4 * H:5 * H] = W_f
-        parts5[5 * H:6 * H] = dot_W_f
-        parts5[6 * H:7 * H] = W_o
-        parts5[7 * H:8 * H] = dot_W_o
-        parts32[:H] = R_z
-        parts32[H:2 * H] = dot_R_z
-        parts32[2 * H:3 * H] = R_i
-        parts32[3 * H:4 * H] = dot_R_i
-        parts32[4 * H:5 * H] = R_f
-        parts32[5 * H:6 * H] = dot_R_f
-        parts32[6 * H:7 * H] = R_o
-        parts32[7 * H:8 * H] = dot_R_o
+        W_zifo_and_dot_T[:H] = W_z
+        W_zifo_and_dot_T[H:2 * H] = dot_W_z
+        W_zifo_and_dot_T[2 * H:3 * H] = W_i
+        W_zifo_and_dot_T[3 * H:4 * H] = dot_W_i
+        W_zifo_and_dot_T[4 * H:5 * H] = W_f
+        W_zifo_and_dot_T[5 * H:6 * H] = dot_W_f
+        W_zifo_and_dot_T[6 * H:7 * H] = W_o
+        W_zifo_and_dot_T[7 * H:8 * H] = dot_W_o
+        R_zifo_and_dot_T[:H] = R_z
+        R_zifo_and_dot_T[H:2 * H] = dot_R_z
+        R_zifo_and_dot_T[2 * H:3 * H] = R_i
+        R_zifo_and_dot_T[3 * H:4 * H] = dot_R_i
+        R_zifo_and_dot_T[4 * H:5 * H] = R_f
+        R_zifo_and_dot_T[5 * H:6 * H] = dot_R_f
+        R_zifo_and_dot_T[6 * H:7 * H] = R_o
+        R_zifo_and_dot_T[7 * H:8 * H] = dot_R_o
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_parts[t], parts32, d_y_prev_rows[t % 2])
+            product(d_z_to_o_pre_and_dot[t], R_zifo_and_dot_T, d_y_prev_rows[t % 2])
             # through z = W_z @ x + R_z @ y[t-1] + b_z
-            product(d_parts[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
+            product(d_z_to_o_pre_and_dot[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
             # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-            product(d_parts[t][:, 3 * H:4 * H], R_i, d_dot_y_prev_dot_R_i_y_y_prev)
+            product(d_z_to_o_pre_and_dot[t][:, 3 * H:4 * H], R_i, d_dot_y_prev_dot_R_i_y_y_prev)
             # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-            product(d_parts[t][:, 5 * H:6 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
+            product(d_z_to_o_pre_and_dot[t][:, 5 * H:6 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
             # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-            product(d_parts[t][:, 7 * H:8 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
+            product(d_z_to_o_pre_and_dot[t][:, 7 * H:8 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
             hvp_backward_step2(t)
 
     def after():
-        product(d_parts.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
+        product(d_z_to_o_pre_and_dot.reshape(-1, 8 * H), W_zifo_and_dot_T, d_x.reshape(-1, I))
         # through z = W_z @ x + R_z @ y[t-1] + b_z
-        product(d_parts.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = W_z @ x + R_z @ y[t-1] + b_z
-        product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        product(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through z = W_z @ x + R_z @ y[t-1] + b_z
-        product(d_parts.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+        product(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
         # through z = W_z @ x + R_z @ y[t-1] + b_z
         product(
-            d_parts.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_z_dot_R_z_y_y_prev,
         )
         # through z = W_z @ x + R_z @ y[t-1] + b_z
-        cp.sum(d_parts.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+        cp.sum(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
-        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
-        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
+        product(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         product(
-            d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_i_dot_W_i_x_x,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        product(
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_i_R_i_y,
+        )
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        product(
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_i_dot_R_i_y_y_prev,
         )
@@ -1349,16 +1357,24 @@ def hvp_passes(size, dtype):
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         hvp_backward_after_sum2()
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        cp.sum(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+        cp.sum(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
-        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
-        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
+        product(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         product(
-            d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_f_dot_W_f_x_x,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        product(
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_f_R_f_y,
+        )
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        product(
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_f_dot_R_f_y_y_prev,
         )
@@ -1367,16 +1383,24 @@ def hvp_passes(size, dtype):
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         hvp_backward_after_sum4()
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        cp.sum(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
+        cp.sum(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
-        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
-        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
+        product(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         product(
-            d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_o_dot_W_o_x_x,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
+            y_rows[:-1].reshape(-1, H),
+            d_R_o_R_o_y,
+        )
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(
+            d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_o_dot_R_o_y_y_prev,
         )
@@ -1385,7 +1409,7 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         hvp_backward_after_sum6()
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        cp.sum(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_z_to_o_pre_and_dot.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

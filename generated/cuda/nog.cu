@@ -153,7 +153,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -164,7 +164,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -195,7 +195,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_zif_pre_at)
@@ -210,7 +210,7 @@ extern "C" __global__ void backward_step(
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[0]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -359,14 +359,14 @@ __device__ inline void states_backward_once_point(
 
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ o2_at)
+    storage_t* __restrict__ o_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         compute_t o;
         states_backward_once_point(
             o);
-        o2_at[0] = storage_t(o);
+        o_at[0] = storage_t(o);
     }
 }
 
@@ -391,12 +391,12 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_zif_x2_at, const storage_t* __restrict__ R_zif_y2_at,
+    const storage_t* __restrict__ W_zif_x_at, const storage_t* __restrict__ R_zif_y_steps_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
-    storage_t* __restrict__ z2_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at,
-    storage_t* __restrict__ tanh_c2_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -405,24 +405,24 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t z, i, f, tanh_c;
         states_backward_before_point(
-            compute_t(W_zif_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(R_zif_y2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zif_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(R_zif_y_steps_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_zif_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(R_zif_y2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zif_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zif_y_steps_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_zif_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(R_zif_y2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zif_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zif_y_steps_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             z, i, f, tanh_c);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -452,10 +452,10 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ o2_at, storage_t* __restrict__ d_c_prev_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ z2_at,
-    const storage_t* __restrict__ i2_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_zif_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -466,13 +466,13 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[0]),
+            compute_t(o_at[0]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_f_pre, d_i_pre, d_z_pre, d_c_prev);
@@ -728,7 +728,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zif_x_x_at,
+    const storage_t* __restrict__ W_zif_x_and_dot_at, const storage_t* __restrict__ dot_W_zif_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at)
 {
@@ -739,11 +739,11 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_zif_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_zif_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_zif_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -793,8 +793,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zif_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zif_y_and_dot_at, const storage_t* __restrict__ dot_R_zif_y_y_prev_at,
+    const storage_t* __restrict__ W_zif_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -811,17 +811,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(W_zif_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_zif_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -829,10 +829,10 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(W_zif_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
@@ -886,7 +886,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zif_x_x_at,
+    const storage_t* __restrict__ W_zif_x_and_dot_at, const storage_t* __restrict__ dot_W_zif_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at)
 {
@@ -897,11 +897,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_zif_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_zif_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_zif_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -952,8 +952,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zif_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zif_y_and_dot_at, const storage_t* __restrict__ dot_R_zif_y_y_prev_at,
+    const storage_t* __restrict__ W_zif_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -972,17 +972,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, y, dot_y;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + H + iH]),
             compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(W_zif_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + 3 * H + iH]),
             compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(W_zif_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -990,10 +990,10 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + 5 * H + iH]),
             compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(W_zif_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(R_zif_y_and_dot_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
@@ -1031,8 +1031,8 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_z2_at,
-    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_i_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1047,9 +1047,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_z, dot_i, tanh_c);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -1100,16 +1100,16 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_y_prev_rows_at,
     storage_t* __restrict__ d_dot_c_prev_rows_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ dot_z2_at, const storage_t* __restrict__ dot_z_pre_at,
-    const storage_t* __restrict__ dot_i2_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ dot_z_pre_at,
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ dot_p_i_at, const storage_t* __restrict__ p_f_at,
     const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ d_parts_pre_at)
+    storage_t* __restrict__ d_zif_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1121,7 +1121,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[0]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1132,21 +1132,21 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(p_f_at[iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
+        d_zif_pre_and_dot_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_zif_pre_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_zif_pre_and_dot_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_zif_pre_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_zif_pre_and_dot_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_zif_pre_and_dot_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1183,7 +1183,7 @@ extern "C" __global__ void hvp_backward_step2(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zif_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1194,7 +1194,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
+            total += compute_t(d_zif_pre_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1206,7 +1206,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_zif_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_i_dot_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1217,7 +1217,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
+            total += compute_t(d_zif_pre_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1229,7 +1229,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zif_pre_and_dot_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1240,7 +1240,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
+            total += compute_t(d_zif_pre_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1252,7 +1252,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_zif_pre_and_dot_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_f_dot_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1263,7 +1263,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
+            total += compute_t(d_zif_pre_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1328,19 +1328,19 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_R_z, d_R_i, d_R_f;
         hvp_backward_finish2_point(
-            compute_t(d_R_z_R_z_y_at[iH * H + iH2]),
-            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_i_R_i_y_at[iH * H + iH2]),
-            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_f_R_f_y_at[iH * H + iH2]),
-            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_z_R_z_y_at[iH * H + jH]),
+            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_i_R_i_y_at[iH * H + jH]),
+            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_f_R_f_y_at[iH * H + jH]),
+            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + jH]),
             d_R_z, d_R_i, d_R_f);
-        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
-        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
-        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
+        d_R_z_at[iH * H + jH] = storage_t(d_R_z);
+        d_R_i_at[iH * H + jH] = storage_t(d_R_i);
+        d_R_f_at[iH * H + jH] = storage_t(d_R_f);
     }
 }
 

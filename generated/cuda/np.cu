@@ -121,7 +121,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -132,7 +132,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             tanh_c);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -165,7 +165,7 @@ __device__ inline void backward_step_point(
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c2_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ i_at, storage_t* __restrict__ d_zifo_pre_at)
@@ -179,7 +179,7 @@ extern "C" __global__ void backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
@@ -279,11 +279,11 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_zifo_x2_at, const storage_t* __restrict__ R_zifo_y2_at,
+    const storage_t* __restrict__ W_zifo_x_at, const storage_t* __restrict__ R_zifo_y_steps_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ i2_at,
-    storage_t* __restrict__ f2_at, storage_t* __restrict__ o2_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ z_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ o_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -292,25 +292,25 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t z, i, f, o, tanh_c;
         states_backward_before_point(
-            compute_t(W_zifo_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(R_zifo_y2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_zifo_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_zifo_y2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_zifo_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_zifo_y2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_zifo_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_zifo_y2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             z, i, f, o, tanh_c);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -343,10 +343,10 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
-    const storage_t* __restrict__ o2_at, const storage_t* __restrict__ tanh_c2_at,
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f2_at, const storage_t* __restrict__ z2_at,
-    const storage_t* __restrict__ i2_at, storage_t* __restrict__ d_zifo_pre_at)
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ i_at, storage_t* __restrict__ d_zifo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -356,13 +356,13 @@ extern "C" __global__ void states_backward_step(
         states_backward_step_point(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
             d_o_pre, d_f_pre, d_i_pre, d_z_pre, d_c_prev);
         d_zifo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
         d_zifo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
@@ -519,7 +519,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
+    const storage_t* __restrict__ W_zifo_x_and_dot_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -530,13 +530,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -594,8 +594,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zifo_y_and_dot_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
+    const storage_t* __restrict__ W_zifo_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
@@ -611,33 +611,33 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -671,7 +671,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
+    const storage_t* __restrict__ W_zifo_x_and_dot_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -682,13 +682,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -748,8 +748,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zifo_y_and_dot_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
+    const storage_t* __restrict__ W_zifo_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
@@ -770,33 +770,33 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_z_pre, z, dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, dot_tanh_c, y,
             dot_y;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zifo_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zifo_y_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -836,8 +836,8 @@ extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_z2_at,
-    storage_t* __restrict__ dot_i2_at, storage_t* __restrict__ tanh_c2_at)
+    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ dot_i_at, storage_t* __restrict__ tanh_c_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -852,9 +852,9 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_z, dot_i, tanh_c);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        tanh_c2_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        tanh_c_at[(iT * B + iB) * H + iH] = storage_t(tanh_c);
     }
 }
 
@@ -912,15 +912,15 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ tanh_c2_at, const storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z2_at,
-    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i2_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_parts_pre_at)
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_zifo_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -933,7 +933,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_dot_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(tanh_c2_at[(t * B + iB) * H + iH]),
+            compute_t(tanh_c_at[(t * B + iB) * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
@@ -947,20 +947,20 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_zifo_pre_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1066,22 +1066,22 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_R_z, d_R_i, d_R_f, d_R_o;
         hvp_backward_finish2_point(
-            compute_t(d_R_z_R_z_y_at[iH * H + iH2]),
-            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_i_R_i_y_at[iH * H + iH2]),
-            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_f_R_f_y_at[iH * H + iH2]),
-            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + iH2]),
-            compute_t(d_R_o_R_o_y_at[iH * H + iH2]),
-            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + iH2]),
+            compute_t(d_R_z_R_z_y_at[iH * H + jH]),
+            compute_t(d_R_z_dot_R_z_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_i_R_i_y_at[iH * H + jH]),
+            compute_t(d_R_i_dot_R_i_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_f_R_f_y_at[iH * H + jH]),
+            compute_t(d_R_f_dot_R_f_y_y_prev_at[iH * H + jH]),
+            compute_t(d_R_o_R_o_y_at[iH * H + jH]),
+            compute_t(d_R_o_dot_R_o_y_y_prev_at[iH * H + jH]),
             d_R_z, d_R_i, d_R_f, d_R_o);
-        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
-        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
-        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
-        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
+        d_R_z_at[iH * H + jH] = storage_t(d_R_z);
+        d_R_i_at[iH * H + jH] = storage_t(d_R_i);
+        d_R_f_at[iH * H + jH] = storage_t(d_R_f);
+        d_R_o_at[iH * H + jH] = storage_t(d_R_o);
     }
 }
 

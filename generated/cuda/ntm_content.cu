@@ -422,7 +422,7 @@ extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ l_w_sqrt_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ l_r_sqrt_at, const storage_t* __restrict__ l_r_sqrt2_at,
-    storage_t* __restrict__ l_w2_at, storage_t* __restrict__ l_r2_at)
+    storage_t* __restrict__ l_w_at, storage_t* __restrict__ l_r_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -436,8 +436,8 @@ extern "C" __global__ void backward_before(
             compute_t(l_r_sqrt_at[(iT * B + iB) * N + iN]),
             compute_t(l_r_sqrt2_at[iT * B + iB]),
             l_w, l_r);
-        l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
-        l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+        l_w_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+        l_r_at[(iT * B + iB) * N + iN] = storage_t(l_r);
     }
 }
 
@@ -470,7 +470,7 @@ extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ d_r_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ a_w_e2_at, storage_t* __restrict__ d_a_r_at)
+    storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ d_a_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -483,7 +483,7 @@ extern "C" __global__ void backward_step_rows(
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
-            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            a_w_e_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
             // through r = a_r @ M
             d_a_r_total += d_r * M;
         }
@@ -498,7 +498,7 @@ extern "C" __global__ void backward_step_rows(
 extern "C" __global__ void backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
-    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r2_at,
+    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r_at,
     const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ l_r_sqrt_at, storage_t* __restrict__ d_a_r_arg_at,
     storage_t* __restrict__ d_M_k_r_at, storage_t* __restrict__ d_l_r_pre_at,
@@ -523,7 +523,7 @@ extern "C" __global__ void backward_step_rows2(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
@@ -664,7 +664,7 @@ extern "C" __global__ void backward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_a_w_a_at,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ beta_w_at,
-    const storage_t* __restrict__ l_w2_at, const storage_t* __restrict__ M_k_w_at,
+    const storage_t* __restrict__ l_w_at, const storage_t* __restrict__ M_k_w_at,
     const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ l_w_sqrt_at,
     storage_t* __restrict__ d_a_w_at, storage_t* __restrict__ d_a_w_arg_at,
     storage_t* __restrict__ d_M_k_w_at, storage_t* __restrict__ d_l_w_pre_at,
@@ -692,7 +692,7 @@ extern "C" __global__ void backward_step_rows4(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -832,7 +832,7 @@ extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_at,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e2_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
     storage_t* __restrict__ d_M_prev_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -847,7 +847,7 @@ extern "C" __global__ void backward_step4(
             compute_t(d_M_k_w_at[iB * N + iN]),
             compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
+            compute_t(a_w_e_at[(iB * N + iN) * D + iD]),
             d_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
     }
@@ -1215,11 +1215,11 @@ extern "C" __global__ void states_forward_step_sum(
 
 extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ W_h_x2_at, const storage_t* __restrict__ U_h_r2_at,
+    const storage_t* __restrict__ W_h_x_at, const storage_t* __restrict__ U_h_r_steps_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ v_w_at,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ b_w_at,
-    const storage_t* __restrict__ b_r_at, storage_t* __restrict__ h2_at, storage_t* __restrict__ beta_w2_at,
-    storage_t* __restrict__ beta_r2_at)
+    const storage_t* __restrict__ b_r_at, storage_t* __restrict__ h_steps_at,
+    storage_t* __restrict__ beta_w_steps_at, storage_t* __restrict__ beta_r_steps_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1227,15 +1227,15 @@ extern "C" __global__ void states_backward_before_rows(
         compute_t v_w_h_total = 0;
         compute_t v_r_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_h_x = compute_t(W_h_x2_at[(iT * B + iB) * H + iH]);
-            const compute_t U_h_r = compute_t(U_h_r2_at[(iT * B + iB) * H + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_at[(iT * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_steps_at[(iT * B + iB) * H + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t v_w = compute_t(v_w_at[iH]);
             const compute_t v_r = compute_t(v_r_at[iH]);
             // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             const compute_t h_pre = W_h_x + U_h_r + b_h;
             const compute_t h = tanh(h_pre);
-            h2_at[(iT * B + iB) * H + iH] = storage_t(h);
+            h_steps_at[(iT * B + iB) * H + iH] = storage_t(h);
             // through beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             // through beta_r = softplus(dot(v_r, h) + b_r)
@@ -1254,16 +1254,16 @@ extern "C" __global__ void states_backward_before_rows(
         const compute_t beta_r_pre = b_r + v_r_h;
         const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
         if (threadIdx.x == 0) {
-            beta_w2_at[iT * B + iB] = storage_t(beta_w);
-            beta_r2_at[iT * B + iB] = storage_t(beta_r);
+            beta_w_steps_at[iT * B + iB] = storage_t(beta_w);
+            beta_r_steps_at[iT * B + iB] = storage_t(beta_r);
         }
     }
 }
 
 extern "C" __global__ void states_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at, storage_t* __restrict__ l_w_sqrt22_at,
-    storage_t* __restrict__ l_r_sqrt22_at, storage_t* __restrict__ e2_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at, storage_t* __restrict__ l_w_sqrt2_steps_at,
+    storage_t* __restrict__ l_r_sqrt2_steps_at, storage_t* __restrict__ e_steps_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1271,12 +1271,12 @@ extern "C" __global__ void states_backward_before_rows2(
         compute_t l_w_sum2_total = 0;
         compute_t l_r_sum2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + D + iD]);
-            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + iD]);
-            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
             // through e = sigmoid(W_e @ h)
             const compute_t e = sigmoid(W_e_h);
-            e2_at[(iT * B + iB) * D + iD] = storage_t(e);
+            e_steps_at[(iT * B + iB) * D + iD] = storage_t(e);
             // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum2_total += k_w * k_w;
             // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -1294,17 +1294,17 @@ extern "C" __global__ void states_backward_before_rows2(
         const compute_t l_r_pre2 = eps + l_r_sum2;
         const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
         if (threadIdx.x == 0) {
-            l_w_sqrt22_at[iT * B + iB] = storage_t(l_w_sqrt2);
-            l_r_sqrt22_at[iT * B + iB] = storage_t(l_r_sqrt2);
+            l_w_sqrt2_steps_at[iT * B + iB] = storage_t(l_w_sqrt2);
+            l_r_sqrt2_steps_at[iT * B + iB] = storage_t(l_r_sqrt2);
         }
     }
 }
 
 extern "C" __global__ void states_backward_before_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at,
-    storage_t* __restrict__ l_w_sum3_at, storage_t* __restrict__ l_r_sum3_at,
-    storage_t* __restrict__ M_k_w2_at, storage_t* __restrict__ M_k_r2_at)
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at,
+    storage_t* __restrict__ l_w_sum_steps_at, storage_t* __restrict__ l_r_sum_steps_at,
+    storage_t* __restrict__ M_k_w_steps_at, storage_t* __restrict__ M_k_r_steps_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
         const int64 iT = n / N / B;
@@ -1317,8 +1317,8 @@ extern "C" __global__ void states_backward_before_rows3(
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t M_prev = compute_t(M_rows_at[((iT * B + iB) * N + iN) * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((iT + 1) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + iD]);
-            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_steps_at[(iT * B + iB) * (4 * D) + 3 * D + iD]);
             // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
             // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -1334,41 +1334,41 @@ extern "C" __global__ void states_backward_before_rows3(
         const compute_t M_k_w = M_k_w_total;
         const compute_t M_k_r = M_k_r_total;
         if (threadIdx.x == 0) {
-            l_w_sum3_at[(iT * B + iB) * N + iN] = storage_t(l_w_sum);
-            l_r_sum3_at[(iT * B + iB) * N + iN] = storage_t(l_r_sum);
-            M_k_w2_at[(iT * B + iB) * N + iN] = storage_t(M_k_w);
-            M_k_r2_at[(iT * B + iB) * N + iN] = storage_t(M_k_r);
+            l_w_sum_steps_at[(iT * B + iB) * N + iN] = storage_t(l_w_sum);
+            l_r_sum_steps_at[(iT * B + iB) * N + iN] = storage_t(l_r_sum);
+            M_k_w_steps_at[(iT * B + iB) * N + iN] = storage_t(M_k_w);
+            M_k_r_steps_at[(iT * B + iB) * N + iN] = storage_t(M_k_r);
         }
     }
 }
 
 extern "C" __global__ void states_backward_before_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ l_w_sum3_at, const storage_t* __restrict__ l_w_sqrt22_at,
-    const storage_t* __restrict__ beta_w2_at, const storage_t* __restrict__ M_k_w2_at,
-    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ l_r_sum3_at,
-    const storage_t* __restrict__ l_r_sqrt22_at, const storage_t* __restrict__ beta_r2_at,
-    const storage_t* __restrict__ M_k_r2_at, const storage_t* __restrict__ s_r_at,
-    storage_t* __restrict__ l_w_sqrt3_at, storage_t* __restrict__ l_w2_at,
-    storage_t* __restrict__ a_w_arg2_at, storage_t* __restrict__ l_r_sqrt3_at,
-    storage_t* __restrict__ l_r2_at, storage_t* __restrict__ a_r_arg2_at,
-    storage_t* __restrict__ exp_a_w_arg2_at, storage_t* __restrict__ exp_a_r_arg2_at,
-    storage_t* __restrict__ a_w2_at, storage_t* __restrict__ a_r2_at)
+    const storage_t* __restrict__ l_w_sum_steps_at, const storage_t* __restrict__ l_w_sqrt2_steps_at,
+    const storage_t* __restrict__ beta_w_steps_at, const storage_t* __restrict__ M_k_w_steps_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ l_r_sum_steps_at,
+    const storage_t* __restrict__ l_r_sqrt2_steps_at, const storage_t* __restrict__ beta_r_steps_at,
+    const storage_t* __restrict__ M_k_r_steps_at, const storage_t* __restrict__ s_r_at,
+    storage_t* __restrict__ l_w_sqrt_at, storage_t* __restrict__ l_w_at,
+    storage_t* __restrict__ a_w_arg_steps_at, storage_t* __restrict__ l_r_sqrt_at,
+    storage_t* __restrict__ l_r_at, storage_t* __restrict__ a_r_arg_steps_at,
+    storage_t* __restrict__ exp_a_w_arg_steps_at, storage_t* __restrict__ exp_a_r_arg_steps_at,
+    storage_t* __restrict__ a_w_steps_at, storage_t* __restrict__ a_r_steps_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
         const compute_t eps = compute_t(1e-6);
-        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt22_at[iT * B + iB]);
-        const compute_t beta_w = compute_t(beta_w2_at[iT * B + iB]);
-        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt22_at[iT * B + iB]);
-        const compute_t beta_r = compute_t(beta_r2_at[iT * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_steps_at[iT * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_steps_at[iT * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_steps_at[iT * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_steps_at[iT * B + iB]);
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t l_w_sum = compute_t(l_w_sum3_at[(iT * B + iB) * N + iN]);
-            const compute_t M_k_w = compute_t(M_k_w2_at[(iT * B + iB) * N + iN]);
+            const compute_t l_w_sum = compute_t(l_w_sum_steps_at[(iT * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_steps_at[(iT * B + iB) * N + iN]);
             const compute_t s_w = compute_t(s_w_at[iN]);
-            const compute_t l_r_sum = compute_t(l_r_sum3_at[(iT * B + iB) * N + iN]);
-            const compute_t M_k_r = compute_t(M_k_r2_at[(iT * B + iB) * N + iN]);
+            const compute_t l_r_sum = compute_t(l_r_sum_steps_at[(iT * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_steps_at[(iT * B + iB) * N + iN]);
             const compute_t s_r = compute_t(s_r_at[iN]);
             // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             const compute_t l_w_pre = l_w_sum + eps;
@@ -1382,17 +1382,17 @@ extern "C" __global__ void states_backward_before_rows4(
             const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
-            l_w_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(l_w_sqrt);
-            l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
-            a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(a_w_arg);
-            l_r_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(l_r_sqrt);
-            l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
-            a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(a_r_arg);
+            l_w_sqrt_at[(iT * B + iB) * N + iN] = storage_t(l_w_sqrt);
+            l_w_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+            a_w_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(a_w_arg);
+            l_r_sqrt_at[(iT * B + iB) * N + iN] = storage_t(l_r_sqrt);
+            l_r_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+            a_r_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(a_r_arg);
         }
         compute_t max_a_w_arg = 0;
         int64 max_a_w_arg_found = -1;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t value = compute_t(a_w_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t value = compute_t(a_w_arg_steps_at[(iT * B + iB) * N + iN]);
             if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
                 max_a_w_arg = value;
                 max_a_w_arg_found = iN;
@@ -1402,7 +1402,7 @@ extern "C" __global__ void states_backward_before_rows4(
         compute_t max_a_r_arg = 0;
         int64 max_a_r_arg_found = -1;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t value = compute_t(a_r_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t value = compute_t(a_r_arg_steps_at[(iT * B + iB) * N + iN]);
             if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
                 max_a_r_arg = value;
                 max_a_r_arg_found = iN;
@@ -1413,16 +1413,16 @@ extern "C" __global__ void states_backward_before_rows4(
         compute_t sum_exp_a_w_arg_total = 0;
         compute_t sum_exp_a_r_arg_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t a_w_arg = compute_t(a_w_arg2_at[(iT * B + iB) * N + iN]);
-            const compute_t a_r_arg = compute_t(a_r_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t a_w_arg = compute_t(a_w_arg_steps_at[(iT * B + iB) * N + iN]);
+            const compute_t a_r_arg = compute_t(a_r_arg_steps_at[(iT * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
             const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
             const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
-            exp_a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(exp_a_w_arg);
-            exp_a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(exp_a_r_arg);
+            exp_a_w_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(exp_a_w_arg);
+            exp_a_r_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(exp_a_r_arg);
             sum_exp_a_w_arg_total += exp_a_w_arg;
             sum_exp_a_r_arg_total += exp_a_r_arg;
         }
@@ -1431,14 +1431,14 @@ extern "C" __global__ void states_backward_before_rows4(
         const compute_t sum_exp_a_r_arg = sum_exp_a_r_arg_total;
 
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg2_at[(iT * B + iB) * N + iN]);
-            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg2_at[(iT * B + iB) * N + iN]);
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_steps_at[(iT * B + iB) * N + iN]);
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_steps_at[(iT * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
-            a_w2_at[(iT * B + iB) * N + iN] = storage_t(a_w);
-            a_r2_at[(iT * B + iB) * N + iN] = storage_t(a_r);
+            a_w_steps_at[(iT * B + iB) * N + iN] = storage_t(a_w);
+            a_r_steps_at[(iT * B + iB) * N + iN] = storage_t(a_r);
         }
     }
 }
@@ -1470,22 +1470,22 @@ extern "C" __global__ void states_backward_step(
 
 extern "C" __global__ void states_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w2_at, const storage_t* __restrict__ e2_at,
+    const storage_t* __restrict__ a_w_steps_at, const storage_t* __restrict__ e_steps_at,
     const storage_t* __restrict__ d_r_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ a_w_e2_at, storage_t* __restrict__ d_a_r_at)
+    storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ d_a_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+        const compute_t a_w = compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
         compute_t d_a_r_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t e = compute_t(e2_at[(t * B + iB) * D + iD]);
+            const compute_t e = compute_t(e_steps_at[(t * B + iB) * D + iD]);
             const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
-            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            a_w_e_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
             // through r = a_r @ M
             d_a_r_total += d_r * M;
         }
@@ -1499,10 +1499,10 @@ extern "C" __global__ void states_backward_step_rows(
 
 extern "C" __global__ void states_backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r2_at, const storage_t* __restrict__ d_a_r_at,
-    const storage_t* __restrict__ beta_r2_at, const storage_t* __restrict__ l_r2_at,
-    const storage_t* __restrict__ M_k_r2_at, const storage_t* __restrict__ l_r_sqrt22_at,
-    const storage_t* __restrict__ l_r_sqrt3_at, storage_t* __restrict__ d_a_r_arg_at,
+    const storage_t* __restrict__ a_r_steps_at, const storage_t* __restrict__ d_a_r_at,
+    const storage_t* __restrict__ beta_r_steps_at, const storage_t* __restrict__ l_r_at,
+    const storage_t* __restrict__ M_k_r_steps_at, const storage_t* __restrict__ l_r_sqrt2_steps_at,
+    const storage_t* __restrict__ l_r_sqrt_at, storage_t* __restrict__ d_a_r_arg_at,
     storage_t* __restrict__ d_M_k_r_at, storage_t* __restrict__ d_l_r_pre_at,
     storage_t* __restrict__ d_l_r_pre2_at, storage_t* __restrict__ d_beta_r_pre_at)
 {
@@ -1510,7 +1510,7 @@ extern "C" __global__ void states_backward_step_rows2(
         const int64 iB = n;
         compute_t d_a_r_dot_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+            const compute_t a_r = compute_t(a_r_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             d_a_r_dot_total += a_r * d_a_r;
@@ -1518,16 +1518,16 @@ extern "C" __global__ void states_backward_step_rows2(
         block_sum(d_a_r_dot_total);
         const compute_t d_a_r_dot = d_a_r_dot_total;
 
-        const compute_t beta_r = compute_t(beta_r2_at[t * B + iB]);
-        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt22_at[t * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_steps_at[t * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_steps_at[t * B + iB]);
         compute_t d_l_r_sqrt2_total = 0;
         compute_t d_beta_r_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+            const compute_t a_r = compute_t(a_r_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
-            const compute_t M_k_r = compute_t(M_k_r2_at[(t * B + iB) * N + iN]);
-            const compute_t l_r_sqrt = compute_t(l_r_sqrt3_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_steps_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
             const compute_t s1 = d_a_r_arg / l_r;
@@ -1583,8 +1583,8 @@ extern "C" __global__ void states_backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_prev_rows_at, const storage_t* __restrict__ d_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_M_k_r_at,
-    const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at, const storage_t* __restrict__ d_r_at,
-    const storage_t* __restrict__ a_r2_at, const storage_t* __restrict__ e2_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at, const storage_t* __restrict__ d_r_at,
+    const storage_t* __restrict__ a_r_steps_at, const storage_t* __restrict__ e_steps_at,
     storage_t* __restrict__ d_M_at, storage_t* __restrict__ d_a_w_e_at,
     storage_t* __restrict__ d_a_w_a_w_e_at, storage_t* __restrict__ d_a_w_a_w_a_at)
 {
@@ -1593,17 +1593,17 @@ extern "C" __global__ void states_backward_step_rows3(
         const int64 iN = n % N;
         const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
         const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
-        const compute_t a_r = compute_t(a_r2_at[(t * B + iB) * N + iN]);
+        const compute_t a_r = compute_t(a_r_steps_at[(t * B + iB) * N + iN]);
         compute_t d_a_w_a_w_e_total = 0;
         compute_t d_a_w_a_w_a_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
             const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t e = compute_t(e2_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            const compute_t e = compute_t(e_steps_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
             const compute_t d_a_w_e = -M_prev * d_M;
@@ -1625,7 +1625,7 @@ extern "C" __global__ void states_backward_step_rows3(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void states_backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w2_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_steps_at,
     storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
@@ -1635,7 +1635,7 @@ extern "C" __global__ void states_backward_step_sum2(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(a_w2_at[(t * B + iB) * N + iN]);
+                * compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD] = storage_t(total);
@@ -1645,7 +1645,7 @@ extern "C" __global__ void states_backward_step_sum2(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void states_backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_w_e_at, const storage_t* __restrict__ a_w2_at,
+    const storage_t* __restrict__ d_a_w_e_at, const storage_t* __restrict__ a_w_steps_at,
     storage_t* __restrict__ d_e_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
@@ -1655,7 +1655,7 @@ extern "C" __global__ void states_backward_step_sum3(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(a_w2_at[(t * B + iB) * N + iN]);
+                * compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_e_at[iB * D + iD] = storage_t(total);
@@ -1665,9 +1665,9 @@ extern "C" __global__ void states_backward_step_sum3(
 extern "C" __global__ void states_backward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_a_w_a_at,
-    const storage_t* __restrict__ a_w2_at, const storage_t* __restrict__ beta_w2_at,
-    const storage_t* __restrict__ l_w2_at, const storage_t* __restrict__ M_k_w2_at,
-    const storage_t* __restrict__ l_w_sqrt22_at, const storage_t* __restrict__ l_w_sqrt3_at,
+    const storage_t* __restrict__ a_w_steps_at, const storage_t* __restrict__ beta_w_steps_at,
+    const storage_t* __restrict__ l_w_at, const storage_t* __restrict__ M_k_w_steps_at,
+    const storage_t* __restrict__ l_w_sqrt2_steps_at, const storage_t* __restrict__ l_w_sqrt_at,
     storage_t* __restrict__ d_a_w_at, storage_t* __restrict__ d_a_w_arg_at,
     storage_t* __restrict__ d_M_k_w_at, storage_t* __restrict__ d_l_w_pre_at,
     storage_t* __restrict__ d_l_w_pre2_at, storage_t* __restrict__ d_beta_w_pre_at)
@@ -1678,7 +1678,7 @@ extern "C" __global__ void states_backward_step_rows4(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
-            const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+            const compute_t a_w = compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
             d_a_w_at[iB * N + iN] = storage_t(d_a_w);
@@ -1687,16 +1687,16 @@ extern "C" __global__ void states_backward_step_rows4(
         block_sum(d_a_w_dot_total);
         const compute_t d_a_w_dot = d_a_w_dot_total;
 
-        const compute_t beta_w = compute_t(beta_w2_at[t * B + iB]);
-        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt22_at[t * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_steps_at[t * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_steps_at[t * B + iB]);
         compute_t d_l_w_sqrt2_total = 0;
         compute_t d_beta_w_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t a_w = compute_t(a_w2_at[(t * B + iB) * N + iN]);
+            const compute_t a_w = compute_t(a_w_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
-            const compute_t M_k_w = compute_t(M_k_w2_at[(t * B + iB) * N + iN]);
-            const compute_t l_w_sqrt = compute_t(l_w_sqrt3_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_steps_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
             const compute_t s1 = d_a_w_arg / l_w;
@@ -1763,9 +1763,9 @@ __device__ inline void states_backward_step2_point(
 
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at,
+    const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at,
     const storage_t* __restrict__ d_k_r_M_k_r_at, const storage_t* __restrict__ d_e_at,
-    const storage_t* __restrict__ e2_at, const storage_t* __restrict__ d_l_w_pre2_at,
+    const storage_t* __restrict__ e_steps_at, const storage_t* __restrict__ d_l_w_pre2_at,
     const storage_t* __restrict__ d_k_w_M_k_w_at, storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1775,12 +1775,12 @@ extern "C" __global__ void states_backward_step2(
         compute_t d_k_r, d_W_e_h, d_k_w;
         states_backward_step2_point(
             compute_t(d_l_r_pre2_at[iB]),
-            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
             compute_t(d_e_at[iB * D + iD]),
-            compute_t(e2_at[(t * B + iB) * D + iD]),
+            compute_t(e_steps_at[(t * B + iB) * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
-            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             d_k_r, d_W_e_h, d_k_w);
         d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD] = storage_t(d_k_r);
@@ -1802,7 +1802,7 @@ extern "C" __global__ void states_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_h_k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ d_beta_w_pre_at,
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_beta_r_pre_at,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h2_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_steps_at,
     storage_t* __restrict__ d_h_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1816,7 +1816,7 @@ extern "C" __global__ void states_backward_step3(
             compute_t(v_w_at[iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
-            compute_t(h2_at[(t * B + iB) * H + iH]),
+            compute_t(h_steps_at[(t * B + iB) * H + iH]),
             d_h_pre);
         d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
     }
@@ -1832,8 +1832,8 @@ __device__ inline void states_backward_step4_point(
 extern "C" __global__ void states_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
-    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r2_at,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e2_at,
+    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_steps_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
     storage_t* __restrict__ d_M_prev_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1846,9 +1846,9 @@ extern "C" __global__ void states_backward_step4(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_W_e_h_a_k_r2_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_W_e_h_a_k_r_steps_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
+            compute_t(a_w_e_at[(iB * N + iN) * D + iD]),
             d_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
     }
@@ -1857,7 +1857,7 @@ extern "C" __global__ void states_backward_step4(
 // through beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_beta_w_pre_at, const storage_t* __restrict__ h2_at,
+    const storage_t* __restrict__ d_beta_w_pre_at, const storage_t* __restrict__ h_steps_at,
     storage_t* __restrict__ d_v_w_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -1867,7 +1867,7 @@ extern "C" __global__ void states_backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_beta_w_pre_at[iT * B + iB])
-                * compute_t(h2_at[(iT * B + iB) * H + iH]);
+                * compute_t(h_steps_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_w_at[iH] = storage_t(total);
@@ -1894,7 +1894,7 @@ extern "C" __global__ void states_backward_after_sum2(
 // through beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void states_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ h2_at,
+    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ h_steps_at,
     storage_t* __restrict__ d_v_r_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -1904,7 +1904,7 @@ extern "C" __global__ void states_backward_after_sum3(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_beta_r_pre_at[iT * B + iB])
-                * compute_t(h2_at[(iT * B + iB) * H + iH]);
+                * compute_t(h_steps_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_r_at[iH] = storage_t(total);
@@ -2515,7 +2515,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_h_x_x_at,
+    const storage_t* __restrict__ W_h_x_and_dot_at, const storage_t* __restrict__ dot_W_h_x_x_at,
     storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2525,7 +2525,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_h_x;
         jvp_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_h_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -2534,14 +2534,14 @@ extern "C" __global__ void jvp_before(
 
 extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_U_h_r_r_prev_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ U_h_r_and_dot_at, const storage_t* __restrict__ dot_U_h_r_r_prev_at,
+    const storage_t* __restrict__ W_h_x_and_dot_at, const storage_t* __restrict__ b_h_at,
     const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_v_w_at,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_v_r_at,
     const storage_t* __restrict__ b_w_at, const storage_t* __restrict__ dot_b_w_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_b_r_at,
-    storage_t* __restrict__ dot_h2_at, storage_t* __restrict__ beta_w_at,
+    storage_t* __restrict__ h_and_dot_at, storage_t* __restrict__ beta_w_at,
     storage_t* __restrict__ dot_beta_w_at, storage_t* __restrict__ beta_r_at,
     storage_t* __restrict__ dot_beta_r_at)
 {
@@ -2554,10 +2554,10 @@ extern "C" __global__ void jvp_step_rows(
         compute_t dot_v_r_h_v_r_total = 0;
         compute_t dot_v_r_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_U_h_r_U_h = compute_t(parts2_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_and_dot_at[iB * (2 * H) + H + iH]);
             const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
-            const compute_t W_h_x = compute_t(parts_at[(t * B + iB) * (2 * H) + iH]);
-            const compute_t U_h_r = compute_t(parts2_at[iB * (2 * H) + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_and_dot_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_and_dot_at[iB * (2 * H) + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
@@ -2571,8 +2571,8 @@ extern "C" __global__ void jvp_step_rows(
             const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
             const compute_t h = tanh(h_pre);
             const compute_t dot_h = dot_h_pre * (1 - square(h));
-            dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
-            dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+            h_and_dot_at[iB * (2 * H) + iH] = storage_t(h);
+            h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
             // beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             dot_v_w_h_v_w_total += dot_v_w * h;
@@ -3079,7 +3079,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_h_x_x_at,
+    const storage_t* __restrict__ W_h_x_and_dot_at, const storage_t* __restrict__ dot_W_h_x_x_at,
     storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3089,7 +3089,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_h_x_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -3098,8 +3098,8 @@ extern "C" __global__ void hvp_forward_before(
 
 extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_U_h_r_r_prev_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ U_h_r_and_dot_at, const storage_t* __restrict__ dot_U_h_r_r_prev_at,
+    const storage_t* __restrict__ W_h_x_and_dot_at, const storage_t* __restrict__ b_h_at,
     const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_v_w_at,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_v_r_at,
@@ -3119,10 +3119,10 @@ extern "C" __global__ void hvp_forward_step_rows(
         compute_t dot_v_r_h_v_r_total = 0;
         compute_t dot_v_r_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_U_h_r_U_h = compute_t(parts2_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_and_dot_at[iB * (2 * H) + H + iH]);
             const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
-            const compute_t W_h_x = compute_t(parts_at[(t * B + iB) * (2 * H) + iH]);
-            const compute_t U_h_r = compute_t(parts2_at[iB * (2 * H) + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_and_dot_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_and_dot_at[iB * (2 * H) + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
@@ -3186,14 +3186,14 @@ extern "C" __global__ void hvp_forward_step_rows(
 
 extern "C" __global__ void hvp_forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_k_w_W_e_h_a_k_r_h_at,
-    storage_t* __restrict__ k_w_at, storage_t* __restrict__ dot_k_w_at,
-    storage_t* __restrict__ dot_W_e_h_at, storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at,
-    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ k_r_at,
-    storage_t* __restrict__ dot_k_r_at, storage_t* __restrict__ dot_l_w_pre2_at,
-    storage_t* __restrict__ l_w_sqrt2_at, storage_t* __restrict__ dot_l_w_sqrt2_at,
-    storage_t* __restrict__ dot_l_r_pre2_at, storage_t* __restrict__ l_r_sqrt2_at,
-    storage_t* __restrict__ dot_l_r_sqrt2_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_and_dot_at,
+    const storage_t* __restrict__ dot_k_w_W_e_h_a_k_r_h_at, storage_t* __restrict__ k_w_at,
+    storage_t* __restrict__ dot_k_w_at, storage_t* __restrict__ dot_W_e_h_at, storage_t* __restrict__ e_at,
+    storage_t* __restrict__ dot_e_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ k_r_at, storage_t* __restrict__ dot_k_r_at,
+    storage_t* __restrict__ dot_l_w_pre2_at, storage_t* __restrict__ l_w_sqrt2_at,
+    storage_t* __restrict__ dot_l_w_sqrt2_at, storage_t* __restrict__ dot_l_r_pre2_at,
+    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ dot_l_r_sqrt2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -3204,17 +3204,17 @@ extern "C" __global__ void hvp_forward_step_rows2(
         compute_t dot_l_r_sum2_k_r_total = 0;
         compute_t dot_l_r_sum2_k_r2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t k_w_part = compute_t(parts4_at[iB * (8 * D) + iD]);
-            const compute_t dot_k_w_W_w = compute_t(parts4_at[iB * (8 * D) + D + iD]);
+            const compute_t k_w_part = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + iD]);
+            const compute_t dot_k_w_W_w = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + D + iD]);
             const compute_t dot_k_w_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + iD]);
-            const compute_t dot_W_e_h_W_e = compute_t(parts4_at[iB * (8 * D) + 3 * D + iD]);
+            const compute_t dot_W_e_h_W_e = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 3 * D + iD]);
             const compute_t dot_W_e_h_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + D + iD]);
-            const compute_t W_e_h = compute_t(parts4_at[iB * (8 * D) + 2 * D + iD]);
-            const compute_t a_part = compute_t(parts4_at[iB * (8 * D) + 4 * D + iD]);
-            const compute_t dot_a_W_a = compute_t(parts4_at[iB * (8 * D) + 5 * D + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 2 * D + iD]);
+            const compute_t a_part = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 4 * D + iD]);
+            const compute_t dot_a_W_a = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 5 * D + iD]);
             const compute_t dot_a_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 2 * D + iD]);
-            const compute_t k_r_part = compute_t(parts4_at[iB * (8 * D) + 6 * D + iD]);
-            const compute_t dot_k_r_W_r = compute_t(parts4_at[iB * (8 * D) + 7 * D + iD]);
+            const compute_t k_r_part = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r_W_r = compute_t(k_w_W_e_h_a_k_r_and_dot_at[iB * (8 * D) + 7 * D + iD]);
             const compute_t dot_k_r_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 3 * D + iD]);
             // k_w = W_w @ h
             const compute_t k_w = k_w_part;
@@ -3692,7 +3692,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ dot_h2_at)
+    storage_t* __restrict__ dot_h_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3704,7 +3704,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_h_pre_at[(iT * B + iB) * H + iH]),
             compute_t(h_at[(iT * B + iB) * H + iH]),
             dot_h);
-        dot_h2_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
+        dot_h_steps_at[(iT * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
@@ -3730,8 +3730,8 @@ extern "C" __global__ void hvp_backward_before2(
     const storage_t* __restrict__ dot_l_w_pre2_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ dot_beta_r_pre_at, const storage_t* __restrict__ beta_r_at,
     const storage_t* __restrict__ dot_l_r_pre2_at, const storage_t* __restrict__ l_r_sqrt2_at,
-    storage_t* __restrict__ dot_beta_w2_at, storage_t* __restrict__ dot_l_w_sqrt22_at,
-    storage_t* __restrict__ dot_beta_r2_at, storage_t* __restrict__ dot_l_r_sqrt22_at)
+    storage_t* __restrict__ dot_beta_w_steps_at, storage_t* __restrict__ dot_l_w_sqrt2_steps_at,
+    storage_t* __restrict__ dot_beta_r_steps_at, storage_t* __restrict__ dot_l_r_sqrt2_steps_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3748,10 +3748,10 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(dot_l_r_pre2_at[iT * B + iB]),
             compute_t(l_r_sqrt2_at[iT * B + iB]),
             dot_beta_w, dot_l_w_sqrt2, dot_beta_r, dot_l_r_sqrt2);
-        dot_beta_w2_at[iT * B + iB] = storage_t(dot_beta_w);
-        dot_l_w_sqrt22_at[iT * B + iB] = storage_t(dot_l_w_sqrt2);
-        dot_beta_r2_at[iT * B + iB] = storage_t(dot_beta_r);
-        dot_l_r_sqrt22_at[iT * B + iB] = storage_t(dot_l_r_sqrt2);
+        dot_beta_w_steps_at[iT * B + iB] = storage_t(dot_beta_w);
+        dot_l_w_sqrt2_steps_at[iT * B + iB] = storage_t(dot_l_w_sqrt2);
+        dot_beta_r_steps_at[iT * B + iB] = storage_t(dot_beta_r);
+        dot_l_r_sqrt2_steps_at[iT * B + iB] = storage_t(dot_l_r_sqrt2);
     }
 }
 
@@ -3787,21 +3787,21 @@ __device__ inline void hvp_backward_before3_point(
 extern "C" __global__ void hvp_backward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_l_w_pre_at, const storage_t* __restrict__ l_w_sqrt_at,
-    const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ dot_l_w_sqrt22_at,
-    const storage_t* __restrict__ dot_beta_w2_at, const storage_t* __restrict__ dot_M_k_w_at,
+    const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ dot_l_w_sqrt2_steps_at,
+    const storage_t* __restrict__ dot_beta_w_steps_at, const storage_t* __restrict__ dot_M_k_w_at,
     const storage_t* __restrict__ dot_s_w_at, const storage_t* __restrict__ beta_w_at,
     const storage_t* __restrict__ M_k_w_at, const storage_t* __restrict__ a_w_at,
     const storage_t* __restrict__ dot_a_w_arg_dot_at, const storage_t* __restrict__ dot_l_r_pre_at,
     const storage_t* __restrict__ l_r_sqrt_at, const storage_t* __restrict__ l_r_sqrt2_at,
-    const storage_t* __restrict__ dot_l_r_sqrt22_at, const storage_t* __restrict__ dot_beta_r2_at,
+    const storage_t* __restrict__ dot_l_r_sqrt2_steps_at, const storage_t* __restrict__ dot_beta_r_steps_at,
     const storage_t* __restrict__ dot_M_k_r_at, const storage_t* __restrict__ dot_s_r_at,
     const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ M_k_r_at,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
-    storage_t* __restrict__ dot_l_w_sqrt3_at, storage_t* __restrict__ l_w2_at,
-    storage_t* __restrict__ dot_l_w2_at, storage_t* __restrict__ dot_a_w_arg2_at,
-    storage_t* __restrict__ dot_a_w2_at, storage_t* __restrict__ dot_l_r_sqrt3_at,
-    storage_t* __restrict__ l_r2_at, storage_t* __restrict__ dot_l_r2_at,
-    storage_t* __restrict__ dot_a_r_arg2_at, storage_t* __restrict__ dot_a_r2_at)
+    storage_t* __restrict__ dot_l_w_sqrt_at, storage_t* __restrict__ l_w_at,
+    storage_t* __restrict__ dot_l_w_at, storage_t* __restrict__ dot_a_w_arg_steps_at,
+    storage_t* __restrict__ dot_a_w_steps_at, storage_t* __restrict__ dot_l_r_sqrt_at,
+    storage_t* __restrict__ l_r_at, storage_t* __restrict__ dot_l_r_at,
+    storage_t* __restrict__ dot_a_r_arg_steps_at, storage_t* __restrict__ dot_a_r_steps_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3814,8 +3814,8 @@ extern "C" __global__ void hvp_backward_before3(
             compute_t(dot_l_w_pre_at[(iT * B + iB) * N + iN]),
             compute_t(l_w_sqrt_at[(iT * B + iB) * N + iN]),
             compute_t(l_w_sqrt2_at[iT * B + iB]),
-            compute_t(dot_l_w_sqrt22_at[iT * B + iB]),
-            compute_t(dot_beta_w2_at[iT * B + iB]),
+            compute_t(dot_l_w_sqrt2_steps_at[iT * B + iB]),
+            compute_t(dot_beta_w_steps_at[iT * B + iB]),
             compute_t(dot_M_k_w_at[(iT * B + iB) * N + iN]),
             compute_t(dot_s_w_at[iN]),
             compute_t(beta_w_at[iT * B + iB]),
@@ -3825,8 +3825,8 @@ extern "C" __global__ void hvp_backward_before3(
             compute_t(dot_l_r_pre_at[(iT * B + iB) * N + iN]),
             compute_t(l_r_sqrt_at[(iT * B + iB) * N + iN]),
             compute_t(l_r_sqrt2_at[iT * B + iB]),
-            compute_t(dot_l_r_sqrt22_at[iT * B + iB]),
-            compute_t(dot_beta_r2_at[iT * B + iB]),
+            compute_t(dot_l_r_sqrt2_steps_at[iT * B + iB]),
+            compute_t(dot_beta_r_steps_at[iT * B + iB]),
             compute_t(dot_M_k_r_at[(iT * B + iB) * N + iN]),
             compute_t(dot_s_r_at[iN]),
             compute_t(beta_r_at[iT * B + iB]),
@@ -3835,16 +3835,16 @@ extern "C" __global__ void hvp_backward_before3(
             compute_t(dot_a_r_arg_dot_at[iT * B + iB]),
             dot_l_w_sqrt, l_w, dot_l_w, dot_a_w_arg, dot_a_w, dot_l_r_sqrt, l_r, dot_l_r, dot_a_r_arg,
             dot_a_r);
-        dot_l_w_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
-        l_w2_at[(iT * B + iB) * N + iN] = storage_t(l_w);
-        dot_l_w2_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w);
-        dot_a_w_arg2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w_arg);
-        dot_a_w2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w);
-        dot_l_r_sqrt3_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
-        l_r2_at[(iT * B + iB) * N + iN] = storage_t(l_r);
-        dot_l_r2_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r);
-        dot_a_r_arg2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r_arg);
-        dot_a_r2_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r);
+        dot_l_w_sqrt_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
+        l_w_at[(iT * B + iB) * N + iN] = storage_t(l_w);
+        dot_l_w_at[(iT * B + iB) * N + iN] = storage_t(dot_l_w);
+        dot_a_w_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w_arg);
+        dot_a_w_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_a_w);
+        dot_l_r_sqrt_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
+        l_r_at[(iT * B + iB) * N + iN] = storage_t(l_r);
+        dot_l_r_at[(iT * B + iB) * N + iN] = storage_t(dot_l_r);
+        dot_a_r_arg_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r_arg);
+        dot_a_r_steps_at[(iT * B + iB) * N + iN] = storage_t(dot_a_r);
     }
 }
 
@@ -3858,7 +3858,7 @@ __device__ inline void hvp_backward_before4_point(
 extern "C" __global__ void hvp_backward_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_W_e_h_at, const storage_t* __restrict__ e_at,
-    storage_t* __restrict__ dot_e2_at)
+    storage_t* __restrict__ dot_e_steps_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3870,7 +3870,7 @@ extern "C" __global__ void hvp_backward_before4(
             compute_t(dot_W_e_h_at[(iT * B + iB) * D + iD]),
             compute_t(e_at[(iT * B + iB) * D + iD]),
             dot_e);
-        dot_e2_at[(iT * B + iB) * D + iD] = storage_t(dot_e);
+        dot_e_steps_at[(iT * B + iB) * D + iD] = storage_t(dot_e);
     }
 }
 
@@ -3878,26 +3878,26 @@ extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
-    const storage_t* __restrict__ dot_a_w2_at, const storage_t* __restrict__ dot_e2_at,
-    storage_t* __restrict__ d_a_r_r_at, storage_t* __restrict__ a_w_e2_at,
-    storage_t* __restrict__ dot_a_w_e2_at)
+    const storage_t* __restrict__ dot_a_w_steps_at, const storage_t* __restrict__ dot_e_steps_at,
+    storage_t* __restrict__ d_a_r_r_at, storage_t* __restrict__ a_w_e_at,
+    storage_t* __restrict__ dot_a_w_e_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
         const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-        const compute_t dot_a_w = compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_steps_at[(t * B + iB) * N + iN]);
         compute_t d_a_r_r_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t dot_e = compute_t(dot_e2_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_steps_at[(t * B + iB) * D + iD]);
             const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
             const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
-            a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
-            dot_a_w_e2_at[(iB * N + iN) * D + iD] = storage_t(dot_a_w_e);
+            a_w_e_at[(iB * N + iN) * D + iD] = storage_t(a_w_e);
+            dot_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(dot_a_w_e);
             // through r = a_r @ M
             d_a_r_r_total += d_r_next * M;
         }
@@ -3966,14 +3966,14 @@ extern "C" __global__ void hvp_backward_step_rows2(
 extern "C" __global__ void hvp_backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_r_at, const storage_t* __restrict__ a_r_at,
-    const storage_t* __restrict__ dot_a_r_arg2_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
+    const storage_t* __restrict__ dot_a_r_arg_steps_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
     const storage_t* __restrict__ d_a_r_r_at, const storage_t* __restrict__ d_a_r_dot_r_M_at,
-    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r2_at,
+    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r_at,
     const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ l_r_sqrt_at, const storage_t* __restrict__ dot_M_k_r_at,
-    const storage_t* __restrict__ dot_l_r2_at, const storage_t* __restrict__ dot_l_r_sqrt3_at,
-    const storage_t* __restrict__ dot_beta_r2_at, const storage_t* __restrict__ dot_l_r_pre_at,
-    const storage_t* __restrict__ dot_l_r_sqrt22_at, const storage_t* __restrict__ dot_l_r_pre2_at,
+    const storage_t* __restrict__ dot_l_r_at, const storage_t* __restrict__ dot_l_r_sqrt_at,
+    const storage_t* __restrict__ dot_beta_r_steps_at, const storage_t* __restrict__ dot_l_r_pre_at,
+    const storage_t* __restrict__ dot_l_r_sqrt2_steps_at, const storage_t* __restrict__ dot_l_r_pre2_at,
     const storage_t* __restrict__ dot_beta_r_pre_at, storage_t* __restrict__ d_a_r_at,
     storage_t* __restrict__ d_dot_a_r_arg_at, storage_t* __restrict__ d_dot_M_k_r_at,
     storage_t* __restrict__ d_dot_l_r_at, storage_t* __restrict__ d_dot_l_r_sqrt_at,
@@ -4005,17 +4005,17 @@ extern "C" __global__ void hvp_backward_step_rows3(
         compute_t d_dot_beta_r_total = 0;
         compute_t d_beta_r_dot_a_r_arg_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_r = compute_t(d_dot_a_r_at[iB * N + iN]);
             const compute_t d_a_r_r = compute_t(d_a_r_r_at[iB * N + iN]);
             const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_at[iB * N + iN]);
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
-            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_r = compute_t(dot_l_r2_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt3_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt_at[(t * B + iB) * N + iN]);
             // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             const compute_t d_a_r = d_dot_a_r * (dot_a_r_arg - dot_a_r_arg_dot) + dot_a_r_arg * d_dot_a_r_arg_dot +
                 d_a_r_r + d_a_r_dot_r_M;
@@ -4051,8 +4051,8 @@ extern "C" __global__ void hvp_backward_step_rows3(
         const compute_t d_dot_beta_r = d_dot_beta_r_total;
         const compute_t d_beta_r_dot_a_r_arg = d_beta_r_dot_a_r_arg_total;
 
-        const compute_t dot_beta_r = compute_t(dot_beta_r2_at[t * B + iB]);
-        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt22_at[t * B + iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r_steps_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_steps_at[t * B + iB]);
         // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
         const compute_t d_dot_l_r_pre2 = compute_t(0.5) * d_dot_l_r_sqrt2 / l_r_sqrt2;
         // through beta_r = softplus(dot(v_r, h) + b_r)
@@ -4066,9 +4066,9 @@ extern "C" __global__ void hvp_backward_step_rows3(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
             const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
-            const compute_t l_r = compute_t(l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_r_arg = compute_t(d_dot_a_r_arg_at[iB * N + iN]);
-            const compute_t dot_l_r = compute_t(dot_l_r2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
             const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_l_r_sqrt = compute_t(d_dot_l_r_sqrt_at[iB * N + iN]);
@@ -4185,9 +4185,9 @@ extern "C" __global__ void hvp_backward_step_rows4(
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_M_prev_rows_at,
     const storage_t* __restrict__ d_l_r_pre_at, const storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ dot_k_r_at,
-    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ dot_a_r2_at,
+    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ dot_a_r_steps_at,
     const storage_t* __restrict__ e_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ dot_e2_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ dot_e_steps_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ d_dot_M_at, storage_t* __restrict__ d_M_at,
     storage_t* __restrict__ d_dot_a_w_e_at, storage_t* __restrict__ d_a_w_e_at,
     storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at, storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at,
@@ -4202,7 +4202,7 @@ extern "C" __global__ void hvp_backward_step_rows4(
         const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
         const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
         const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
-        const compute_t dot_a_r = compute_t(dot_a_r2_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_r = compute_t(dot_a_r_steps_at[(t * B + iB) * N + iN]);
         compute_t d_dot_a_w_dot_a_w_e_total = 0;
         compute_t d_dot_a_w_dot_a_w_a_total = 0;
         compute_t d_a_w_a_w_e_total = 0;
@@ -4223,7 +4223,7 @@ extern "C" __global__ void hvp_backward_step_rows4(
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
             const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
-            const compute_t dot_e = compute_t(dot_e2_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_steps_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t s1 = 2 * M;
@@ -4266,7 +4266,7 @@ extern "C" __global__ void hvp_backward_step_rows4(
 extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ a_w_at,
-    storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_and_dot_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
         const int64 iB = n / D;
@@ -4278,7 +4278,7 @@ extern "C" __global__ void hvp_backward_step_sum4(
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) d_parts_at[(t * B + iB) * (8 * D) + 5 * D + iD] = storage_t(total);
+        if (threadIdx.x == 0) d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 5 * D + iD] = storage_t(total);
     }
 }
 
@@ -4305,7 +4305,7 @@ extern "C" __global__ void hvp_backward_step_sum5(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w2_at,
+    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_steps_at,
     storage_t* __restrict__ d_a_dot_a_w_a_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
@@ -4315,7 +4315,7 @@ extern "C" __global__ void hvp_backward_step_sum6(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
+                * compute_t(dot_a_w_steps_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_a_dot_a_w_a_at[iB * D + iD] = storage_t(total);
@@ -4365,7 +4365,7 @@ extern "C" __global__ void hvp_backward_step_sum8(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void hvp_backward_step_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_e_at, const storage_t* __restrict__ dot_a_w2_at,
+    const storage_t* __restrict__ d_dot_a_w_e_at, const storage_t* __restrict__ dot_a_w_steps_at,
     storage_t* __restrict__ d_e_dot_a_w_e_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
@@ -4375,7 +4375,7 @@ extern "C" __global__ void hvp_backward_step_sum9(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_w2_at[(t * B + iB) * N + iN]);
+                * compute_t(dot_a_w_steps_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_e_dot_a_w_e_at[iB * D + iD] = storage_t(total);
@@ -4386,15 +4386,15 @@ extern "C" __global__ void hvp_backward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at,
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at, const storage_t* __restrict__ a_w_at,
-    const storage_t* __restrict__ dot_a_w_arg2_at, const storage_t* __restrict__ dot_a_w_arg_dot_at,
+    const storage_t* __restrict__ dot_a_w_arg_steps_at, const storage_t* __restrict__ dot_a_w_arg_dot_at,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_dot_a_w_e_at,
     const storage_t* __restrict__ d_a_w_a_w_a_at, const storage_t* __restrict__ d_a_w_dot_a_w_a_at,
-    const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ l_w2_at,
+    const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ l_w_at,
     const storage_t* __restrict__ M_k_w_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ l_w_sqrt_at, const storage_t* __restrict__ dot_M_k_w_at,
-    const storage_t* __restrict__ dot_l_w2_at, const storage_t* __restrict__ dot_l_w_sqrt3_at,
-    const storage_t* __restrict__ dot_beta_w2_at, const storage_t* __restrict__ dot_l_w_pre_at,
-    const storage_t* __restrict__ dot_l_w_sqrt22_at, const storage_t* __restrict__ dot_l_w_pre2_at,
+    const storage_t* __restrict__ dot_l_w_at, const storage_t* __restrict__ dot_l_w_sqrt_at,
+    const storage_t* __restrict__ dot_beta_w_steps_at, const storage_t* __restrict__ dot_l_w_pre_at,
+    const storage_t* __restrict__ dot_l_w_sqrt2_steps_at, const storage_t* __restrict__ dot_l_w_pre2_at,
     const storage_t* __restrict__ dot_beta_w_pre_at, storage_t* __restrict__ d_dot_a_w_at,
     storage_t* __restrict__ d_a_w_at, storage_t* __restrict__ d_dot_a_w_arg_at,
     storage_t* __restrict__ d_dot_M_k_w_at, storage_t* __restrict__ d_dot_l_w_at,
@@ -4430,19 +4430,19 @@ extern "C" __global__ void hvp_backward_step_rows5(
         compute_t d_dot_beta_w_total = 0;
         compute_t d_beta_w_dot_a_w_arg_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
-            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_steps_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_w = compute_t(d_dot_a_w_at[iB * N + iN]);
             const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_dot_a_w_e = compute_t(d_a_w_dot_a_w_e_at[iB * N + iN]);
             const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
             const compute_t d_a_w_dot_a_w_a = compute_t(d_a_w_dot_a_w_a_at[iB * N + iN]);
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
-            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_w = compute_t(dot_l_w2_at[(t * B + iB) * N + iN]);
-            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt3_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt_at[(t * B + iB) * N + iN]);
             // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             const compute_t d_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * d_dot_a_w + dot_a_w_arg * d_dot_a_w_arg_dot +
                 d_a_w_a_w_e + d_a_w_dot_a_w_e + d_a_w_a_w_a + d_a_w_dot_a_w_a;
@@ -4478,8 +4478,8 @@ extern "C" __global__ void hvp_backward_step_rows5(
         const compute_t d_dot_beta_w = d_dot_beta_w_total;
         const compute_t d_beta_w_dot_a_w_arg = d_beta_w_dot_a_w_arg_total;
 
-        const compute_t dot_beta_w = compute_t(dot_beta_w2_at[t * B + iB]);
-        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt22_at[t * B + iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w_steps_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_steps_at[t * B + iB]);
         // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
         const compute_t d_dot_l_w_pre2 = compute_t(0.5) * d_dot_l_w_sqrt2 / l_w_sqrt2;
         // through beta_w = softplus(dot(v_w, h) + b_w)
@@ -4493,9 +4493,9 @@ extern "C" __global__ void hvp_backward_step_rows5(
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
             const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
-            const compute_t l_w = compute_t(l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_a_w_arg = compute_t(d_dot_a_w_arg_at[iB * N + iN]);
-            const compute_t dot_l_w = compute_t(dot_l_w2_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
             const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
             const compute_t d_dot_l_w_sqrt = compute_t(d_dot_l_w_sqrt_at[iB * N + iN]);
@@ -4645,7 +4645,8 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ d_dot_l_w_pre2_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at, const storage_t* __restrict__ d_l_w_pre2_at,
     const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ d_k_w_M_k_w_at,
-    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at, storage_t* __restrict__ d_parts_at)
+    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at,
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_and_dot_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4675,20 +4676,20 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             compute_t(d_k_w_dot_M_k_w_M_prev_at[iB * D + iD]),
             d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w);
-        d_parts_at[(t * B + iB) * (8 * D) + 7 * D + iD] = storage_t(d_dot_k_r);
-        d_parts_at[(t * B + iB) * (8 * D) + 6 * D + iD] = storage_t(d_k_r);
-        d_parts_at[(t * B + iB) * (8 * D) + 4 * D + iD] = storage_t(d_a);
-        d_parts_at[(t * B + iB) * (8 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
-        d_parts_at[(t * B + iB) * (8 * D) + 2 * D + iD] = storage_t(d_W_e_h);
-        d_parts_at[(t * B + iB) * (8 * D) + D + iD] = storage_t(d_dot_k_w);
-        d_parts_at[(t * B + iB) * (8 * D) + iD] = storage_t(d_k_w);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 7 * D + iD] = storage_t(d_dot_k_r);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 6 * D + iD] = storage_t(d_k_r);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 4 * D + iD] = storage_t(d_a);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + 2 * D + iD] = storage_t(d_W_e_h);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + D + iD] = storage_t(d_dot_k_w);
+        d_k_w_W_e_h_a_k_r_and_dot_at[(t * B + iB) * (8 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
     const compute_t d_dot_h_dot_k_w_h, const compute_t d_dot_beta_w_pre, const compute_t v_w,
     const compute_t d_dot_h_dot_W_e_h_h, const compute_t d_dot_h_dot_a_h, const compute_t d_dot_h_dot_k_r_h,
-    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t d_h_parts,
+    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t d_h_k_w_W_e_h_a_k_r_and_dot,
     const compute_t dot_h_pre, const compute_t h, const compute_t d_beta_w_pre, const compute_t dot_v_w,
     const compute_t d_beta_r_pre, const compute_t dot_v_r, compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
@@ -4696,7 +4697,7 @@ __device__ inline void hvp_backward_step3_point(
     const compute_t d_dot_h = d_dot_h_dot_k_w_h + d_dot_beta_w_pre * v_w + d_dot_h_dot_W_e_h_h + d_dot_h_dot_a_h +
         d_dot_h_dot_k_r_h + d_dot_beta_r_pre * v_r;
     const compute_t d_h = d_dot_beta_w_pre * dot_v_w + v_w * d_beta_w_pre + d_dot_beta_r_pre * dot_v_r + v_r *
-        d_beta_r_pre + d_h_parts - 2 * dot_h_pre * h * d_dot_h;
+        d_beta_r_pre + d_h_k_w_W_e_h_a_k_r_and_dot - 2 * dot_h_pre * h * d_dot_h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -4708,10 +4709,11 @@ extern "C" __global__ void hvp_backward_step3(
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_dot_h_dot_W_e_h_h_at,
     const storage_t* __restrict__ d_dot_h_dot_a_h_at, const storage_t* __restrict__ d_dot_h_dot_k_r_h_at,
     const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ v_r_at,
-    const storage_t* __restrict__ d_h_parts_at, const storage_t* __restrict__ dot_h_pre_at,
-    const storage_t* __restrict__ h_at, const storage_t* __restrict__ d_beta_w_pre_at,
-    const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ d_beta_r_pre_at,
-    const storage_t* __restrict__ dot_v_r_at, storage_t* __restrict__ d_dot_h_pre2_at)
+    const storage_t* __restrict__ d_h_k_w_W_e_h_a_k_r_and_dot_at,
+    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_at,
+    const storage_t* __restrict__ d_beta_w_pre_at, const storage_t* __restrict__ dot_v_w_at,
+    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ dot_v_r_at,
+    storage_t* __restrict__ d_h_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4727,7 +4729,7 @@ extern "C" __global__ void hvp_backward_step3(
             compute_t(d_dot_h_dot_k_r_h_at[iB * H + iH]),
             compute_t(d_dot_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
-            compute_t(d_h_parts_at[iB * H + iH]),
+            compute_t(d_h_k_w_W_e_h_a_k_r_and_dot_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_at[(t * B + iB) * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
@@ -4735,8 +4737,8 @@ extern "C" __global__ void hvp_backward_step3(
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(dot_v_r_at[iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
@@ -4759,8 +4761,8 @@ extern "C" __global__ void hvp_backward_step4(
     const storage_t* __restrict__ d_dot_l_w_pre_at, const storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_dot_M_k_w_at, const storage_t* __restrict__ dot_k_w_at,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e2_at,
-    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_e2_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
+    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_e_at,
     storage_t* __restrict__ d_M_prev_rows_at, storage_t* __restrict__ d_dot_M_prev_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -4779,9 +4781,9 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
-            compute_t(a_w_e2_at[(iB * N + iN) * D + iD]),
+            compute_t(a_w_e_at[(iB * N + iN) * D + iD]),
             compute_t(d_dot_M_at[(iB * N + iN) * D + iD]),
-            compute_t(dot_a_w_e2_at[(iB * N + iN) * D + iD]),
+            compute_t(dot_a_w_e_at[(iB * N + iN) * D + iD]),
             d_M_prev, d_dot_M_prev);
         d_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_M_prev);
         d_dot_M_prev_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD] = storage_t(d_dot_M_prev);
@@ -4811,7 +4813,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_beta_w_pre_at, const storage_t* __restrict__ dot_h2_at,
+    const storage_t* __restrict__ d_dot_beta_w_pre_at, const storage_t* __restrict__ dot_h_steps_at,
     storage_t* __restrict__ d_v_w_dot_v_w_h_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -4821,7 +4823,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
-                * compute_t(dot_h2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h_steps_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
@@ -4868,7 +4870,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ dot_h2_at,
+    const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ dot_h_steps_at,
     storage_t* __restrict__ d_v_r_dot_v_r_h_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -4878,7 +4880,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
-                * compute_t(dot_h2_at[(iT * B + iB) * H + iH]);
+                * compute_t(dot_h_steps_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);

@@ -441,10 +441,10 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, D), dtype)
     d_r_prev_rows = cp.empty((2, B, D), dtype)
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
-    W_wear2 = cp.empty((4 * D, H), dtype)
-    l_w2 = cp.empty((T, B, N), dtype)
-    l_r2 = cp.empty((T, B, N), dtype)
-    a_w_e2 = cp.empty((B, N, D), dtype)
+    W_wear_T = cp.empty((4 * D, H), dtype)
+    l_w = cp.empty((T, B, N), dtype)
+    l_r = cp.empty((T, B, N), dtype)
+    a_w_e = cp.empty((B, N, D), dtype)
     d_r = cp.empty((B, D), dtype)
     d_a_r = cp.empty((B, N), dtype)
     d_a_r_arg = cp.empty((T, B, N), dtype)
@@ -481,7 +481,7 @@ def train_passes(size, dtype):
     d_s_r = cp.empty((N,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * N, 1,
-        l_w_sqrt, l_w_sqrt2, l_r_sqrt, l_r_sqrt2, l_w2, l_r2,
+        l_w_sqrt, l_w_sqrt2, l_r_sqrt, l_r_sqrt2, l_w, l_r,
     )
     backward_step = kernel(
         "backward_step", "each", B * D, 1,
@@ -489,11 +489,11 @@ def train_passes(size, dtype):
     )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B * N, D,
-        a_w, e, d_r, M_rows, a_w_e2, d_a_r,
+        a_w, e, d_r, M_rows, a_w_e, d_a_r,
     )
     backward_step_rows2 = kernel(
         "backward_step_rows2", "rows", B, N,
-        a_r, d_a_r, beta_r, l_r2, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r_pre, d_l_r_pre2,
+        a_r, d_a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r_pre, d_l_r_pre2,
         d_beta_r_pre,
     )
     backward_step_sum = kernel(
@@ -515,7 +515,7 @@ def train_passes(size, dtype):
     )
     backward_step_rows4 = kernel(
         "backward_step_rows4", "rows", B, N,
-        d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w2, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w, d_a_w_arg, d_M_k_w,
+        d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w, d_a_w_arg, d_M_k_w,
         d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
     backward_step_sum4 = kernel(
@@ -532,7 +532,7 @@ def train_passes(size, dtype):
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e2, d_M_prev_rows,
+        d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", H, T * B,
@@ -565,10 +565,10 @@ def train_passes(size, dtype):
         d_M_prev_rows[T % 2] = dstate["M"]
 
     def before():
-        W_wear2[:D] = W_w
-        W_wear2[D:2 * D] = W_e
-        W_wear2[2 * D:3 * D] = W_a
-        W_wear2[3 * D:4 * D] = W_r
+        W_wear_T[:D] = W_w
+        W_wear_T[D:2 * D] = W_e
+        W_wear_T[2 * D:3 * D] = W_a
+        W_wear_T[3 * D:4 * D] = W_r
         backward_before()
 
     def loop():
@@ -588,7 +588,7 @@ def train_passes(size, dtype):
             backward_step_sum4(t)
             backward_step2(t)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
+            product(d_k_w_W_e_h_a_k_r[t], W_wear_T, d_h_k_w_W_e_h_a_k_r)
             backward_step3(t)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
@@ -785,31 +785,31 @@ def states_backward_passes(size, dtype):
     s_r = cp.empty((N,), dtype)
     d_r_prev_rows = cp.empty((2, B, D), dtype)
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
-    W_wear2 = cp.empty((4 * D, H), dtype)
-    W_h_x2 = cp.empty((T, B, H), dtype)
-    U_h_r2 = cp.empty((T, B, H), dtype)
-    h2 = cp.empty((T, B, H), dtype)
-    k_w_W_e_h_a_k_r2 = cp.empty((T, B, 4 * D), dtype)
-    beta_w2 = cp.empty((T, B), dtype)
-    l_w_sum3 = cp.empty((T, B, N), dtype)
-    l_w_sqrt3 = cp.empty((T, B, N), dtype)
-    l_w_sqrt22 = cp.empty((T, B), dtype)
-    l_w2 = cp.empty((T, B, N), dtype)
-    M_k_w2 = cp.empty((T, B, N), dtype)
-    a_w_arg2 = cp.empty((T, B, N), dtype)
-    exp_a_w_arg2 = cp.empty((T, B, N), dtype)
-    a_w2 = cp.empty((T, B, N), dtype)
-    e2 = cp.empty((T, B, D), dtype)
-    beta_r2 = cp.empty((T, B), dtype)
-    l_r_sum3 = cp.empty((T, B, N), dtype)
-    l_r_sqrt3 = cp.empty((T, B, N), dtype)
-    l_r_sqrt22 = cp.empty((T, B), dtype)
-    l_r2 = cp.empty((T, B, N), dtype)
-    M_k_r2 = cp.empty((T, B, N), dtype)
-    a_r_arg2 = cp.empty((T, B, N), dtype)
-    exp_a_r_arg2 = cp.empty((T, B, N), dtype)
-    a_r2 = cp.empty((T, B, N), dtype)
-    a_w_e2 = cp.empty((B, N, D), dtype)
+    W_wear_T = cp.empty((4 * D, H), dtype)
+    W_h_x = cp.empty((T, B, H), dtype)
+    U_h_r_steps = cp.empty((T, B, H), dtype)
+    h_steps = cp.empty((T, B, H), dtype)
+    k_w_W_e_h_a_k_r_steps = cp.empty((T, B, 4 * D), dtype)
+    beta_w_steps = cp.empty((T, B), dtype)
+    l_w_sum_steps = cp.empty((T, B, N), dtype)
+    l_w_sqrt = cp.empty((T, B, N), dtype)
+    l_w_sqrt2_steps = cp.empty((T, B), dtype)
+    l_w = cp.empty((T, B, N), dtype)
+    M_k_w_steps = cp.empty((T, B, N), dtype)
+    a_w_arg_steps = cp.empty((T, B, N), dtype)
+    exp_a_w_arg_steps = cp.empty((T, B, N), dtype)
+    a_w_steps = cp.empty((T, B, N), dtype)
+    e_steps = cp.empty((T, B, D), dtype)
+    beta_r_steps = cp.empty((T, B), dtype)
+    l_r_sum_steps = cp.empty((T, B, N), dtype)
+    l_r_sqrt = cp.empty((T, B, N), dtype)
+    l_r_sqrt2_steps = cp.empty((T, B), dtype)
+    l_r = cp.empty((T, B, N), dtype)
+    M_k_r_steps = cp.empty((T, B, N), dtype)
+    a_r_arg_steps = cp.empty((T, B, N), dtype)
+    exp_a_r_arg_steps = cp.empty((T, B, N), dtype)
+    a_r_steps = cp.empty((T, B, N), dtype)
+    a_w_e = cp.empty((B, N, D), dtype)
     d_r = cp.empty((B, D), dtype)
     d_a_r = cp.empty((B, N), dtype)
     d_a_r_arg = cp.empty((T, B, N), dtype)
@@ -846,20 +846,21 @@ def states_backward_passes(size, dtype):
     d_s_r = cp.empty((N,), dtype)
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B, H,
-        W_h_x2, U_h_r2, b_h, v_w, v_r, b_w, b_r, h2, beta_w2, beta_r2,
+        W_h_x, U_h_r_steps, b_h, v_w, v_r, b_w, b_r, h_steps, beta_w_steps, beta_r_steps,
     )
     states_backward_before_rows2 = kernel(
         "states_backward_before_rows2", "rows", T * B, D,
-        k_w_W_e_h_a_k_r2, l_w_sqrt22, l_r_sqrt22, e2,
+        k_w_W_e_h_a_k_r_steps, l_w_sqrt2_steps, l_r_sqrt2_steps, e_steps,
     )
     states_backward_before_rows3 = kernel(
         "states_backward_before_rows3", "rows", T * B * N, D,
-        M_rows, k_w_W_e_h_a_k_r2, l_w_sum3, l_r_sum3, M_k_w2, M_k_r2,
+        M_rows, k_w_W_e_h_a_k_r_steps, l_w_sum_steps, l_r_sum_steps, M_k_w_steps, M_k_r_steps,
     )
     states_backward_before_rows4 = kernel(
         "states_backward_before_rows4", "rows", T * B, N,
-        l_w_sum3, l_w_sqrt22, beta_w2, M_k_w2, s_w, l_r_sum3, l_r_sqrt22, beta_r2, M_k_r2, s_r, l_w_sqrt3,
-        l_w2, a_w_arg2, l_r_sqrt3, l_r2, a_r_arg2, exp_a_w_arg2, exp_a_r_arg2, a_w2, a_r2,
+        l_w_sum_steps, l_w_sqrt2_steps, beta_w_steps, M_k_w_steps, s_w, l_r_sum_steps, l_r_sqrt2_steps,
+        beta_r_steps, M_k_r_steps, s_r, l_w_sqrt, l_w, a_w_arg_steps, l_r_sqrt, l_r, a_r_arg_steps,
+        exp_a_w_arg_steps, exp_a_r_arg_steps, a_w_steps, a_r_steps,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * D, 1,
@@ -867,12 +868,12 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step_rows = kernel(
         "states_backward_step_rows", "rows", B * N, D,
-        a_w2, e2, d_r, M_rows, a_w_e2, d_a_r,
+        a_w_steps, e_steps, d_r, M_rows, a_w_e, d_a_r,
     )
     states_backward_step_rows2 = kernel(
         "states_backward_step_rows2", "rows", B, N,
-        a_r2, d_a_r, beta_r2, l_r2, M_k_r2, l_r_sqrt22, l_r_sqrt3, d_a_r_arg, d_M_k_r, d_l_r_pre,
-        d_l_r_pre2, d_beta_r_pre,
+        a_r_steps, d_a_r, beta_r_steps, l_r, M_k_r_steps, l_r_sqrt2_steps, l_r_sqrt, d_a_r_arg, d_M_k_r,
+        d_l_r_pre, d_l_r_pre2, d_beta_r_pre,
     )
     states_backward_step_sum = kernel(
         "states_backward_step_sum", "rows", B * D, N,
@@ -880,21 +881,21 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step_rows3 = kernel(
         "states_backward_step_rows3", "rows", B * N, D,
-        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_W_e_h_a_k_r2, d_r, a_r2, e2, d_M, d_a_w_e,
-        d_a_w_a_w_e, d_a_w_a_w_a,
+        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_W_e_h_a_k_r_steps, d_r, a_r_steps, e_steps, d_M,
+        d_a_w_e, d_a_w_a_w_e, d_a_w_a_w_a,
     )
     states_backward_step_sum2 = kernel(
         "states_backward_step_sum2", "rows", B * D, N,
-        d_M, a_w2, d_k_w_W_e_h_a_k_r,
+        d_M, a_w_steps, d_k_w_W_e_h_a_k_r,
     )
     states_backward_step_sum3 = kernel(
         "states_backward_step_sum3", "rows", B * D, N,
-        d_a_w_e, a_w2, d_e,
+        d_a_w_e, a_w_steps, d_e,
     )
     states_backward_step_rows4 = kernel(
         "states_backward_step_rows4", "rows", B, N,
-        d_a_w_a_w_e, d_a_w_a_w_a, a_w2, beta_w2, l_w2, M_k_w2, l_w_sqrt22, l_w_sqrt3, d_a_w, d_a_w_arg,
-        d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
+        d_a_w_a_w_e, d_a_w_a_w_a, a_w_steps, beta_w_steps, l_w, M_k_w_steps, l_w_sqrt2_steps, l_w_sqrt,
+        d_a_w, d_a_w_arg, d_M_k_w, d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
     states_backward_step_sum4 = kernel(
         "states_backward_step_sum4", "rows", B * D, N,
@@ -902,19 +903,20 @@ def states_backward_passes(size, dtype):
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * D, 1,
-        d_l_r_pre2, k_w_W_e_h_a_k_r2, d_k_r_M_k_r, d_e, e2, d_l_w_pre2, d_k_w_M_k_w, d_k_w_W_e_h_a_k_r,
+        d_l_r_pre2, k_w_W_e_h_a_k_r_steps, d_k_r_M_k_r, d_e, e_steps, d_l_w_pre2, d_k_w_M_k_w,
+        d_k_w_W_e_h_a_k_r,
     )
     states_backward_step3 = kernel(
         "states_backward_step3", "each", B * H, 1,
-        d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h2, d_h_pre,
+        d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h_steps, d_h_pre,
     )
     states_backward_step4 = kernel(
         "states_backward_step4", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_M_k_w, k_w_W_e_h_a_k_r2, d_M, a_w_e2, d_M_prev_rows,
+        d_l_w_pre, M_rows, d_M_k_w, k_w_W_e_h_a_k_r_steps, d_M, a_w_e, d_M_prev_rows,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", H, T * B,
-        d_beta_w_pre, h2, d_v_w,
+        d_beta_w_pre, h_steps, d_v_w,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "rows", 1, T * B,
@@ -922,7 +924,7 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after_sum3 = kernel(
         "states_backward_after_sum3", "rows", H, T * B,
-        d_beta_r_pre, h2, d_v_r,
+        d_beta_r_pre, h_steps, d_v_r,
     )
     states_backward_after_sum4 = kernel(
         "states_backward_after_sum4", "rows", 1, T * B,
@@ -951,16 +953,16 @@ def states_backward_passes(size, dtype):
         d_M_prev_rows[T % 2] = dstate["M"]
 
     def before():
-        W_wear2[:D] = W_w
-        W_wear2[D:2 * D] = W_e
-        W_wear2[2 * D:3 * D] = W_a
-        W_wear2[3 * D:4 * D] = W_r
+        W_wear_T[:D] = W_w
+        W_wear_T[D:2 * D] = W_e
+        W_wear_T[2 * D:3 * D] = W_a
+        W_wear_T[3 * D:4 * D] = W_r
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(x.reshape(-1, I), W_h.T, W_h_x2.reshape(-1, H))
+        product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(r_rows[:-1].reshape(-1, D), U_h.T, U_h_r2.reshape(-1, H))
+        product(r_rows[:-1].reshape(-1, D), U_h.T, U_h_r_steps.reshape(-1, H))
         states_backward_before_rows()
-        product(h2.reshape(-1, H), W_wear2.T, k_w_W_e_h_a_k_r2.reshape(-1, 4 * D))
+        product(h_steps.reshape(-1, H), W_wear_T.T, k_w_W_e_h_a_k_r_steps.reshape(-1, 4 * D))
         states_backward_before_rows2()
         states_backward_before_rows3()
         states_backward_before_rows4()
@@ -982,7 +984,7 @@ def states_backward_passes(size, dtype):
             states_backward_step_sum4(t)
             states_backward_step2(t)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
+            product(d_k_w_W_e_h_a_k_r[t], W_wear_T, d_h_k_w_W_e_h_a_k_r)
             states_backward_step3(t)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
@@ -997,7 +999,7 @@ def states_backward_passes(size, dtype):
         product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
-        product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h2.reshape(-1, H), d_W_wear)
+        product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h_steps.reshape(-1, H), d_W_wear)
         # through beta_w = softplus(dot(v_w, h) + b_w)
         states_backward_after_sum()
         # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -1317,20 +1319,20 @@ def jvp_passes(size, dtype):
     M_rows = cp.empty((2, B, N, D), dtype)
     dot_r_rows = cp.empty((T + 1, B, D), dtype)
     dot_M_rows = cp.empty((2, B, N, D), dtype)
-    dot_W_h2 = cp.empty((I, 2 * H), dtype)
-    dot_W_w2 = cp.empty((2 * H, D), dtype)
-    dot_W_e2 = cp.empty((2 * H, D), dtype)
-    dot_W_a2 = cp.empty((2 * H, D), dtype)
-    dot_W_r2 = cp.empty((2 * H, D), dtype)
-    dot_U_h2 = cp.empty((D, 2 * H), dtype)
+    W_h_and_dot = cp.empty((I, 2 * H), dtype)
+    dot_and_W_w = cp.empty((2 * H, D), dtype)
+    dot_and_W_e = cp.empty((2 * H, D), dtype)
+    dot_and_W_a = cp.empty((2 * H, D), dtype)
+    dot_and_W_r = cp.empty((2 * H, D), dtype)
+    U_h_and_dot = cp.empty((D, 2 * H), dtype)
     W_wear = cp.empty((H, 4 * D), dtype)
-    U_h_T2 = cp.empty((D, H), dtype)
-    parts = cp.empty((T, B, 2 * H), dtype)
+    U_h_turned = cp.empty((D, H), dtype)
+    W_h_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_W_h_x_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
+    U_h_r_and_dot = cp.empty((B, 2 * H), dtype)
     dot_U_h_r_r_prev = cp.empty((B, H), dtype)
-    dot_h2 = cp.empty((B, 2 * H), dtype)
+    h_and_dot = cp.empty((B, 2 * H), dtype)
     k_w_W_e_h_a_k_r = cp.empty((B, 4 * D), dtype)
     dot_k_w = cp.empty((B, D), dtype)
     beta_w = cp.empty((B,), dtype)
@@ -1372,12 +1374,12 @@ def jvp_passes(size, dtype):
     dot_r_M = cp.empty((B, D), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts, dot_W_h_x_x, dot_W_h_x,
+        W_h_x_and_dot, dot_W_h_x_x, dot_W_h_x,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", "rows", B, H,
-        parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r, dot_v_r, b_w, dot_b_w,
-        b_r, dot_b_r, dot_h2, beta_w, dot_beta_w, beta_r, dot_beta_r,
+        U_h_r_and_dot, dot_U_h_r_r_prev, W_h_x_and_dot, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r, dot_v_r,
+        b_w, dot_b_w, b_r, dot_b_r, h_and_dot, beta_w, dot_beta_w, beta_r, dot_beta_r,
     )
     jvp_step_rows2 = kernel(
         "jvp_step_rows2", "rows", B, D,
@@ -1457,43 +1459,43 @@ def jvp_passes(size, dtype):
         dot_M_rows[0] = dot_state["M"]
 
     def before():
-        dot_W_h2[..., :H] = W_h.T
-        dot_W_h2[..., H:2 * H] = dot_W_h.T
-        dot_W_w2[:H] = dot_W_w.T
-        dot_W_w2[H:2 * H] = W_w.T
-        dot_W_e2[:H] = dot_W_e.T
-        dot_W_e2[H:2 * H] = W_e.T
-        dot_W_a2[:H] = dot_W_a.T
-        dot_W_a2[H:2 * H] = W_a.T
-        dot_W_r2[:H] = dot_W_r.T
-        dot_W_r2[H:2 * H] = W_r.T
-        dot_U_h2[..., :H] = U_h.T
-        dot_U_h2[..., H:2 * H] = dot_U_h.T
+        W_h_and_dot[..., :H] = W_h.T
+        W_h_and_dot[..., H:2 * H] = dot_W_h.T
+        dot_and_W_w[:H] = dot_W_w.T
+        dot_and_W_w[H:2 * H] = W_w.T
+        dot_and_W_e[:H] = dot_W_e.T
+        dot_and_W_e[H:2 * H] = W_e.T
+        dot_and_W_a[:H] = dot_W_a.T
+        dot_and_W_a[H:2 * H] = W_a.T
+        dot_and_W_r[:H] = dot_W_r.T
+        dot_and_W_r[H:2 * H] = W_r.T
+        U_h_and_dot[..., :H] = U_h.T
+        U_h_and_dot[..., H:2 * H] = dot_U_h.T
         W_wear[..., :D] = W_w.T
         W_wear[..., D:2 * D] = W_e.T
         W_wear[..., 2 * D:3 * D] = W_a.T
         W_wear[..., 3 * D:4 * D] = W_r.T
-        U_h_T2[...] = U_h.T
-        product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
+        U_h_turned[...] = U_h.T
+        product(x.reshape(-1, I), W_h_and_dot, W_h_x_and_dot.reshape(-1, 2 * H))
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(r_rows[t], dot_U_h2, parts2)
+            product(r_rows[t], U_h_and_dot, U_h_r_and_dot)
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
+            product(dot_r_rows[t], U_h_turned, dot_U_h_r_r_prev)
             jvp_step_rows(t)
-            product(dot_h2[:, :H], W_wear, k_w_W_e_h_a_k_r)
+            product(h_and_dot[:, :H], W_wear, k_w_W_e_h_a_k_r)
             # k_w = W_w @ h
-            product(dot_h2, dot_W_w2, dot_k_w)
+            product(h_and_dot, dot_and_W_w, dot_k_w)
             # e = sigmoid(W_e @ h)
-            product(dot_h2, dot_W_e2, dot_W_e_h)
+            product(h_and_dot, dot_and_W_e, dot_W_e_h)
             # a = W_a @ h
-            product(dot_h2, dot_W_a2, dot_a)
+            product(h_and_dot, dot_and_W_a, dot_a)
             # k_r = W_r @ h
-            product(dot_h2, dot_W_r2, dot_k_r)
+            product(h_and_dot, dot_and_W_r, dot_k_r)
             jvp_step_rows2(t)
             jvp_step_rows3(t)
             jvp_step_rows4(t)
@@ -1555,20 +1557,20 @@ def hvp_passes(size, dtype):
     M_rows = cp.empty((T + 1, B, N, D), dtype)
     dot_r_rows = cp.empty((T + 1, B, D), dtype)
     dot_M_rows = cp.empty((T + 1, B, N, D), dtype)
-    dot_W_h2 = cp.empty((I, 2 * H), dtype)
-    dot_U_h2 = cp.empty((D, 2 * H), dtype)
-    parts3 = cp.empty((H, 8 * D), dtype)
+    W_h_and_dot = cp.empty((I, 2 * H), dtype)
+    U_h_and_dot = cp.empty((D, 2 * H), dtype)
+    W_wear_and_dot = cp.empty((H, 8 * D), dtype)
     W_wear = cp.empty((H, 4 * D), dtype)
-    U_h_T2 = cp.empty((D, H), dtype)
-    parts = cp.empty((T, B, 2 * H), dtype)
+    U_h_turned = cp.empty((D, H), dtype)
+    W_h_x_and_dot = cp.empty((T, B, 2 * H), dtype)
     dot_W_h_x_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
+    U_h_r_and_dot = cp.empty((B, 2 * H), dtype)
     dot_U_h_r_r_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     h = cp.empty((T, B, H), dtype)
     dot_h = cp.empty((B, H), dtype)
-    parts4 = cp.empty((B, 8 * D), dtype)
+    k_w_W_e_h_a_k_r_and_dot = cp.empty((B, 8 * D), dtype)
     k_w = cp.empty((T, B, D), dtype)
     dot_k_w_W_e_h_a_k_r_h = cp.empty((B, 4 * D), dtype)
     dot_k_w = cp.empty((T, B, D), dtype)
@@ -1625,18 +1627,18 @@ def hvp_passes(size, dtype):
     dot_r_M = cp.empty((B, D), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts, dot_W_h_x_x, dot_W_h_x,
+        W_h_x_and_dot, dot_W_h_x_x, dot_W_h_x,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B, H,
-        parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r, dot_v_r, b_w, dot_b_w,
-        b_r, dot_b_r, dot_h_pre, h, dot_h, dot_beta_w_pre, beta_w, dot_beta_w, dot_beta_r_pre, beta_r,
-        dot_beta_r,
+        U_h_r_and_dot, dot_U_h_r_r_prev, W_h_x_and_dot, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r, dot_v_r,
+        b_w, dot_b_w, b_r, dot_b_r, dot_h_pre, h, dot_h, dot_beta_w_pre, beta_w, dot_beta_w, dot_beta_r_pre,
+        beta_r, dot_beta_r,
     )
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", "rows", B, D,
-        parts4, dot_k_w_W_e_h_a_k_r_h, k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r,
-        dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
+        k_w_W_e_h_a_k_r_and_dot, dot_k_w_W_e_h_a_k_r_h, k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r,
+        dot_k_r, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
     )
     hvp_forward_step_rows3 = kernel(
         "hvp_forward_step_rows3", "rows", B * N, D,
@@ -1712,35 +1714,35 @@ def hvp_passes(size, dtype):
         dot_M_rows[0] = dot_state["M"]
 
     def before():
-        dot_W_h2[..., :H] = W_h.T
-        dot_W_h2[..., H:2 * H] = dot_W_h.T
-        dot_U_h2[..., :H] = U_h.T
-        dot_U_h2[..., H:2 * H] = dot_U_h.T
-        parts3[..., :D] = W_w.T
-        parts3[..., D:2 * D] = dot_W_w.T
-        parts3[..., 2 * D:3 * D] = W_e.T
-        parts3[..., 3 * D:4 * D] = dot_W_e.T
-        parts3[..., 4 * D:5 * D] = W_a.T
-        parts3[..., 5 * D:6 * D] = dot_W_a.T
-        parts3[..., 6 * D:7 * D] = W_r.T
-        parts3[..., 7 * D:8 * D] = dot_W_r.T
-        W_wear[..., :D] = parts3[..., :D]
-        W_wear[..., D:2 * D] = parts3[..., 2 * D:3 * D]
-        W_wear[..., 2 * D:3 * D] = parts3[..., 4 * D:5 * D]
-        W_wear[..., 3 * D:4 * D] = parts3[..., 6 * D:7 * D]
-        U_h_T2[...] = U_h.T
-        product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
+        W_h_and_dot[..., :H] = W_h.T
+        W_h_and_dot[..., H:2 * H] = dot_W_h.T
+        U_h_and_dot[..., :H] = U_h.T
+        U_h_and_dot[..., H:2 * H] = dot_U_h.T
+        W_wear_and_dot[..., :D] = W_w.T
+        W_wear_and_dot[..., D:2 * D] = dot_W_w.T
+        W_wear_and_dot[..., 2 * D:3 * D] = W_e.T
+        W_wear_and_dot[..., 3 * D:4 * D] = dot_W_e.T
+        W_wear_and_dot[..., 4 * D:5 * D] = W_a.T
+        W_wear_and_dot[..., 5 * D:6 * D] = dot_W_a.T
+        W_wear_and_dot[..., 6 * D:7 * D] = W_r.T
+        W_wear_and_dot[..., 7 * D:8 * D] = dot_W_r.T
+        W_wear[..., :D] = W_wear_and_dot[..., :D]
+        W_wear[..., D:2 * D] = W_wear_and_dot[..., 2 * D:3 * D]
+        W_wear[..., 2 * D:3 * D] = W_wear_and_dot[..., 4 * D:5 * D]
+        W_wear[..., 3 * D:4 * D] = W_wear_and_dot[..., 6 * D:7 * D]
+        U_h_turned[...] = U_h.T
+        product(x.reshape(-1, I), W_h_and_dot, W_h_x_and_dot.reshape(-1, 2 * H))
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(r_rows[t], dot_U_h2, parts2)
+            product(r_rows[t], U_h_and_dot, U_h_r_and_dot)
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
+            product(dot_r_rows[t], U_h_turned, dot_U_h_r_r_prev)
             hvp_forward_step_rows(t)
-            product(h[t], parts3, parts4)
+            product(h[t], W_wear_and_dot, k_w_W_e_h_a_k_r_and_dot)
             product(dot_h, W_wear, dot_k_w_W_e_h_a_k_r_h)
             hvp_forward_step_rows2(t)
             hvp_forward_step_rows3(t)
@@ -1767,27 +1769,27 @@ def hvp_passes(size, dtype):
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
     d_dot_r_prev_rows = cp.empty((2, B, D), dtype)
     d_dot_M_prev_rows = cp.empty((2, B, N, D), dtype)
-    dot_W_h22 = cp.empty((2 * H, I), dtype)
-    parts32 = cp.empty((8 * D, H), dtype)
-    dot_U_h22 = cp.empty((2 * H, D), dtype)
-    dot_h2 = cp.empty((T, B, H), dtype)
-    dot_beta_w2 = cp.empty((T, B), dtype)
-    dot_l_w_sqrt3 = cp.empty((T, B, N), dtype)
-    dot_l_w_sqrt22 = cp.empty((T, B), dtype)
-    l_w2 = cp.empty((T, B, N), dtype)
-    dot_l_w2 = cp.empty((T, B, N), dtype)
-    dot_a_w_arg2 = cp.empty((T, B, N), dtype)
-    dot_a_w2 = cp.empty((T, B, N), dtype)
-    dot_e2 = cp.empty((T, B, D), dtype)
-    dot_beta_r2 = cp.empty((T, B), dtype)
-    dot_l_r_sqrt3 = cp.empty((T, B, N), dtype)
-    dot_l_r_sqrt22 = cp.empty((T, B), dtype)
-    l_r2 = cp.empty((T, B, N), dtype)
-    dot_l_r2 = cp.empty((T, B, N), dtype)
-    dot_a_r_arg2 = cp.empty((T, B, N), dtype)
-    dot_a_r2 = cp.empty((T, B, N), dtype)
-    a_w_e2 = cp.empty((B, N, D), dtype)
-    dot_a_w_e2 = cp.empty((B, N, D), dtype)
+    W_h_and_dot_T = cp.empty((2 * H, I), dtype)
+    W_wear_and_dot_T = cp.empty((8 * D, H), dtype)
+    U_h_and_dot_T = cp.empty((2 * H, D), dtype)
+    dot_h_steps = cp.empty((T, B, H), dtype)
+    dot_beta_w_steps = cp.empty((T, B), dtype)
+    dot_l_w_sqrt = cp.empty((T, B, N), dtype)
+    dot_l_w_sqrt2_steps = cp.empty((T, B), dtype)
+    l_w = cp.empty((T, B, N), dtype)
+    dot_l_w = cp.empty((T, B, N), dtype)
+    dot_a_w_arg_steps = cp.empty((T, B, N), dtype)
+    dot_a_w_steps = cp.empty((T, B, N), dtype)
+    dot_e_steps = cp.empty((T, B, D), dtype)
+    dot_beta_r_steps = cp.empty((T, B), dtype)
+    dot_l_r_sqrt = cp.empty((T, B, N), dtype)
+    dot_l_r_sqrt2_steps = cp.empty((T, B), dtype)
+    l_r = cp.empty((T, B, N), dtype)
+    dot_l_r = cp.empty((T, B, N), dtype)
+    dot_a_r_arg_steps = cp.empty((T, B, N), dtype)
+    dot_a_r_steps = cp.empty((T, B, N), dtype)
+    a_w_e = cp.empty((B, N, D), dtype)
+    dot_a_w_e = cp.empty((B, N, D), dtype)
     d_dot_r = cp.empty((B, D), dtype)
     d_dot_a_r = cp.empty((B, N), dtype)
     d_a_r_r = cp.empty((B, N), dtype)
@@ -1806,7 +1808,7 @@ def hvp_passes(size, dtype):
     d_dot_beta_r_pre = cp.empty((T, B), dtype)
     d_beta_r_pre = cp.empty((T, B), dtype)
     d_dot_k_r_dot_M_k_r_k_r = cp.empty((B, D), dtype)
-    d_parts = cp.empty((T, B, 8 * D), dtype)
+    d_k_w_W_e_h_a_k_r_and_dot = cp.empty((T, B, 8 * D), dtype)
     d_k_r_M_k_r = cp.empty((B, D), dtype)
     d_k_r_dot_M_k_r_M = cp.empty((B, D), dtype)
     d_dot_M = cp.empty((B, N, D), dtype)
@@ -1845,8 +1847,8 @@ def hvp_passes(size, dtype):
     d_dot_h_dot_W_e_h_h = cp.empty((B, H), dtype)
     d_dot_h_dot_a_h = cp.empty((B, H), dtype)
     d_dot_h_dot_k_r_h = cp.empty((B, H), dtype)
-    d_h_parts = cp.empty((B, H), dtype)
-    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_h_k_w_W_e_h_a_k_r_and_dot = cp.empty((B, H), dtype)
+    d_h_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_h_W_h_x = cp.empty((H, I), dtype)
     d_W_h_dot_W_h_x_x = cp.empty((H, I), dtype)
@@ -1879,27 +1881,28 @@ def hvp_passes(size, dtype):
     d_v_r = cp.empty((H,), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_h_pre, h, dot_h2,
+        dot_h_pre, h, dot_h_steps,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", "each", T * B, 1,
         dot_beta_w_pre, beta_w, dot_l_w_pre2, l_w_sqrt2, dot_beta_r_pre, beta_r, dot_l_r_pre2, l_r_sqrt2,
-        dot_beta_w2, dot_l_w_sqrt22, dot_beta_r2, dot_l_r_sqrt22,
+        dot_beta_w_steps, dot_l_w_sqrt2_steps, dot_beta_r_steps, dot_l_r_sqrt2_steps,
     )
     hvp_backward_before3 = kernel(
         "hvp_backward_before3", "each", T * B * N, 1,
-        dot_l_w_pre, l_w_sqrt, l_w_sqrt2, dot_l_w_sqrt22, dot_beta_w2, dot_M_k_w, dot_s_w, beta_w, M_k_w,
-        a_w, dot_a_w_arg_dot, dot_l_r_pre, l_r_sqrt, l_r_sqrt2, dot_l_r_sqrt22, dot_beta_r2, dot_M_k_r,
-        dot_s_r, beta_r, M_k_r, a_r, dot_a_r_arg_dot, dot_l_w_sqrt3, l_w2, dot_l_w2, dot_a_w_arg2, dot_a_w2,
-        dot_l_r_sqrt3, l_r2, dot_l_r2, dot_a_r_arg2, dot_a_r2,
+        dot_l_w_pre, l_w_sqrt, l_w_sqrt2, dot_l_w_sqrt2_steps, dot_beta_w_steps, dot_M_k_w, dot_s_w, beta_w,
+        M_k_w, a_w, dot_a_w_arg_dot, dot_l_r_pre, l_r_sqrt, l_r_sqrt2, dot_l_r_sqrt2_steps,
+        dot_beta_r_steps, dot_M_k_r, dot_s_r, beta_r, M_k_r, a_r, dot_a_r_arg_dot, dot_l_w_sqrt, l_w,
+        dot_l_w, dot_a_w_arg_steps, dot_a_w_steps, dot_l_r_sqrt, l_r, dot_l_r, dot_a_r_arg_steps,
+        dot_a_r_steps,
     )
     hvp_backward_before4 = kernel(
         "hvp_backward_before4", "each", T * B * D, 1,
-        dot_W_e_h, e, dot_e2,
+        dot_W_e_h, e, dot_e_steps,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * N, D,
-        d_r_prev_rows, M_rows, a_w, e, dot_a_w2, dot_e2, d_a_r_r, a_w_e2, dot_a_w_e2,
+        d_r_prev_rows, M_rows, a_w, e, dot_a_w_steps, dot_e_steps, d_a_r_r, a_w_e, dot_a_w_e,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * D, 1,
@@ -1911,11 +1914,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_rows3 = kernel(
         "hvp_backward_step_rows3", "rows", B, N,
-        d_dot_a_r, a_r, dot_a_r_arg2, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M, beta_r, l_r2, M_k_r,
-        l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r2, dot_l_r_sqrt3, dot_beta_r2, dot_l_r_pre, dot_l_r_sqrt22,
-        dot_l_r_pre2, dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt,
-        d_dot_l_r_pre, d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre,
-        d_beta_r_pre,
+        d_dot_a_r, a_r, dot_a_r_arg_steps, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M, beta_r, l_r, M_k_r,
+        l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r, dot_l_r_sqrt, dot_beta_r_steps, dot_l_r_pre,
+        dot_l_r_sqrt2_steps, dot_l_r_pre2, dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r,
+        d_dot_l_r_sqrt, d_dot_l_r_pre, d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2,
+        d_dot_beta_r_pre, d_beta_r_pre,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", "rows", B * D, N,
@@ -1932,13 +1935,13 @@ def hvp_passes(size, dtype):
     hvp_backward_step_rows4 = kernel(
         "hvp_backward_step_rows4", "rows", B * N, D,
         d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_r, d_dot_r, a_r, d_M_prev_rows, d_l_r_pre,
-        dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r2, e, a, dot_e2, dot_a, d_dot_M, d_M,
+        dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r_steps, e, a, dot_e_steps, dot_a, d_dot_M, d_M,
         d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e, d_a_w_dot_a_w_e,
         d_a_w_a_w_a, d_a_w_dot_a_w_a,
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B * D, N,
-        d_dot_M, a_w, d_parts,
+        d_dot_M, a_w, d_k_w_W_e_h_a_k_r_and_dot,
     )
     hvp_backward_step_sum5 = kernel(
         "hvp_backward_step_sum5", "rows", B * D, N,
@@ -1946,7 +1949,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum6 = kernel(
         "hvp_backward_step_sum6", "rows", B * D, N,
-        d_dot_M, dot_a_w2, d_a_dot_a_w_a,
+        d_dot_M, dot_a_w_steps, d_a_dot_a_w_a,
     )
     hvp_backward_step_sum7 = kernel(
         "hvp_backward_step_sum7", "rows", B * D, N,
@@ -1958,15 +1961,16 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum9 = kernel(
         "hvp_backward_step_sum9", "rows", B * D, N,
-        d_dot_a_w_e, dot_a_w2, d_e_dot_a_w_e,
+        d_dot_a_w_e, dot_a_w_steps, d_e_dot_a_w_e,
     )
     hvp_backward_step_rows5 = kernel(
         "hvp_backward_step_rows5", "rows", B, N,
-        d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg2, dot_a_w_arg_dot, d_a_w_a_w_e,
-        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w2, M_k_w, l_w_sqrt2, l_w_sqrt, dot_M_k_w,
-        dot_l_w2, dot_l_w_sqrt3, dot_beta_w2, dot_l_w_pre, dot_l_w_sqrt22, dot_l_w_pre2, dot_beta_w_pre,
-        d_dot_a_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre, d_a_w_arg,
-        d_M_k_w, d_l_w_pre, d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre, d_beta_w_pre,
+        d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg_steps, dot_a_w_arg_dot, d_a_w_a_w_e,
+        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, dot_M_k_w,
+        dot_l_w, dot_l_w_sqrt, dot_beta_w_steps, dot_l_w_pre, dot_l_w_sqrt2_steps, dot_l_w_pre2,
+        dot_beta_w_pre, d_dot_a_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt,
+        d_dot_l_w_pre, d_a_w_arg, d_M_k_w, d_l_w_pre, d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre,
+        d_beta_w_pre,
     )
     hvp_backward_step_sum10 = kernel(
         "hvp_backward_step_sum10", "rows", B * D, N,
@@ -1984,18 +1988,19 @@ def hvp_passes(size, dtype):
         "hvp_backward_step2", "each", B * D, 1,
         d_dot_l_r_pre2, k_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r, d_k_r_M_k_r, d_k_r_dot_M_k_r_M,
         d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e, d_dot_l_w_pre2, k_w,
-        d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w, d_k_w_dot_M_k_w_M_prev, d_parts,
+        d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w, d_k_w_dot_M_k_w_M_prev,
+        d_k_w_W_e_h_a_k_r_and_dot,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
         d_dot_h_dot_k_w_h, d_dot_beta_w_pre, v_w, d_dot_h_dot_W_e_h_h, d_dot_h_dot_a_h, d_dot_h_dot_k_r_h,
-        d_dot_beta_r_pre, v_r, d_h_parts, dot_h_pre, h, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r,
-        d_dot_h_pre2,
+        d_dot_beta_r_pre, v_r, d_h_k_w_W_e_h_a_k_r_and_dot, dot_h_pre, h, d_beta_w_pre, dot_v_w,
+        d_beta_r_pre, dot_v_r, d_h_pre_and_dot,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w, dot_k_w, d_M, a_w_e2,
-        d_dot_M, dot_a_w_e2, d_M_prev_rows, d_dot_M_prev_rows,
+        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w, dot_k_w, d_M, a_w_e,
+        d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", H, T * B,
@@ -2003,7 +2008,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", H, T * B,
-        d_dot_beta_w_pre, dot_h2, d_v_w_dot_v_w_h_h,
+        d_dot_beta_w_pre, dot_h_steps, d_v_w_dot_v_w_h_h,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", 1, T * B,
@@ -2015,7 +2020,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "rows", H, T * B,
-        d_dot_beta_r_pre, dot_h2, d_v_r_dot_v_r_h_h,
+        d_dot_beta_r_pre, dot_h_steps, d_v_r_dot_v_r_h_h,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "rows", 1, T * B,
@@ -2047,18 +2052,18 @@ def hvp_passes(size, dtype):
         d_dot_M_prev_rows[T % 2] = dstate["M"]
 
     def before():
-        dot_W_h22[:H] = W_h
-        dot_W_h22[H:2 * H] = dot_W_h
-        parts32[:D] = W_w
-        parts32[D:2 * D] = dot_W_w
-        parts32[2 * D:3 * D] = W_e
-        parts32[3 * D:4 * D] = dot_W_e
-        parts32[4 * D:5 * D] = W_a
-        parts32[5 * D:6 * D] = dot_W_a
-        parts32[6 * D:7 * D] = W_r
-        parts32[7 * D:8 * D] = dot_W_r
-        dot_U_h22[:H] = U_h
-        dot_U_h22[H:2 * H] = dot_U_h
+        W_h_and_dot_T[:H] = W_h
+        W_h_and_dot_T[H:2 * H] = dot_W_h
+        W_wear_and_dot_T[:D] = W_w
+        W_wear_and_dot_T[D:2 * D] = dot_W_w
+        W_wear_and_dot_T[2 * D:3 * D] = W_e
+        W_wear_and_dot_T[3 * D:4 * D] = dot_W_e
+        W_wear_and_dot_T[4 * D:5 * D] = W_a
+        W_wear_and_dot_T[5 * D:6 * D] = dot_W_a
+        W_wear_and_dot_T[6 * D:7 * D] = W_r
+        W_wear_and_dot_T[7 * D:8 * D] = dot_W_r
+        U_h_and_dot_T[:H] = U_h
+        U_h_and_dot_T[H:2 * H] = dot_U_h
         hvp_backward_before()
         hvp_backward_before2()
         hvp_backward_before3()
@@ -2090,7 +2095,7 @@ def hvp_passes(size, dtype):
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum9(t)
             # through a = W_a @ h
-            product(d_parts[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
+            product(d_k_w_W_e_h_a_k_r_and_dot[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
             hvp_backward_step_rows5(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             hvp_backward_step_sum10(t)
@@ -2100,39 +2105,43 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum12(t)
             hvp_backward_step2(t)
             # through k_r = W_r @ h
-            product(d_parts[t][:, 7 * D:8 * D], W_r, d_dot_h_dot_k_r_h)
+            product(d_k_w_W_e_h_a_k_r_and_dot[t][:, 7 * D:8 * D], W_r, d_dot_h_dot_k_r_h)
             # through e = sigmoid(W_e @ h)
-            product(d_parts[t][:, 3 * D:4 * D], W_e, d_dot_h_dot_W_e_h_h)
+            product(d_k_w_W_e_h_a_k_r_and_dot[t][:, 3 * D:4 * D], W_e, d_dot_h_dot_W_e_h_h)
             # through k_w = W_w @ h
-            product(d_parts[t][:, D:2 * D], W_w, d_dot_h_dot_k_w_h)
+            product(d_k_w_W_e_h_a_k_r_and_dot[t][:, D:2 * D], W_w, d_dot_h_dot_k_w_h)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_parts[t], parts32, d_h_parts)
+            product(d_k_w_W_e_h_a_k_r_and_dot[t], W_wear_and_dot_T, d_h_k_w_W_e_h_a_k_r_and_dot)
             hvp_backward_step3(t)
-            product(d_dot_h_pre2[t], dot_U_h22, d_r_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t], U_h_and_dot_T, d_r_prev_rows[t % 2])
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_dot_h_pre2[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
             hvp_backward_step4(t)
 
     def after():
-        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_W_h22, d_x.reshape(-1, I))
+        product(d_h_pre_and_dot.reshape(-1, 2 * H), W_h_and_dot_T, d_x.reshape(-1, I))
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(
-            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_r_rows[:-1].reshape(-1, D),
             d_U_h_dot_U_h_r_r_prev,
         )
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+        cp.sum(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
         # through k_w = W_w @ h
-        product(d_parts.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
+        product(d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
         # through k_w = W_w @ h
-        product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h2.reshape(-1, H), d_W_w_dot_k_w_h)
+        product(
+            d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, D:2 * D].T,
+            dot_h_steps.reshape(-1, H),
+            d_W_w_dot_k_w_h,
+        )
         # through beta_w = softplus(dot(v_w, h) + b_w)
         hvp_backward_after_sum()
         # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -2142,17 +2151,29 @@ def hvp_passes(size, dtype):
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
         # through e = sigmoid(W_e @ h)
-        product(d_parts.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
+        product(d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
         # through e = sigmoid(W_e @ h)
-        product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h2.reshape(-1, H), d_W_e_dot_W_e_h_h)
+        product(
+            d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 3 * D:4 * D].T,
+            dot_h_steps.reshape(-1, H),
+            d_W_e_dot_W_e_h_h,
+        )
         # through a = W_a @ h
-        product(d_parts.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
+        product(d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
         # through a = W_a @ h
-        product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h2.reshape(-1, H), d_W_a_dot_a_h)
+        product(
+            d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 5 * D:6 * D].T,
+            dot_h_steps.reshape(-1, H),
+            d_W_a_dot_a_h,
+        )
         # through k_r = W_r @ h
-        product(d_parts.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
+        product(d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
         # through k_r = W_r @ h
-        product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h2.reshape(-1, H), d_W_r_dot_k_r_h)
+        product(
+            d_k_w_W_e_h_a_k_r_and_dot.reshape(-1, 8 * D)[:, 7 * D:8 * D].T,
+            dot_h_steps.reshape(-1, H),
+            d_W_r_dot_k_r_h,
+        )
         # through beta_r = softplus(dot(v_r, h) + b_r)
         hvp_backward_after_sum4()
         # through beta_r = softplus(dot(v_r, h) + b_r)

@@ -883,8 +883,8 @@ extern "C" __global__ void states_forward_after(
 
 extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_W_k_x_v2_at, storage_t* __restrict__ q2_at,
-    storage_t* __restrict__ k2_at, storage_t* __restrict__ q_q2_at, storage_t* __restrict__ k_k2_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -893,15 +893,15 @@ extern "C" __global__ void states_backward_before_rows(
         compute_t q_q_total = 0;
         compute_t k_k_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
             // through q = (W_q @ x) / D ** 0.25
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
             const compute_t q = W_q_x * s1;
             // through k = (W_k @ x) / D ** 0.25
             const compute_t k_ = W_k_x * s1;
-            q2_at[(iT * B + iB) * D + iD] = storage_t(q);
-            k2_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             q_q_total += q * q;
             // through phi_k = exp(Omega @ k - dot(k, k) / 2)
@@ -911,35 +911,34 @@ extern "C" __global__ void states_backward_before_rows(
         const compute_t q_q = q_q_total;
         const compute_t k_k = k_k_total;
         if (threadIdx.x == 0) {
-            q_q2_at[iT * B + iB] = storage_t(q_q);
-            k_k2_at[iT * B + iB] = storage_t(k_k);
+            q_q_at[iT * B + iB] = storage_t(q_q);
+            k_k_at[iT * B + iB] = storage_t(k_k);
         }
     }
 }
 
 extern "C" __global__ void states_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a2_at, const storage_t* __restrict__ q_q2_at,
-    const storage_t* __restrict__ Omega_k2_at, const storage_t* __restrict__ k_k2_at,
-    const storage_t* __restrict__ z_rows_at, storage_t* __restrict__ a_argmax2_at,
-    storage_t* __restrict__ phi_q2_at, storage_t* __restrict__ phi_k2_at,
-    storage_t* __restrict__ z_phi_q2_at)
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ q_q_at,
+    const storage_t* __restrict__ Omega_k_at, const storage_t* __restrict__ k_k_at,
+    const storage_t* __restrict__ z_rows_at, storage_t* __restrict__ a_argmax_at,
+    storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at, storage_t* __restrict__ z_phi_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t k_k = compute_t(k_k2_at[iT * B + iB]);
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t Omega_k = compute_t(Omega_k2_at[(iT * B + iB) * M + iM]);
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
             // through phi_k = exp(Omega @ k - dot(k, k) / 2)
             const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
             const compute_t phi_k = exp(phi_k_pre);
-            phi_k2_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
         }
         compute_t a_argmax = 0;
         int64 a_argmax_found = -1;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t value = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
             if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
                 a_argmax = value;
                 a_argmax_found = iM;
@@ -947,34 +946,34 @@ extern "C" __global__ void states_backward_before_rows2(
         }
         a_argmax_found = block_best(a_argmax, a_argmax_found, true);
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x)
-            a_argmax2_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
 
         compute_t max_a_total = 0;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a = compute_t(a2_at[(iT * B + iB) * M + iM]);
-            const compute_t a_argmax = compute_t(a_argmax2_at[(iT * B + iB) * M + iM]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             max_a_total += a * a_argmax;
         }
         block_sum(max_a_total);
         const compute_t max_a = max_a_total;
 
-        const compute_t q_q = compute_t(q_q2_at[iT * B + iB]);
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
         compute_t z_phi_q_total = 0;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a = compute_t(a2_at[(iT * B + iB) * M + iM]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
             const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
             const compute_t phi_q = exp(phi_q_pre);
-            phi_q2_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
             // through y = (S @ phi_q) / dot(z, phi_q)
             z_phi_q_total += z * phi_q;
         }
         block_sum(z_phi_q_total);
         const compute_t z_phi_q = z_phi_q_total;
         if (threadIdx.x == 0) {
-            z_phi_q2_at[iT * B + iB] = storage_t(z_phi_q);
+            z_phi_q_at[iT * B + iB] = storage_t(z_phi_q);
         }
     }
 }
@@ -982,8 +981,8 @@ extern "C" __global__ void states_backward_before_rows2(
 // through y = (S @ phi_q) / dot(z, phi_q)
 extern "C" __global__ void states_backward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q2_at,
-    storage_t* __restrict__ S_phi_q2_at)
+    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ S_phi_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -993,27 +992,27 @@ extern "C" __global__ void states_backward_before_sum(
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q2_at[(iT * B + iB) * M + iM]);
+                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) S_phi_q2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
 extern "C" __global__ void states_backward_before_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_phi_q2_at,
-    const storage_t* __restrict__ z_phi_q2_at, storage_t* __restrict__ d_z_phi_q_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_phi_q_at,
+    const storage_t* __restrict__ z_phi_q_at, storage_t* __restrict__ d_z_phi_q_at,
     storage_t* __restrict__ d_S_phi_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        const compute_t z_phi_q = compute_t(z_phi_q2_at[iT * B + iB]);
+        const compute_t z_phi_q = compute_t(z_phi_q_at[iT * B + iB]);
         compute_t d_z_phi_q_y_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
-            const compute_t S_phi_q = compute_t(S_phi_q2_at[(iT * B + iB) * H + iH]);
+            const compute_t S_phi_q = compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
             // through y = (S @ phi_q) / dot(z, phi_q)
             const compute_t d_S_phi_q = dy / z_phi_q;
             d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
@@ -1054,8 +1053,8 @@ extern "C" __global__ void states_backward_before_sum2(
 extern "C" __global__ void states_backward_before_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_phi_q_S_phi_q_at, const storage_t* __restrict__ d_z_phi_q_at,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q2_at,
-    const storage_t* __restrict__ a_argmax2_at, storage_t* __restrict__ d_phi_q_pre_at,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
+    const storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ d_phi_q_pre_at,
     storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_a_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1067,7 +1066,7 @@ extern "C" __global__ void states_backward_before_rows4(
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
             const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
             const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
-            const compute_t phi_q = compute_t(phi_q2_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
             // through phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t d_phi_q = d_phi_q_S_phi_q + d_z_phi_q * z;
             const compute_t d_phi_q_pre = phi_q * d_phi_q;
@@ -1086,7 +1085,7 @@ extern "C" __global__ void states_backward_before_rows4(
             d_q_q_at[iT * B + iB] = storage_t(d_q_q);
         }
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a_argmax = compute_t(a_argmax2_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             const compute_t d_phi_q_pre = compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
             // through a = Omega @ q
             const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
@@ -1106,7 +1105,7 @@ __device__ inline void states_backward_before_point(
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_q_a_at, const storage_t* __restrict__ d_q_q_at,
-    const storage_t* __restrict__ q2_at, storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1117,7 +1116,7 @@ extern "C" __global__ void states_backward_before(
         states_backward_before_point(
             compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
-            compute_t(q2_at[(iT * B + iB) * D + iD]),
+            compute_t(q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_q_x);
@@ -1136,7 +1135,7 @@ __device__ inline void states_backward_sequence_point(
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_phi_q_at,
-    const storage_t* __restrict__ phi_q2_at, storage_t* __restrict__ d_z_at)
+    const storage_t* __restrict__ phi_q_at, storage_t* __restrict__ d_z_at)
 {
     const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1148,7 +1147,7 @@ extern "C" __global__ void states_backward_sequence(
             states_backward_sequence_point(
                 d_z_next,
                 compute_t(d_z_phi_q_at[t * B + iB]),
-                compute_t(phi_q2_at[(t * B + iB) * M + iM]),
+                compute_t(phi_q_at[(t * B + iB) * M + iM]),
                 d_z, d_z_prev);
             d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
             d_z_next = d_z_prev;
@@ -1169,7 +1168,7 @@ __device__ inline void states_backward_sequence2_point(
 extern "C" __global__ void states_backward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     storage_t* __restrict__ d_S_prev_rows_at, const storage_t* __restrict__ d_S_phi_q_at,
-    const storage_t* __restrict__ phi_q2_at, storage_t* __restrict__ d_S_at)
+    const storage_t* __restrict__ phi_q_at, storage_t* __restrict__ d_S_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1182,7 +1181,7 @@ extern "C" __global__ void states_backward_sequence2(
             states_backward_sequence2_point(
                 d_S_next,
                 compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
-                compute_t(phi_q2_at[(t * B + iB) * M + iM]),
+                compute_t(phi_q_at[(t * B + iB) * M + iM]),
                 d_S, d_S_prev);
             d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
             d_S_next = d_S_prev;
@@ -1194,7 +1193,7 @@ extern "C" __global__ void states_backward_sequence2(
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_W_k_x_v2_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_W_k_x_v_at,
     storage_t* __restrict__ d_phi_k_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
@@ -1205,7 +1204,7 @@ extern "C" __global__ void states_backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_W_k_x_v2_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
+                * compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
@@ -1215,7 +1214,7 @@ extern "C" __global__ void states_backward_after_sum(
 extern "C" __global__ void states_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_phi_k_v_phi_k_at, const storage_t* __restrict__ d_z_at,
-    const storage_t* __restrict__ phi_k2_at, storage_t* __restrict__ d_phi_k_pre_at,
+    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_at,
     storage_t* __restrict__ d_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1225,7 +1224,7 @@ extern "C" __global__ void states_backward_after_rows(
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
             const compute_t d_phi_k_v_phi_k = compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]);
             const compute_t d_z = compute_t(d_z_at[(iT * B + iB) * M + iM]);
-            const compute_t phi_k = compute_t(phi_k2_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
             // through phi_k = exp(Omega @ k - dot(k, k) / 2)
             const compute_t d_phi_k = d_phi_k_v_phi_k + d_z;
             const compute_t d_phi_k_pre = phi_k * d_phi_k;
@@ -1255,7 +1254,7 @@ __device__ inline void states_backward_after_point(
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_k_Omega_k_at, const storage_t* __restrict__ d_k_k_at,
-    const storage_t* __restrict__ k2_at, storage_t* __restrict__ d_W_k_x_v_at)
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_k_x_v_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1266,7 +1265,7 @@ extern "C" __global__ void states_backward_after(
         states_backward_after_point(
             compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
-            compute_t(k2_at[(iT * B + iB) * D + iD]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_k_x);
         d_W_k_x_v_at[(iT * B + iB) * (D + H) + iD] = storage_t(d_W_k_x);
@@ -1276,7 +1275,7 @@ extern "C" __global__ void states_backward_after(
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" __global__ void states_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ phi_k2_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ phi_k_at,
     storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -1287,7 +1286,7 @@ extern "C" __global__ void states_backward_after_sum2(
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_k2_at[(iT * B + iB) * M + iM]);
+                * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (D + H) + D + iH] = storage_t(total);
@@ -1793,8 +1792,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
-    storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at,
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1803,7 +1802,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_v;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
+            compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -1812,9 +1811,10 @@ extern "C" __global__ void jvp_before(
 
 extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
-    storage_t* __restrict__ dot_q2_at, storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ q_q_at,
-    storage_t* __restrict__ k_k_at, storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at,
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at, storage_t* __restrict__ q_and_dot_at,
+    storage_t* __restrict__ k_and_dot_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at,
+    storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1827,12 +1827,14 @@ extern "C" __global__ void jvp_before_rows(
         compute_t dot_k_k_k_total = 0;
         compute_t dot_k_k_k2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + D +
+                iD]);
             const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
-            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + 3 *
+                D + iD]);
             const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
-            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_and_dot_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
@@ -1842,10 +1844,10 @@ extern "C" __global__ void jvp_before_rows(
             const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
             const compute_t k_ = W_k_x * s1;
             const compute_t dot_k = dot_W_k_x * s1;
-            dot_q2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-            dot_q2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-            dot_k2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-            dot_k2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            q_and_dot_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+            q_and_dot_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+            k_and_dot_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+            k_and_dot_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             q_q_total += q * q;
             dot_q_q_q_total += dot_q * q;
@@ -1960,7 +1962,7 @@ __device__ inline void jvp_sequence_point(
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_and_dot_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
     storage_t* __restrict__ S_rows_at, storage_t* __restrict__ dot_S_rows_at)
 {
@@ -1974,7 +1976,7 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S, dot_S;
             jvp_sequence_point(
-                compute_t(parts2_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+                compute_t(W_q_x_W_k_x_v_and_dot_at[(t * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
                 compute_t(phi_k_at[(t * B + iB) * M + iM]),
                 compute_t(dot_v_at[(t * B + iB) * H + iH]),
                 compute_t(dot_phi_k_at[(t * B + iB) * M + iM]),
@@ -2148,7 +2150,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    const storage_t* __restrict__ W_q_to_dot_W_v_x_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
     storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2158,7 +2160,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_v;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 4 * D + iH]),
+            compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + 4 * D + iH]),
             compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -2167,7 +2169,7 @@ extern "C" __global__ void hvp_forward_before(
 
 extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    const storage_t* __restrict__ W_q_to_dot_W_v_x_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
     storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at,
     storage_t* __restrict__ dot_k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at,
     storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
@@ -2183,12 +2185,12 @@ extern "C" __global__ void hvp_forward_before_rows(
         compute_t dot_k_k_k_total = 0;
         compute_t dot_k_k_k2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + D + iD]);
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + D + iD]);
             const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + iD]);
-            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 3 * D + iD]);
+            const compute_t W_q_x = compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + 3 * D + iD]);
             const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
-            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 2 * D + iD]);
+            const compute_t W_k_x = compute_t(W_q_to_dot_W_v_x_at[(iT * B + iB) * (4 * D + H) + 2 * D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
@@ -2236,8 +2238,8 @@ extern "C" __global__ void hvp_forward_before_rows(
 
 extern "C" __global__ void hvp_forward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_dot_a_Omega_at, const storage_t* __restrict__ dot_a_q_at,
-    const storage_t* __restrict__ q_q_at, const storage_t* __restrict__ parts3_at,
+    const storage_t* __restrict__ a_and_dot_at, const storage_t* __restrict__ dot_a_q_at,
+    const storage_t* __restrict__ q_q_at, const storage_t* __restrict__ Omega_k_and_dot_at,
     const storage_t* __restrict__ dot_Omega_k_k_at, const storage_t* __restrict__ k_k_at,
     const storage_t* __restrict__ dot_q_q_at, const storage_t* __restrict__ dot_k_k_at,
     storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ phi_q_at,
@@ -2251,11 +2253,11 @@ extern "C" __global__ void hvp_forward_before_rows2(
         const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
         const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t dot_a_Omega = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + M + iM]);
+            const compute_t dot_a_Omega = compute_t(a_and_dot_at[(iT * B + iB) * (2 * M) + M + iM]);
             const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * M + iM]);
-            const compute_t dot_Omega_k_Omega = compute_t(parts3_at[(iT * B + iB) * (2 * M) + M + iM]);
+            const compute_t dot_Omega_k_Omega = compute_t(Omega_k_and_dot_at[(iT * B + iB) * (2 * M) + M + iM]);
             const compute_t dot_Omega_k_k = compute_t(dot_Omega_k_k_at[(iT * B + iB) * M + iM]);
-            const compute_t Omega_k = compute_t(parts3_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t Omega_k = compute_t(Omega_k_and_dot_at[(iT * B + iB) * (2 * M) + iM]);
             // a = Omega @ q
             const compute_t dot_a = dot_a_Omega + dot_a_q;
             // phi_k = exp(Omega @ k - dot(k, k) / 2)
@@ -2272,7 +2274,7 @@ extern "C" __global__ void hvp_forward_before_rows2(
         compute_t a_argmax = 0;
         int64 a_argmax_found = -1;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t value = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_and_dot_at[(iT * B + iB) * (2 * M) + iM]);
             if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
                 a_argmax = value;
                 a_argmax_found = iM;
@@ -2285,7 +2287,7 @@ extern "C" __global__ void hvp_forward_before_rows2(
         compute_t max_a_total = 0;
         compute_t dot_max_a_total = 0;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_and_dot_at[(iT * B + iB) * (2 * M) + iM]);
             const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -2299,7 +2301,7 @@ extern "C" __global__ void hvp_forward_before_rows2(
         const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
         const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_and_dot_at[(iT * B + iB) * (2 * M) + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
@@ -2608,10 +2610,10 @@ extern "C" __global__ void hvp_backward_before_rows2(
     const storage_t* __restrict__ d_phi_q_S_phi_q_at,
     const storage_t* __restrict__ d_phi_q_dot_S_phi_q_S_at, const storage_t* __restrict__ d_z_phi_q_at,
     const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ a_argmax_at,
-    storage_t* __restrict__ dot_phi_q2_at, storage_t* __restrict__ dot_phi_k2_at,
+    storage_t* __restrict__ dot_phi_q_again_at, storage_t* __restrict__ dot_phi_k_again_at,
     storage_t* __restrict__ d_dot_phi_q_pre_at, storage_t* __restrict__ d_phi_q_pre_at,
     storage_t* __restrict__ d_dot_q_q_at, storage_t* __restrict__ d_q_q_at,
-    storage_t* __restrict__ d_dot_a2_at)
+    storage_t* __restrict__ d_a_and_dot_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2643,8 +2645,8 @@ extern "C" __global__ void hvp_backward_before_rows2(
                 d_phi_q_S_phi_q + d_phi_q_dot_S_phi_q_S;
             const compute_t d_dot_phi_q_pre = phi_q * d_dot_phi_q;
             const compute_t d_phi_q_pre = phi_q * d_phi_q;
-            dot_phi_q2_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
-            dot_phi_k2_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+            dot_phi_q_again_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+            dot_phi_k_again_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
             d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
             d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
             d_dot_max_a_dot_phi_q_pre_total += d_dot_phi_q_pre;
@@ -2675,21 +2677,21 @@ extern "C" __global__ void hvp_backward_before_rows2(
             // through a = Omega @ q
             const compute_t d_dot_a = a_argmax * d_dot_max_a + d_dot_phi_q_pre;
             const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
-            d_dot_a2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
-            d_dot_a2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
+            d_a_and_dot_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+            d_a_and_dot_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
         }
     }
 }
 
 __device__ inline void hvp_backward_before_point(
     const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q,
-    const compute_t d_q_a_dot_a_Omega, const compute_t d_q_q, const compute_t dot_q, const compute_t D_,
+    const compute_t d_q_a_and_dot, const compute_t d_q_q, const compute_t dot_q, const compute_t D_,
     compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_q_q;
     const compute_t d_dot_q = d_dot_q_dot_a_q + q * s1;
-    const compute_t d_q = 2 * q * d_q_q + d_q_a_dot_a_Omega + dot_q * s1;
+    const compute_t d_q = 2 * q * d_q_q + d_q_a_and_dot + dot_q * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_q_x = d_dot_q * s2;
     d_W_q_x = d_q * s2;
@@ -2698,7 +2700,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_q_dot_a_q_at, const storage_t* __restrict__ d_dot_q_q_at,
-    const storage_t* __restrict__ q_at, const storage_t* __restrict__ d_q_a_dot_a_Omega_at,
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ d_q_a_and_dot_at,
     const storage_t* __restrict__ d_q_q_at, const storage_t* __restrict__ dot_q_at,
     storage_t* __restrict__ d_dot_W_q_x_at, storage_t* __restrict__ d_W_q_x_at)
 {
@@ -2712,7 +2714,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(d_dot_q_dot_a_q_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_q_q_at[iT * B + iB]),
             compute_t(q_at[(iT * B + iB) * D + iD]),
-            compute_t(d_q_a_dot_a_Omega_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_a_and_dot_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
             compute_t(dot_q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
@@ -2738,7 +2740,7 @@ extern "C" __global__ void hvp_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_phi_q_at,
     const storage_t* __restrict__ phi_q_at, storage_t* __restrict__ d_z_prev_rows_at,
-    const storage_t* __restrict__ d_z_phi_q_at, const storage_t* __restrict__ dot_phi_q2_at,
+    const storage_t* __restrict__ d_z_phi_q_at, const storage_t* __restrict__ dot_phi_q_again_at,
     storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at)
 {
     const int64 count = B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2755,7 +2757,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 compute_t(phi_q_at[(t * B + iB) * M + iM]),
                 d_z_next,
                 compute_t(d_z_phi_q_at[t * B + iB]),
-                compute_t(dot_phi_q2_at[(t * B + iB) * M + iM]),
+                compute_t(dot_phi_q_again_at[(t * B + iB) * M + iM]),
                 d_dot_z, d_z, d_z_prev, d_dot_z_prev);
             d_dot_z_at[(t * B + iB) * M + iM] = storage_t(d_dot_z);
             d_z_at[(t * B + iB) * M + iM] = storage_t(d_z);
@@ -2783,7 +2785,7 @@ extern "C" __global__ void hvp_backward_sequence2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     storage_t* __restrict__ d_dot_S_prev_rows_at, const storage_t* __restrict__ d_dot_S_phi_q_at,
     const storage_t* __restrict__ phi_q_at, storage_t* __restrict__ d_S_prev_rows_at,
-    const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ dot_phi_q2_at,
+    const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ dot_phi_q_again_at,
     storage_t* __restrict__ d_dot_S_at, storage_t* __restrict__ d_S_at)
 {
     const int64 count = B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2801,7 +2803,7 @@ extern "C" __global__ void hvp_backward_sequence2(
                 compute_t(phi_q_at[(t * B + iB) * M + iM]),
                 d_S_next,
                 compute_t(d_S_phi_q_at[(t * B + iB) * H + iH]),
-                compute_t(dot_phi_q2_at[(t * B + iB) * M + iM]),
+                compute_t(dot_phi_q_again_at[(t * B + iB) * M + iM]),
                 d_dot_S, d_S, d_S_prev, d_dot_S_prev);
             d_dot_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_dot_S);
             d_S_at[((t * B + iB) * H + iH) * M + iM] = storage_t(d_S);
@@ -2881,7 +2883,7 @@ extern "C" __global__ void hvp_backward_after_rows(
     const storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_dot_z_at,
     const storage_t* __restrict__ dot_phi_k_pre_at, const storage_t* __restrict__ d_phi_k_v_phi_k_at,
     const storage_t* __restrict__ d_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_z_at,
-    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_dot_phi_k_pre2_at,
+    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_and_dot_at,
     storage_t* __restrict__ d_dot_k_k_at, storage_t* __restrict__ d_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -2902,8 +2904,8 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
             const compute_t d_dot_phi_k_pre = phi_k * d_dot_phi_k;
             const compute_t d_phi_k_pre = phi_k * d_phi_k;
-            d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
-            d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+            d_phi_k_pre_and_dot_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+            d_phi_k_pre_and_dot_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
             d_dot_k_k_dot_phi_k_pre_total += d_dot_phi_k_pre;
             d_k_k_phi_k_pre_total += d_phi_k_pre;
         }
@@ -2923,13 +2925,13 @@ extern "C" __global__ void hvp_backward_after_rows(
 
 __device__ inline void hvp_backward_after_point(
     const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
-    const compute_t d_k_parts, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
+    const compute_t d_k_Omega_k_and_dot, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_k_k;
     const compute_t d_dot_k = d_dot_k_dot_Omega_k_k + k_ * s1;
-    const compute_t d_k = 2 * k_ * d_k_k + d_k_parts + dot_k * s1;
+    const compute_t d_k = 2 * k_ * d_k_k + d_k_Omega_k_and_dot + dot_k * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_k_x = d_dot_k * s2;
     d_W_k_x = d_k * s2;
@@ -2938,9 +2940,9 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_k_dot_Omega_k_k_at, const storage_t* __restrict__ d_dot_k_k_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ d_k_parts_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ d_k_Omega_k_and_dot_at,
     const storage_t* __restrict__ d_k_k_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2952,21 +2954,21 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_k_dot_Omega_k_k_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_k_k_at[iT * B + iB]),
             compute_t(k_at[(iT * B + iB) * D + iD]),
-            compute_t(d_k_parts_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_Omega_k_and_dot_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
             compute_t(dot_k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_k_x, d_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + D + iD] = storage_t(d_dot_W_k_x);
-        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + iD] = storage_t(d_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * D + 2 * H) + D + iD] = storage_t(d_dot_W_k_x);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * D + 2 * H) + iD] = storage_t(d_W_k_x);
     }
 }
 
 extern "C" __global__ void hvp_backward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ phi_k_at,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_phi_k2_at,
-    storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_phi_k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_phi_k_again_at,
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at, storage_t* __restrict__ d_v_v_phi_k_at,
     storage_t* __restrict__ d_v_dot_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -2980,7 +2982,7 @@ extern "C" __global__ void hvp_backward_after_rows2(
             const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM]);
             const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
             const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM]);
-            const compute_t dot_phi_k = compute_t(dot_phi_k2_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_phi_k = compute_t(dot_phi_k_again_at[(iT * B + iB) * M + iM]);
             // through S = S[t-1] + outer(v, phi_k)
             d_dot_v_total += d_dot_S * phi_k;
             d_v_v_phi_k_total += d_S * phi_k;
@@ -2991,7 +2993,7 @@ extern "C" __global__ void hvp_backward_after_rows2(
         const compute_t d_v_v_phi_k = d_v_v_phi_k_total;
         const compute_t d_v_dot_v_phi_k = d_v_dot_v_phi_k_total;
         if (threadIdx.x == 0) {
-            d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + H + iH] = storage_t(d_dot_v);
+            d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + H + iH] = storage_t(d_dot_v);
             d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_phi_k);
             d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_phi_k);
         }
@@ -3008,7 +3010,7 @@ __device__ inline void hvp_backward_after2_point(
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_v_v_phi_k_at, const storage_t* __restrict__ d_v_dot_v_phi_k_at,
-    storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_W_k_x_v_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3020,19 +3022,20 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + iH] = storage_t(d_v);
+        d_W_k_x_v_and_dot_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
+    const compute_t d_x_W_k_x_v_and_dot, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
+    d_x = d_x_W_k_x_v_and_dot + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_W_k_x_v_and_dot_at, const storage_t* __restrict__ d_x_W_q_x_at,
     const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3042,7 +3045,7 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_k_x_v_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             d_x);

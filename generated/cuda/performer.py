@@ -614,20 +614,20 @@ def states_backward_passes(size, dtype):
     Omega = cp.empty((M, D), dtype)
     d_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_z_prev_rows = cp.empty((2, B, M), dtype)
-    W_qkv2 = cp.empty((I, 2 * D + H), dtype)
+    W_qkv = cp.empty((I, 2 * D + H), dtype)
     W_kv = cp.empty((D + H, I), dtype)
-    W_q_x_W_k_x_v2 = cp.empty((T, B, 2 * D + H), dtype)
-    q2 = cp.empty((T, B, D), dtype)
-    k2 = cp.empty((T, B, D), dtype)
-    a2 = cp.empty((T, B, M), dtype)
-    q_q2 = cp.empty((T, B), dtype)
-    a_argmax2 = cp.empty((T, B, M), dtype)
-    phi_q2 = cp.empty((T, B, M), dtype)
-    Omega_k2 = cp.empty((T, B, M), dtype)
-    k_k2 = cp.empty((T, B), dtype)
-    phi_k2 = cp.empty((T, B, M), dtype)
-    S_phi_q2 = cp.empty((T, B, H), dtype)
-    z_phi_q2 = cp.empty((T, B), dtype)
+    W_q_x_W_k_x_v = cp.empty((T, B, 2 * D + H), dtype)
+    q = cp.empty((T, B, D), dtype)
+    k = cp.empty((T, B, D), dtype)
+    a = cp.empty((T, B, M), dtype)
+    q_q = cp.empty((T, B), dtype)
+    a_argmax = cp.empty((T, B, M), dtype)
+    phi_q = cp.empty((T, B, M), dtype)
+    Omega_k = cp.empty((T, B, M), dtype)
+    k_k = cp.empty((T, B), dtype)
+    phi_k = cp.empty((T, B, M), dtype)
+    S_phi_q = cp.empty((T, B, H), dtype)
+    z_phi_q = cp.empty((T, B), dtype)
     d_z_phi_q = cp.empty((T, B), dtype)
     d_S_phi_q = cp.empty((T, B, H), dtype)
     d_phi_q_S_phi_q = cp.empty((T, B, M), dtype)
@@ -653,19 +653,19 @@ def states_backward_passes(size, dtype):
     d_Omega = cp.empty((M, D), dtype)
     states_backward_before_rows = kernel(
         "states_backward_before_rows", "rows", T * B, D,
-        W_q_x_W_k_x_v2, q2, k2, q_q2, k_k2,
+        W_q_x_W_k_x_v, q, k, q_q, k_k,
     )
     states_backward_before_rows2 = kernel(
         "states_backward_before_rows2", "rows", T * B, M,
-        a2, q_q2, Omega_k2, k_k2, z_rows, a_argmax2, phi_q2, phi_k2, z_phi_q2,
+        a, q_q, Omega_k, k_k, z_rows, a_argmax, phi_q, phi_k, z_phi_q,
     )
     states_backward_before_sum = kernel(
         "states_backward_before_sum", "rows", T * B * H, M,
-        S_rows, phi_q2, S_phi_q2,
+        S_rows, phi_q, S_phi_q,
     )
     states_backward_before_rows3 = kernel(
         "states_backward_before_rows3", "rows", T * B, H,
-        dy, S_phi_q2, z_phi_q2, d_z_phi_q, d_S_phi_q,
+        dy, S_phi_q, z_phi_q, d_z_phi_q, d_S_phi_q,
     )
     states_backward_before_sum2 = kernel(
         "states_backward_before_sum2", "rows", T * B * M, H,
@@ -673,35 +673,35 @@ def states_backward_passes(size, dtype):
     )
     states_backward_before_rows4 = kernel(
         "states_backward_before_rows4", "rows", T * B, M,
-        d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q2, a_argmax2, d_phi_q_pre, d_q_q, d_a,
+        d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, a_argmax, d_phi_q_pre, d_q_q, d_a,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * D, 1,
-        d_q_a, d_q_q, q2, d_W_q_x,
+        d_q_a, d_q_q, q, d_W_q_x,
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", "each", B * M, 1,
-        d_z_prev_rows, d_z_phi_q, phi_q2, d_z,
+        d_z_prev_rows, d_z_phi_q, phi_q, d_z,
     )
     states_backward_sequence2 = kernel(
         "states_backward_sequence2", "each", B * H * M, 1,
-        d_S_prev_rows, d_S_phi_q, phi_q2, d_S,
+        d_S_prev_rows, d_S_phi_q, phi_q, d_S,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", T * B * M, H,
-        d_S, W_q_x_W_k_x_v2, d_phi_k_v_phi_k,
+        d_S, W_q_x_W_k_x_v, d_phi_k_v_phi_k,
     )
     states_backward_after_rows = kernel(
         "states_backward_after_rows", "rows", T * B, M,
-        d_phi_k_v_phi_k, d_z, phi_k2, d_phi_k_pre, d_k_k,
+        d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre, d_k_k,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * D, 1,
-        d_k_Omega_k, d_k_k, k2, d_W_k_x_v,
+        d_k_Omega_k, d_k_k, k, d_W_k_x_v,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "rows", T * B * H, M,
-        d_S, phi_k2, d_W_k_x_v,
+        d_S, phi_k, d_W_k_x_v,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * I, 1,
@@ -725,17 +725,17 @@ def states_backward_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        W_qkv2[..., :D] = W_q.T
-        W_qkv2[..., D:2 * D] = W_k.T
-        W_qkv2[..., 2 * D:2 * D + H] = W_v.T
-        W_kv[:D] = W_qkv2[:, D:2 * D].T
-        W_kv[D:D + H] = W_qkv2[:, 2 * D:2 * D + H].T
-        product(x.reshape(-1, I), W_qkv2, W_q_x_W_k_x_v2.reshape(-1, 2 * D + H))
+        W_qkv[..., :D] = W_q.T
+        W_qkv[..., D:2 * D] = W_k.T
+        W_qkv[..., 2 * D:2 * D + H] = W_v.T
+        W_kv[:D] = W_qkv[:, D:2 * D].T
+        W_kv[D:D + H] = W_qkv[:, 2 * D:2 * D + H].T
+        product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * D + H))
         states_backward_before_rows()
         # through a = Omega @ q
-        product(q2.reshape(-1, D), Omega.T, a2.reshape(-1, M))
+        product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(k2.reshape(-1, D), Omega.T, Omega_k2.reshape(-1, M))
+        product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
         states_backward_before_rows2()
         # through y = (S @ phi_q) / dot(z, phi_q)
         states_backward_before_sum()
@@ -759,12 +759,12 @@ def states_backward_passes(size, dtype):
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
         # through a = Omega @ q
-        product(d_a.reshape(-1, M).T, q2.reshape(-1, D), d_Omega_a)
+        product(d_a.reshape(-1, M).T, q.reshape(-1, D), d_Omega_a)
         states_backward_after_rows()
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(d_phi_k_pre.reshape(-1, M), Omega, d_k_Omega_k.reshape(-1, D))
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(d_phi_k_pre.reshape(-1, M).T, k2.reshape(-1, D), d_Omega_Omega_k)
+        product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
         states_backward_after()
         # through S = S[t-1] + outer(v, phi_k)
         states_backward_after_sum2()
@@ -996,13 +996,13 @@ def jvp_passes(size, dtype):
     z_rows = cp.empty((T + 1, B, M), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, M), dtype)
     dot_z_rows = cp.empty((T + 1, B, M), dtype)
-    dot_Omega2 = cp.empty((2 * D, M), dtype)
-    parts = cp.empty((I, 4 * D + 2 * H), dtype)
+    dot_and_Omega = cp.empty((2 * D, M), dtype)
+    W_qkv_and_dot = cp.empty((I, 4 * D + 2 * H), dtype)
     W_qkv = cp.empty((I, 2 * D + H), dtype)
-    parts2 = cp.empty((T, B, 4 * D + 2 * H), dtype)
+    W_q_x_W_k_x_v_and_dot = cp.empty((T, B, 4 * D + 2 * H), dtype)
     dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * D + H), dtype)
-    dot_q2 = cp.empty((T, B, 2 * D), dtype)
-    dot_k2 = cp.empty((T, B, 2 * D), dtype)
+    q_and_dot = cp.empty((T, B, 2 * D), dtype)
+    k_and_dot = cp.empty((T, B, 2 * D), dtype)
     dot_v = cp.empty((T, B, H), dtype)
     a = cp.empty((T, B, M), dtype)
     dot_a = cp.empty((T, B, M), dtype)
@@ -1026,11 +1026,11 @@ def jvp_passes(size, dtype):
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
+        W_q_x_W_k_x_v_and_dot, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, D,
-        parts2, dot_W_q_x_W_k_x_v_x, dot_q2, dot_k2, q_q, k_k, dot_q_q, dot_k_k,
+        W_q_x_W_k_x_v_and_dot, dot_W_q_x_W_k_x_v_x, q_and_dot, k_and_dot, q_q, k_k, dot_q_q, dot_k_k,
     )
     jvp_before_rows2 = kernel(
         "jvp_before_rows2", "rows", T * B, M,
@@ -1039,7 +1039,7 @@ def jvp_passes(size, dtype):
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * M, 1,
-        parts2, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
+        W_q_x_W_k_x_v_and_dot, phi_k, dot_v, dot_phi_k, S_rows, dot_S_rows,
     )
     jvp_sequence2 = kernel(
         "jvp_sequence2", "each", B * M, 1,
@@ -1075,29 +1075,29 @@ def jvp_passes(size, dtype):
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        dot_Omega2[:D] = dot_Omega.T
-        dot_Omega2[D:2 * D] = Omega.T
-        parts[..., :D] = W_q.T
-        parts[..., D:2 * D] = dot_W_q.T
-        parts[..., 2 * D:3 * D] = W_k.T
-        parts[..., 3 * D:4 * D] = dot_W_k.T
-        parts[..., 4 * D:4 * D + H] = W_v.T
-        parts[..., 4 * D + H:4 * D + 2 * H] = dot_W_v.T
-        W_qkv[..., :D] = parts[..., :D]
-        W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
-        W_qkv[..., 2 * D:2 * D + H] = parts[..., 4 * D:4 * D + H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + 2 * H))
+        dot_and_Omega[:D] = dot_Omega.T
+        dot_and_Omega[D:2 * D] = Omega.T
+        W_qkv_and_dot[..., :D] = W_q.T
+        W_qkv_and_dot[..., D:2 * D] = dot_W_q.T
+        W_qkv_and_dot[..., 2 * D:3 * D] = W_k.T
+        W_qkv_and_dot[..., 3 * D:4 * D] = dot_W_k.T
+        W_qkv_and_dot[..., 4 * D:4 * D + H] = W_v.T
+        W_qkv_and_dot[..., 4 * D + H:4 * D + 2 * H] = dot_W_v.T
+        W_qkv[..., :D] = W_qkv_and_dot[..., :D]
+        W_qkv[..., D:2 * D] = W_qkv_and_dot[..., 2 * D:3 * D]
+        W_qkv[..., 2 * D:2 * D + H] = W_qkv_and_dot[..., 4 * D:4 * D + H]
+        product(x.reshape(-1, I), W_qkv_and_dot, W_q_x_W_k_x_v_and_dot.reshape(-1, 4 * D + 2 * H))
         product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
         jvp_before()
         jvp_before_rows()
         # a = Omega @ q
-        product(dot_q2.reshape(-1, 2 * D)[:, :D], Omega.T, a.reshape(-1, M))
+        product(q_and_dot.reshape(-1, 2 * D)[:, :D], Omega.T, a.reshape(-1, M))
         # a = Omega @ q
-        product(dot_q2.reshape(-1, 2 * D), dot_Omega2, dot_a.reshape(-1, M))
+        product(q_and_dot.reshape(-1, 2 * D), dot_and_Omega, dot_a.reshape(-1, M))
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(dot_k2.reshape(-1, 2 * D)[:, :D], Omega.T, Omega_k.reshape(-1, M))
+        product(k_and_dot.reshape(-1, 2 * D)[:, :D], Omega.T, Omega_k.reshape(-1, M))
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(dot_k2.reshape(-1, 2 * D), dot_Omega2, dot_Omega_k.reshape(-1, M))
+        product(k_and_dot.reshape(-1, 2 * D), dot_and_Omega, dot_Omega_k.reshape(-1, M))
         jvp_before_rows2()
 
     def loop():
@@ -1136,10 +1136,10 @@ def hvp_passes(size, dtype):
     z_rows = cp.empty((T + 1, B, M), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, M), dtype)
     dot_z_rows = cp.empty((T + 1, B, M), dtype)
-    parts = cp.empty((I, 4 * D + H), dtype)
+    W_q_to_dot_W_v = cp.empty((I, 4 * D + H), dtype)
     W_qkv = cp.empty((I, 2 * D + H), dtype)
-    dot_Omega2 = cp.empty((D, 2 * M), dtype)
-    parts2 = cp.empty((T, B, 4 * D + H), dtype)
+    Omega_and_dot = cp.empty((D, 2 * M), dtype)
+    W_q_to_dot_W_v_x = cp.empty((T, B, 4 * D + H), dtype)
     dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * D + H), dtype)
     q = cp.empty((T, B, D), dtype)
     dot_q = cp.empty((T, B, D), dtype)
@@ -1147,7 +1147,7 @@ def hvp_passes(size, dtype):
     dot_k = cp.empty((T, B, D), dtype)
     v = cp.empty((T, B, H), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    a_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    a_and_dot = cp.empty((T, B, 2 * M), dtype)
     dot_a_q = cp.empty((T, B, M), dtype)
     dot_a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
@@ -1156,7 +1156,7 @@ def hvp_passes(size, dtype):
     dot_phi_q_pre = cp.empty((T, B, M), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     dot_phi_q = cp.empty((T, B, M), dtype)
-    parts3 = cp.empty((T, B, 2 * M), dtype)
+    Omega_k_and_dot = cp.empty((T, B, 2 * M), dtype)
     dot_Omega_k_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     dot_k_k = cp.empty((T, B), dtype)
@@ -1171,16 +1171,16 @@ def hvp_passes(size, dtype):
     dot_z_phi_q = cp.empty((T, B), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
+        W_q_to_dot_W_v_x, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, D,
-        parts2, dot_W_q_x_W_k_x_v_x, q, dot_q, k, dot_k, q_q, k_k, dot_q_q, dot_k_k,
+        W_q_to_dot_W_v_x, dot_W_q_x_W_k_x_v_x, q, dot_q, k, dot_k, q_q, k_k, dot_q_q, dot_k_k,
     )
     hvp_forward_before_rows2 = kernel(
         "hvp_forward_before_rows2", "rows", T * B, M,
-        a_dot_a_Omega, dot_a_q, q_q, parts3, dot_Omega_k_k, k_k, dot_q_q, dot_k_k, a_argmax, dot_a, phi_q,
-        phi_k, dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k,
+        a_and_dot, dot_a_q, q_q, Omega_k_and_dot, dot_Omega_k_k, k_k, dot_q_q, dot_k_k, a_argmax, dot_a,
+        phi_q, phi_k, dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * M, 1,
@@ -1220,26 +1220,26 @@ def hvp_passes(size, dtype):
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        parts[..., :D] = W_q.T
-        parts[..., D:2 * D] = dot_W_q.T
-        parts[..., 2 * D:3 * D] = W_k.T
-        parts[..., 3 * D:4 * D] = dot_W_k.T
-        parts[..., 4 * D:4 * D + H] = dot_W_v.T
+        W_q_to_dot_W_v[..., :D] = W_q.T
+        W_q_to_dot_W_v[..., D:2 * D] = dot_W_q.T
+        W_q_to_dot_W_v[..., 2 * D:3 * D] = W_k.T
+        W_q_to_dot_W_v[..., 3 * D:4 * D] = dot_W_k.T
+        W_q_to_dot_W_v[..., 4 * D:4 * D + H] = dot_W_v.T
         W_qkv[..., 2 * D:2 * D + H] = W_v.T
-        W_qkv[..., :D] = parts[..., :D]
-        W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
-        dot_Omega2[..., :M] = Omega.T
-        dot_Omega2[..., M:2 * M] = dot_Omega.T
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + H))
+        W_qkv[..., :D] = W_q_to_dot_W_v[..., :D]
+        W_qkv[..., D:2 * D] = W_q_to_dot_W_v[..., 2 * D:3 * D]
+        Omega_and_dot[..., :M] = Omega.T
+        Omega_and_dot[..., M:2 * M] = dot_Omega.T
+        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_to_dot_W_v_x.reshape(-1, 4 * D + H))
         product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
         # v = W_v @ x
         product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         hvp_forward_before()
         hvp_forward_before_rows()
-        product(q.reshape(-1, D), dot_Omega2, a_dot_a_Omega.reshape(-1, 2 * M))
+        product(q.reshape(-1, D), Omega_and_dot, a_and_dot.reshape(-1, 2 * M))
         # a = Omega @ q
         product(dot_q.reshape(-1, D), Omega.T, dot_a_q.reshape(-1, M))
-        product(k.reshape(-1, D), dot_Omega2, parts3.reshape(-1, 2 * M))
+        product(k.reshape(-1, D), Omega_and_dot, Omega_k_and_dot.reshape(-1, 2 * M))
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(dot_k.reshape(-1, D), Omega.T, dot_Omega_k_k.reshape(-1, M))
         hvp_forward_before_rows2()
@@ -1262,10 +1262,10 @@ def hvp_passes(size, dtype):
     d_z_prev_rows = cp.empty((2, B, M), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, M), dtype)
-    dot_Omega22 = cp.empty((2 * M, D), dtype)
-    parts4 = cp.empty((2 * D + 2 * H, I), dtype)
-    dot_phi_q2 = cp.empty((T, B, M), dtype)
-    dot_phi_k2 = cp.empty((T, B, M), dtype)
+    Omega_and_dot_T = cp.empty((2 * M, D), dtype)
+    W_kv_and_dot = cp.empty((2 * D + 2 * H, I), dtype)
+    dot_phi_q_again = cp.empty((T, B, M), dtype)
+    dot_phi_k_again = cp.empty((T, B, M), dtype)
     d_dot_z_phi_q = cp.empty((T, B), dtype)
     d_z_phi_q = cp.empty((T, B), dtype)
     d_dot_S_phi_q = cp.empty((T, B, H), dtype)
@@ -1277,9 +1277,9 @@ def hvp_passes(size, dtype):
     d_phi_q_pre = cp.empty((T, B, M), dtype)
     d_dot_q_q = cp.empty((T, B), dtype)
     d_q_q = cp.empty((T, B), dtype)
-    d_dot_a2 = cp.empty((T, B, 2 * M), dtype)
+    d_a_and_dot = cp.empty((T, B, 2 * M), dtype)
     d_dot_q_dot_a_q = cp.empty((T, B, D), dtype)
-    d_q_a_dot_a_Omega = cp.empty((T, B, D), dtype)
+    d_q_a_and_dot = cp.empty((T, B, D), dtype)
     d_dot_W_q_x = cp.empty((T, B, D), dtype)
     d_W_q_x = cp.empty((T, B, D), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -1291,15 +1291,15 @@ def hvp_passes(size, dtype):
     d_dot_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
-    d_dot_phi_k_pre2 = cp.empty((T, B, 2 * M), dtype)
+    d_phi_k_pre_and_dot = cp.empty((T, B, 2 * M), dtype)
     d_dot_k_k = cp.empty((T, B), dtype)
     d_k_k = cp.empty((T, B), dtype)
-    d_parts = cp.empty((T, B, 2 * D + 2 * H), dtype)
+    d_W_k_x_v_and_dot = cp.empty((T, B, 2 * D + 2 * H), dtype)
     d_v_v_phi_k = cp.empty((T, B, H), dtype)
     d_v_dot_v_phi_k = cp.empty((T, B, H), dtype)
     d_dot_k_dot_Omega_k_k = cp.empty((T, B, D), dtype)
-    d_k_parts = cp.empty((T, B, D), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_k_Omega_k_and_dot = cp.empty((T, B, D), dtype)
+    d_x_W_k_x_v_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((D, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((D, I), dtype)
@@ -1334,20 +1334,20 @@ def hvp_passes(size, dtype):
     hvp_backward_before_rows2 = kernel(
         "hvp_backward_before_rows2", "rows", T * B, M,
         dot_phi_q_pre, phi_q, dot_phi_k_pre, phi_k, d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows,
-        d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, a_argmax, dot_phi_q2, dot_phi_k2,
-        d_dot_phi_q_pre, d_phi_q_pre, d_dot_q_q, d_q_q, d_dot_a2,
+        d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, a_argmax, dot_phi_q_again,
+        dot_phi_k_again, d_dot_phi_q_pre, d_phi_q_pre, d_dot_q_q, d_q_q, d_a_and_dot,
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * D, 1,
-        d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_dot_a_Omega, d_q_q, dot_q, d_dot_W_q_x, d_W_q_x,
+        d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_and_dot, d_q_q, dot_q, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * M, 1,
-        d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q, dot_phi_q2, d_dot_z, d_z,
+        d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q, dot_phi_q_again, d_dot_z, d_z,
     )
     hvp_backward_sequence2 = kernel(
         "hvp_backward_sequence2", "each", B * H * M, 1,
-        d_dot_S_prev_rows, d_dot_S_phi_q, phi_q, d_S_prev_rows, d_S_phi_q, dot_phi_q2, d_dot_S, d_S,
+        d_dot_S_prev_rows, d_dot_S_phi_q, phi_q, d_S_prev_rows, d_S_phi_q, dot_phi_q_again, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * M, H,
@@ -1364,23 +1364,23 @@ def hvp_passes(size, dtype):
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B, M,
         d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k, d_phi_k_dot_v_phi_k, d_z, phi_k,
-        d_dot_phi_k_pre2, d_dot_k_k, d_k_k,
+        d_phi_k_pre_and_dot, d_dot_k_k, d_k_k,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * D, 1,
-        d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_parts, d_k_k, dot_k, d_parts,
+        d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_Omega_k_and_dot, d_k_k, dot_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after_rows2 = kernel(
         "hvp_backward_after_rows2", "rows", T * B * H, M,
-        d_dot_S, phi_k, d_S, dot_phi_k2, d_parts, d_v_v_phi_k, d_v_dot_v_phi_k,
+        d_dot_S, phi_k, d_S, dot_phi_k_again, d_W_k_x_v_and_dot, d_v_v_phi_k, d_v_dot_v_phi_k,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,
-        d_v_v_phi_k, d_v_dot_v_phi_k, d_parts,
+        d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_v_and_dot,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
+        d_x_W_k_x_v_and_dot, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", D * I, 1,
@@ -1403,12 +1403,12 @@ def hvp_passes(size, dtype):
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        dot_Omega22[:M] = Omega
-        dot_Omega22[M:2 * M] = dot_Omega
-        parts4[:D] = W_k
-        parts4[D:2 * D] = dot_W_k
-        parts4[2 * D:2 * D + H] = W_v
-        parts4[2 * D + H:2 * D + 2 * H] = dot_W_v
+        Omega_and_dot_T[:M] = Omega
+        Omega_and_dot_T[M:2 * M] = dot_Omega
+        W_kv_and_dot[:D] = W_k
+        W_kv_and_dot[D:2 * D] = dot_W_k
+        W_kv_and_dot[2 * D:2 * D + H] = W_v
+        W_kv_and_dot[2 * D + H:2 * D + 2 * H] = dot_W_v
         hvp_backward_before_rows()
         # through y = (S @ phi_q) / dot(z, phi_q)
         hvp_backward_before_sum()
@@ -1418,9 +1418,9 @@ def hvp_passes(size, dtype):
         hvp_backward_before_sum3()
         hvp_backward_before_rows2()
         # through a = Omega @ q
-        product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_q_dot_a_q.reshape(-1, D))
+        product(d_a_and_dot.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_q_dot_a_q.reshape(-1, D))
         # through q = (W_q @ x) / D ** 0.25
-        product(d_dot_a2.reshape(-1, 2 * M), dot_Omega22, d_q_a_dot_a_Omega.reshape(-1, D))
+        product(d_a_and_dot.reshape(-1, 2 * M), Omega_and_dot_T, d_q_a_and_dot.reshape(-1, D))
         hvp_backward_before()
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
@@ -1443,34 +1443,42 @@ def hvp_passes(size, dtype):
         # through q = (W_q @ x) / D ** 0.25
         product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
         # through a = Omega @ q
-        product(d_dot_a2.reshape(-1, 2 * M)[:, :M].T, q.reshape(-1, D), d_Omega_a)
+        product(d_a_and_dot.reshape(-1, 2 * M)[:, :M].T, q.reshape(-1, D), d_Omega_a)
         # through a = Omega @ q
-        product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_q.reshape(-1, D), d_Omega_dot_a_q)
+        product(d_a_and_dot.reshape(-1, 2 * M)[:, M:2 * M].T, dot_q.reshape(-1, D), d_Omega_dot_a_q)
         hvp_backward_after_rows()
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_k_dot_Omega_k_k.reshape(-1, D))
+        product(d_phi_k_pre_and_dot.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_k_dot_Omega_k_k.reshape(-1, D))
         # through k = (W_k @ x) / D ** 0.25
-        product(d_dot_phi_k_pre2.reshape(-1, 2 * M), dot_Omega22, d_k_parts.reshape(-1, D))
+        product(d_phi_k_pre_and_dot.reshape(-1, 2 * M), Omega_and_dot_T, d_k_Omega_k_and_dot.reshape(-1, D))
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, :M].T, k.reshape(-1, D), d_Omega_Omega_k)
+        product(d_phi_k_pre_and_dot.reshape(-1, 2 * M)[:, :M].T, k.reshape(-1, D), d_Omega_Omega_k)
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_k.reshape(-1, D), d_Omega_dot_Omega_k_k)
+        product(
+            d_phi_k_pre_and_dot.reshape(-1, 2 * M)[:, M:2 * M].T,
+            dot_k.reshape(-1, D),
+            d_Omega_dot_Omega_k_k,
+        )
         hvp_backward_after()
         # through k = (W_k @ x) / D ** 0.25
-        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = (W_k @ x) / D ** 0.25
-        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, D:2 * D].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
+        product(
+            d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H)[:, D:2 * D].T,
+            dot_x.reshape(-1, I),
+            d_W_k_dot_W_k_x_x,
+        )
         hvp_backward_after_rows2()
         # through v = W_v @ x
         product(
-            d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D + H:2 * D + 2 * H].T,
+            d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H)[:, 2 * D + H:2 * D + 2 * H].T,
             dot_x.reshape(-1, I),
             d_W_v_dot_v_x,
         )
         hvp_backward_after2()
         # through v = W_v @ x
-        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
-        product(d_parts.reshape(-1, 2 * D + 2 * H), parts4, d_x_parts.reshape(-1, I))
+        product(d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+        product(d_W_k_x_v_and_dot.reshape(-1, 2 * D + 2 * H), W_kv_and_dot, d_x_W_k_x_v_and_dot.reshape(-1, I))
         hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()

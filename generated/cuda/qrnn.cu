@@ -460,9 +460,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_zfo_x2_at, const storage_t* __restrict__ W_zfo_x2_at,
+    const storage_t* __restrict__ V_zfo_x_at, const storage_t* __restrict__ W_zfo_x_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ z2_at, storage_t* __restrict__ f2_at, storage_t* __restrict__ o2_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at,
     storage_t* __restrict__ d_o_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -472,18 +472,18 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t z, f, o, d_o_pre;
         states_backward_before_point(
-            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_zfo_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(W_zfo_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             z, f, o, d_o_pre);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
         d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
     }
 }
@@ -500,7 +500,7 @@ __device__ inline void states_backward_sequence_point(
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ o2_at, const storage_t* __restrict__ f2_at, storage_t* __restrict__ d_c_at)
+    const storage_t* __restrict__ o_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ d_c_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -512,8 +512,8 @@ extern "C" __global__ void states_backward_sequence(
             states_backward_sequence_point(
                 d_c_next,
                 compute_t(dy_at[(t * B + iB) * H + iH]),
-                compute_t(o2_at[(t * B + iB) * H + iH]),
-                compute_t(f2_at[(t * B + iB) * H + iH]),
+                compute_t(o_at[(t * B + iB) * H + iH]),
+                compute_t(f_at[(t * B + iB) * H + iH]),
                 d_c, d_c_prev);
             d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
             d_c_next = d_c_prev;
@@ -538,7 +538,7 @@ __device__ inline void states_backward_after_point(
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ f2_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ f_at,
     storage_t* __restrict__ d_zf_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -550,8 +550,8 @@ extern "C" __global__ void states_backward_after(
         states_backward_after_point(
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(z2_at[(iT * B + iB) * H + iH]),
-            compute_t(f2_at[(iT * B + iB) * H + iH]),
+            compute_t(z_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
             d_f_pre, d_z_pre);
         d_zf_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
         d_zf_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
@@ -876,7 +876,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zfo_x_x_at,
+    const storage_t* __restrict__ W_zfo_x_and_dot_at, const storage_t* __restrict__ dot_W_zfo_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -887,11 +887,11 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -960,7 +960,7 @@ __device__ inline void jvp_before3_point(
 
 extern "C" __global__ void jvp_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ V_zfo_x_and_dot_at, const storage_t* __restrict__ W_zfo_x_and_dot_at,
     const storage_t* __restrict__ dot_V_zfo_x_x_prev_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_W_o_x_at,
     storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at,
@@ -973,19 +973,19 @@ extern "C" __global__ void jvp_before3(
         const int64 iH = n % H;
         compute_t z, f, o, dot_z, dot_f, dot_o;
         jvp_before3_point(
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
             z, f, o, dot_z, dot_f, dot_o);
@@ -1089,7 +1089,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zfo_x_x_at,
+    const storage_t* __restrict__ W_zfo_x_and_dot_at, const storage_t* __restrict__ dot_W_zfo_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_f_x_at,
     storage_t* __restrict__ dot_W_o_x_at)
 {
@@ -1100,11 +1100,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1174,7 +1174,7 @@ __device__ inline void hvp_forward_before3_point(
 
 extern "C" __global__ void hvp_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ V_zfo_x_and_dot_at, const storage_t* __restrict__ W_zfo_x_and_dot_at,
     const storage_t* __restrict__ dot_V_zfo_x_x_prev_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_W_o_x_at,
     storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at,
@@ -1189,19 +1189,19 @@ extern "C" __global__ void hvp_forward_before3(
         const int64 iH = n % H;
         compute_t z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o;
         hvp_forward_before3_point(
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
-            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(V_zfo_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
             z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o);
@@ -1278,7 +1278,7 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_z2_at,
+    const storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_z_again_at,
     storage_t* __restrict__ d_dot_o_pre_at, storage_t* __restrict__ d_o_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1296,7 +1296,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             dot_z, d_dot_o_pre, d_o_pre);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_z_again_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
         d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
         d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
     }
@@ -1376,9 +1376,9 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ d_c_at,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_z2_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_z_again_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ d_z_dot_z_f_dot_f_pre_at)
+    storage_t* __restrict__ d_zf_pre_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1394,30 +1394,32 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_z_again_at[(iT * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_f_at[(iT * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre);
-        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_zf_pre_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_zf_pre_and_dot_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zf_pre_and_dot_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_zf_pre_and_dot_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_prev_parts, const compute_t d_x_prev_V_o_x, const compute_t d_x_prev_dot_V_o_x_V_o,
-    const compute_t d_dot_x_prev_dot_V_z_x_x_prev, const compute_t d_dot_x_prev_dot_V_f_x_x_prev,
-    const compute_t d_dot_x_prev_dot_V_o_x_x_prev, compute_t& d_x_prev, compute_t& d_dot_x_prev)
+    const compute_t d_x_prev_V_zf_x_and_dot, const compute_t d_x_prev_V_o_x,
+    const compute_t d_x_prev_dot_V_o_x_V_o, const compute_t d_dot_x_prev_dot_V_z_x_x_prev,
+    const compute_t d_dot_x_prev_dot_V_f_x_x_prev, const compute_t d_dot_x_prev_dot_V_o_x_x_prev,
+    compute_t& d_x_prev, compute_t& d_dot_x_prev)
 {
-    d_x_prev = d_x_prev_parts + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
+    d_x_prev = d_x_prev_V_zf_x_and_dot + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
     d_dot_x_prev = d_dot_x_prev_dot_V_z_x_x_prev + d_dot_x_prev_dot_V_f_x_x_prev + d_dot_x_prev_dot_V_o_x_x_prev;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_prev_parts_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
-    const storage_t* __restrict__ d_parts_at,
+    const storage_t* __restrict__ d_x_prev_V_zf_x_and_dot_at,
+    const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
+    const storage_t* __restrict__ dot_W_dot_V_V_o_d_dot_o_pre_at,
     const storage_t* __restrict__ d_dot_x_prev_dot_V_z_x_x_prev_at,
     const storage_t* __restrict__ d_dot_x_prev_dot_V_f_x_x_prev_at,
     storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_dot_x_prev_rows_at)
@@ -1429,12 +1431,12 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x_prev, d_dot_x_prev;
         hvp_backward_after2_point(
-            compute_t(d_x_prev_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_prev_V_zf_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
-            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + I + iI]),
+            compute_t(dot_W_dot_V_V_o_d_dot_o_pre_at[(iT * B + iB) * (3 * I) + I + iI]),
             compute_t(d_dot_x_prev_dot_V_z_x_x_prev_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_x_prev_dot_V_f_x_x_prev_at[(iT * B + iB) * I + iI]),
-            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
+            compute_t(dot_W_dot_V_V_o_d_dot_o_pre_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
             d_x_prev, d_dot_x_prev);
         d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
         d_dot_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_dot_x_prev);
@@ -1442,17 +1444,17 @@ extern "C" __global__ void hvp_backward_after2(
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_parts, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
+    const compute_t d_x_W_zf_x_and_dot, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
     const compute_t d_x_next, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
+    d_x = d_x_W_zf_x_and_dot + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
-    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ d_x_prev_rows_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_zf_x_and_dot_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
+    const storage_t* __restrict__ dot_W_dot_V_V_o_d_dot_o_pre_at,
+    const storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1461,9 +1463,9 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_zf_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + iI]),
+            compute_t(dot_W_dot_V_V_o_d_dot_o_pre_at[(iT * B + iB) * (3 * I) + iI]),
             compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);

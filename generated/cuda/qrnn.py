@@ -525,16 +525,16 @@ def states_backward_passes(size, dtype):
     W_o = cp.empty((H, I), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
-    W_zfo2 = cp.empty((I, 3 * H), dtype)
-    V_zfo2 = cp.empty((I, 3 * H), dtype)
+    W_zfo = cp.empty((I, 3 * H), dtype)
+    V_zfo = cp.empty((I, 3 * H), dtype)
     WV_o = cp.empty((H, 2 * I), dtype)
     V_zf = cp.empty((2 * H, I), dtype)
     W_zf = cp.empty((2 * H, I), dtype)
-    W_zfo_x2 = cp.empty((T, B, 3 * H), dtype)
-    V_zfo_x2 = cp.empty((T, B, 3 * H), dtype)
-    z2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    o2 = cp.empty((T, B, H), dtype)
+    W_zfo_x = cp.empty((T, B, 3 * H), dtype)
+    V_zfo_x = cp.empty((T, B, 3 * H), dtype)
+    z = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    o = cp.empty((T, B, H), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
     d_x_W_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
     d_c = cp.empty((T, B, H), dtype)
@@ -548,15 +548,15 @@ def states_backward_passes(size, dtype):
     d_x = cp.empty((T, B, I), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        V_zfo_x2, W_zfo_x2, dy, c_rows, z2, f2, o2, d_o_pre,
+        V_zfo_x, W_zfo_x, dy, c_rows, z, f, o, d_o_pre,
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", "each", B * H, 1,
-        d_c_prev_rows, dy, o2, f2, d_c,
+        d_c_prev_rows, dy, o, f, d_c,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_c, c_rows, z2, f2, d_zf_pre,
+        d_c, c_rows, z, f, d_zf_pre,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * I, 1,
@@ -582,20 +582,20 @@ def states_backward_passes(size, dtype):
         d_x_prev_rows[T] = dstate["x"]
 
     def before():
-        W_zfo2[..., :H] = W_z.T
-        W_zfo2[..., H:2 * H] = W_f.T
-        W_zfo2[..., 2 * H:3 * H] = W_o.T
-        V_zfo2[..., :H] = V_z.T
-        V_zfo2[..., H:2 * H] = V_f.T
-        V_zfo2[..., 2 * H:3 * H] = V_o.T
+        W_zfo[..., :H] = W_z.T
+        W_zfo[..., H:2 * H] = W_f.T
+        W_zfo[..., 2 * H:3 * H] = W_o.T
+        V_zfo[..., :H] = V_z.T
+        V_zfo[..., H:2 * H] = V_f.T
+        V_zfo[..., 2 * H:3 * H] = V_o.T
         WV_o[..., :I] = W_o
         WV_o[..., I:2 * I] = V_o
-        V_zf[:H] = V_zfo2[:, :H].T
-        V_zf[H:2 * H] = V_zfo2[:, H:2 * H].T
-        W_zf[:H] = W_zfo2[:, :H].T
-        W_zf[H:2 * H] = W_zfo2[:, H:2 * H].T
-        product(x.reshape(-1, I), W_zfo2, W_zfo_x2.reshape(-1, 3 * H))
-        product(x_now_rows[:-1].reshape(-1, I), V_zfo2, V_zfo_x2.reshape(-1, 3 * H))
+        V_zf[:H] = V_zfo[:, :H].T
+        V_zf[H:2 * H] = V_zfo[:, H:2 * H].T
+        W_zf[:H] = W_zfo[:, :H].T
+        W_zf[H:2 * H] = W_zfo[:, H:2 * H].T
+        product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
+        product(x_now_rows[:-1].reshape(-1, I), V_zfo, V_zfo_x.reshape(-1, 3 * H))
         states_backward_before()
         product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
 
@@ -809,16 +809,16 @@ def jvp_passes(size, dtype):
     x_now_rows = cp.empty((T + 1, B, I), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_zfo_and_dot = cp.empty((I, 6 * H), dtype)
     W_zfo = cp.empty((I, 3 * H), dtype)
-    parts3 = cp.empty((I, 6 * H), dtype)
+    V_zfo_and_dot = cp.empty((I, 6 * H), dtype)
     V_zfo = cp.empty((I, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    W_zfo_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_zfo_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((T, B, 6 * H), dtype)
+    V_zfo_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
@@ -830,7 +830,7 @@ def jvp_passes(size, dtype):
     dot_h = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        W_zfo_x_and_dot, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * I, 1,
@@ -838,7 +838,8 @@ def jvp_passes(size, dtype):
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * B * H, 1,
-        parts4, parts2, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o, dot_z, dot_f, dot_o,
+        V_zfo_x_and_dot, W_zfo_x_and_dot, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o,
+        dot_z, dot_f, dot_o,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
@@ -870,29 +871,29 @@ def jvp_passes(size, dtype):
         dot_x_now_rows[0] = dot_state["x"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_o.T
-        parts[..., 5 * H:6 * H] = dot_W_o.T
-        W_zfo[..., :H] = parts[..., :H]
-        W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        parts3[..., :H] = V_z.T
-        parts3[..., H:2 * H] = dot_V_z.T
-        parts3[..., 2 * H:3 * H] = V_f.T
-        parts3[..., 3 * H:4 * H] = dot_V_f.T
-        parts3[..., 4 * H:5 * H] = V_o.T
-        parts3[..., 5 * H:6 * H] = dot_V_o.T
-        V_zfo[..., :H] = parts3[..., :H]
-        V_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        V_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        W_zfo_and_dot[..., :H] = W_z.T
+        W_zfo_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zfo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_zfo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_zfo_and_dot[..., 4 * H:5 * H] = W_o.T
+        W_zfo_and_dot[..., 5 * H:6 * H] = dot_W_o.T
+        W_zfo[..., :H] = W_zfo_and_dot[..., :H]
+        W_zfo[..., H:2 * H] = W_zfo_and_dot[..., 2 * H:3 * H]
+        W_zfo[..., 2 * H:3 * H] = W_zfo_and_dot[..., 4 * H:5 * H]
+        V_zfo_and_dot[..., :H] = V_z.T
+        V_zfo_and_dot[..., H:2 * H] = dot_V_z.T
+        V_zfo_and_dot[..., 2 * H:3 * H] = V_f.T
+        V_zfo_and_dot[..., 3 * H:4 * H] = dot_V_f.T
+        V_zfo_and_dot[..., 4 * H:5 * H] = V_o.T
+        V_zfo_and_dot[..., 5 * H:6 * H] = dot_V_o.T
+        V_zfo[..., :H] = V_zfo_and_dot[..., :H]
+        V_zfo[..., H:2 * H] = V_zfo_and_dot[..., 2 * H:3 * H]
+        V_zfo[..., 2 * H:3 * H] = V_zfo_and_dot[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), W_zfo_and_dot, W_zfo_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
         jvp_before()
         jvp_before2()
-        product(x_now_rows[:-1].reshape(-1, I), parts3, parts4.reshape(-1, 6 * H))
+        product(x_now_rows[:-1].reshape(-1, I), V_zfo_and_dot, V_zfo_x_and_dot.reshape(-1, 6 * H))
         product(dot_x_now_rows[:-1].reshape(-1, I), V_zfo, dot_V_zfo_x_x_prev.reshape(-1, 3 * H))
         jvp_before3()
 
@@ -933,16 +934,16 @@ def hvp_passes(size, dtype):
     x_now_rows = cp.empty((T + 1, B, I), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_zfo_and_dot = cp.empty((I, 6 * H), dtype)
     W_zfo = cp.empty((I, 3 * H), dtype)
-    parts3 = cp.empty((I, 6 * H), dtype)
+    V_zfo_and_dot = cp.empty((I, 6 * H), dtype)
     V_zfo = cp.empty((I, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    W_zfo_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_zfo_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((T, B, 6 * H), dtype)
+    V_zfo_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
@@ -955,7 +956,7 @@ def hvp_passes(size, dtype):
     dot_o = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        W_zfo_x_and_dot, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * I, 1,
@@ -963,8 +964,8 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * B * H, 1,
-        parts4, parts2, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o, dot_z_pre, dot_z,
-        dot_f_pre, dot_f, dot_o_pre, dot_o,
+        V_zfo_x_and_dot, W_zfo_x_and_dot, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o,
+        dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
@@ -992,29 +993,29 @@ def hvp_passes(size, dtype):
         dot_x_now_rows[0] = dot_state["x"]
 
     def before():
-        parts[..., :H] = W_z.T
-        parts[..., H:2 * H] = dot_W_z.T
-        parts[..., 2 * H:3 * H] = W_f.T
-        parts[..., 3 * H:4 * H] = dot_W_f.T
-        parts[..., 4 * H:5 * H] = W_o.T
-        parts[..., 5 * H:6 * H] = dot_W_o.T
-        W_zfo[..., :H] = parts[..., :H]
-        W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        parts3[..., :H] = V_z.T
-        parts3[..., H:2 * H] = dot_V_z.T
-        parts3[..., 2 * H:3 * H] = V_f.T
-        parts3[..., 3 * H:4 * H] = dot_V_f.T
-        parts3[..., 4 * H:5 * H] = V_o.T
-        parts3[..., 5 * H:6 * H] = dot_V_o.T
-        V_zfo[..., :H] = parts3[..., :H]
-        V_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        V_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        W_zfo_and_dot[..., :H] = W_z.T
+        W_zfo_and_dot[..., H:2 * H] = dot_W_z.T
+        W_zfo_and_dot[..., 2 * H:3 * H] = W_f.T
+        W_zfo_and_dot[..., 3 * H:4 * H] = dot_W_f.T
+        W_zfo_and_dot[..., 4 * H:5 * H] = W_o.T
+        W_zfo_and_dot[..., 5 * H:6 * H] = dot_W_o.T
+        W_zfo[..., :H] = W_zfo_and_dot[..., :H]
+        W_zfo[..., H:2 * H] = W_zfo_and_dot[..., 2 * H:3 * H]
+        W_zfo[..., 2 * H:3 * H] = W_zfo_and_dot[..., 4 * H:5 * H]
+        V_zfo_and_dot[..., :H] = V_z.T
+        V_zfo_and_dot[..., H:2 * H] = dot_V_z.T
+        V_zfo_and_dot[..., 2 * H:3 * H] = V_f.T
+        V_zfo_and_dot[..., 3 * H:4 * H] = dot_V_f.T
+        V_zfo_and_dot[..., 4 * H:5 * H] = V_o.T
+        V_zfo_and_dot[..., 5 * H:6 * H] = dot_V_o.T
+        V_zfo[..., :H] = V_zfo_and_dot[..., :H]
+        V_zfo[..., H:2 * H] = V_zfo_and_dot[..., 2 * H:3 * H]
+        V_zfo[..., 2 * H:3 * H] = V_zfo_and_dot[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), W_zfo_and_dot, W_zfo_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
         hvp_forward_before2()
-        product(x_now_rows[:-1].reshape(-1, I), parts3, parts4.reshape(-1, 6 * H))
+        product(x_now_rows[:-1].reshape(-1, I), V_zfo_and_dot, V_zfo_x_and_dot.reshape(-1, 6 * H))
         product(dot_x_now_rows[:-1].reshape(-1, I), V_zfo, dot_V_zfo_x_x_prev.reshape(-1, 3 * H))
         hvp_forward_before3()
 
@@ -1035,16 +1036,16 @@ def hvp_passes(size, dtype):
     d_dot_x_prev_rows = cp.empty((T + 1, B, I), dtype)
     WV_o = cp.empty((H, 2 * I), dtype)
     dot_W_dot_V_V_o = cp.empty((H, 3 * I), dtype)
-    parts5 = cp.empty((4 * H, I), dtype)
-    parts6 = cp.empty((4 * H, I), dtype)
-    dot_z2 = cp.empty((T, B, H), dtype)
+    V_zf_and_dot = cp.empty((4 * H, I), dtype)
+    W_zf_and_dot = cp.empty((4 * H, I), dtype)
+    dot_z_again = cp.empty((T, B, H), dtype)
     d_dot_o_pre = cp.empty((T, B, H), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
     d_x_W_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
-    d_parts = cp.empty((T, B, 3 * I), dtype)
+    dot_W_dot_V_V_o_d_dot_o_pre = cp.empty((T, B, 3 * I), dtype)
     d_dot_c = cp.empty((T, B, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
-    d_z_dot_z_f_dot_f_pre = cp.empty((T, B, 4 * H), dtype)
+    d_zf_pre_and_dot = cp.empty((T, B, 4 * H), dtype)
     d_V_z_V_z_x = cp.empty((H, I), dtype)
     d_V_z_dot_V_z_x_x_prev = cp.empty((H, I), dtype)
     d_W_z_W_z_x = cp.empty((H, I), dtype)
@@ -1057,8 +1058,8 @@ def hvp_passes(size, dtype):
     d_V_o_dot_V_o_x_x_prev = cp.empty((H, I), dtype)
     d_W_o_W_o_x = cp.empty((H, I), dtype)
     d_W_o_dot_W_o_x_x = cp.empty((H, I), dtype)
-    d_x_prev_parts = cp.empty((T, B, I), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_prev_V_zf_x_and_dot = cp.empty((T, B, I), dtype)
+    d_x_W_zf_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_dot_x_prev_dot_V_z_x_x_prev = cp.empty((T, B, I), dtype)
     d_dot_x_prev_dot_V_f_x_x_prev = cp.empty((T, B, I), dtype)
@@ -1070,7 +1071,7 @@ def hvp_passes(size, dtype):
     d_W_o = cp.empty((H, I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_z_pre, z, dy, c_rows, dot_o_pre, o, dot_c_rows, dot_z2, d_dot_o_pre, d_o_pre,
+        dot_z_pre, z, dy, c_rows, dot_o_pre, o, dot_c_rows, dot_z_again, d_dot_o_pre, d_o_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
@@ -1078,16 +1079,16 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z2, dot_z_pre, dot_f, d_z_dot_z_f_dot_f_pre,
+        d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z_again, dot_z_pre, dot_f, d_zf_pre_and_dot,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_prev_parts, d_x_W_prev_V_o_x, d_parts, d_dot_x_prev_dot_V_z_x_x_prev,
-        d_dot_x_prev_dot_V_f_x_x_prev, d_x_prev_rows, d_dot_x_prev_rows,
+        d_x_prev_V_zf_x_and_dot, d_x_W_prev_V_o_x, dot_W_dot_V_V_o_d_dot_o_pre,
+        d_dot_x_prev_dot_V_z_x_x_prev, d_dot_x_prev_dot_V_f_x_x_prev, d_x_prev_rows, d_dot_x_prev_rows,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_parts, d_x_W_prev_V_o_x, d_parts, d_x_prev_rows, d_x,
+        d_x_W_zf_x_and_dot, d_x_W_prev_V_o_x, dot_W_dot_V_V_o_d_dot_o_pre, d_x_prev_rows, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1109,17 +1110,17 @@ def hvp_passes(size, dtype):
         dot_W_dot_V_V_o[..., :I] = dot_W_o
         dot_W_dot_V_V_o[..., I:2 * I] = dot_V_o
         dot_W_dot_V_V_o[..., 2 * I:3 * I] = V_o
-        parts5[:H] = V_z
-        parts5[H:2 * H] = dot_V_z
-        parts5[2 * H:3 * H] = V_f
-        parts5[3 * H:4 * H] = dot_V_f
-        parts6[:H] = W_z
-        parts6[H:2 * H] = dot_W_z
-        parts6[2 * H:3 * H] = W_f
-        parts6[3 * H:4 * H] = dot_W_f
+        V_zf_and_dot[:H] = V_z
+        V_zf_and_dot[H:2 * H] = dot_V_z
+        V_zf_and_dot[2 * H:3 * H] = V_f
+        V_zf_and_dot[3 * H:4 * H] = dot_V_f
+        W_zf_and_dot[:H] = W_z
+        W_zf_and_dot[H:2 * H] = dot_W_z
+        W_zf_and_dot[2 * H:3 * H] = W_f
+        W_zf_and_dot[3 * H:4 * H] = dot_W_f
         hvp_backward_before()
         product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
-        product(d_dot_o_pre.reshape(-1, H), dot_W_dot_V_V_o, d_parts.reshape(-1, 3 * I))
+        product(d_dot_o_pre.reshape(-1, H), dot_W_dot_V_V_o, dot_W_dot_V_V_o_d_dot_o_pre.reshape(-1, 3 * I))
 
     def loop():
         hvp_backward_sequence()
@@ -1135,48 +1136,44 @@ def hvp_passes(size, dtype):
         product(d_dot_o_pre.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
         hvp_backward_after()
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
-        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
+        product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
         product(
-            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_zf_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_x_now_rows[:-1].reshape(-1, I),
             d_V_z_dot_V_z_x_x_prev,
         )
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
-        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
-        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
         product(
-            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
             x_now_rows[:-1].reshape(-1, I),
             d_V_f_V_f_x,
         )
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
         product(
-            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_x_now_rows[:-1].reshape(-1, I),
             d_V_f_dot_V_f_x_x_prev,
         )
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
-        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
-        product(
-            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_f_dot_W_f_x_x,
-        )
-        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H), parts5, d_x_prev_parts.reshape(-1, I))
-        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
+        product(d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        product(d_zf_pre_and_dot.reshape(-1, 4 * H), V_zf_and_dot, d_x_prev_V_zf_x_and_dot.reshape(-1, I))
+        product(d_zf_pre_and_dot.reshape(-1, 4 * H), W_zf_and_dot, d_x_W_zf_x_and_dot.reshape(-1, I))
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
         product(
-            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H],
+            d_zf_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H],
             V_z,
             d_dot_x_prev_dot_V_z_x_x_prev.reshape(-1, I),
         )
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
         product(
-            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+            d_zf_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H],
             V_f,
             d_dot_x_prev_dot_V_f_x_x_prev.reshape(-1, I),
         )

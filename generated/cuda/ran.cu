@@ -254,9 +254,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ g_W_i_x_W_f_x2_at, const storage_t* __restrict__ U_if_h2_at,
+    const storage_t* __restrict__ g_W_i_x_W_f_x_at, const storage_t* __restrict__ U_if_h_steps_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
-    storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at)
+    storage_t* __restrict__ i_at, storage_t* __restrict__ f_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -265,15 +265,15 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t i, f;
         states_backward_before_point(
-            compute_t(g_W_i_x_W_f_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_if_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_if_h_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(g_W_i_x_W_f_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_if_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_if_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             i, f);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
     }
 }
 
@@ -299,8 +299,8 @@ extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f2_at,
-    const storage_t* __restrict__ g_W_i_x_W_f_x2_at, const storage_t* __restrict__ i2_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ g_W_i_x_W_f_x_at, const storage_t* __restrict__ i_at,
     storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_if_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -314,9 +314,9 @@ extern "C" __global__ void states_backward_step(
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(g_W_i_x_W_f_x2_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
             d_c, d_f_pre, d_i_pre, d_c_prev);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
         d_if_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
@@ -334,8 +334,7 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ i2_at,
-    storage_t* __restrict__ d_g_at)
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ i_at, storage_t* __restrict__ d_g_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -345,7 +344,7 @@ extern "C" __global__ void states_backward_after(
         compute_t d_g;
         states_backward_after_point(
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(i2_at[(iT * B + iB) * H + iH]),
+            compute_t(i_at[(iT * B + iB) * H + iH]),
             d_g);
         d_g_at[(iT * B + iB) * H + iH] = storage_t(d_g);
     }
@@ -490,9 +489,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at,
-    storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at)
+    const storage_t* __restrict__ g_W_i_x_W_f_x_and_dot_at,
+    const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -501,11 +500,11 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_g, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_g, dot_W_i_x, dot_W_f_x);
         dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
@@ -544,8 +543,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_if_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ U_if_h_and_dot_at, const storage_t* __restrict__ dot_U_if_h_h_prev_at,
+    const storage_t* __restrict__ g_W_i_x_W_f_x_and_dot_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, storage_t* __restrict__ c_rows_at,
@@ -558,21 +557,21 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -603,9 +602,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at,
-    storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at)
+    const storage_t* __restrict__ dot_W_c_to_dot_W_f_x_at,
+    const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -614,11 +613,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_g, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(iT * B + iB) * (5 * H) + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_g, dot_W_i_x, dot_W_f_x);
         dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
@@ -658,8 +657,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_if_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ U_if_h_and_dot_at, const storage_t* __restrict__ dot_U_if_h_h_prev_at,
+    const storage_t* __restrict__ dot_W_c_to_dot_W_f_x_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ g_at,
@@ -675,17 +674,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_i_pre, i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (5 * H) + H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(t * B + iB) * (5 * H) + H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(dot_W_c_to_dot_W_f_x_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(U_if_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -716,7 +715,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
-    storage_t* __restrict__ dot_i2_at)
+    storage_t* __restrict__ dot_i_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -728,7 +727,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             dot_i);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
     }
 }
 
@@ -775,7 +774,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i_pre_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_c_at,
-    storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_i_dot_i_f_dot_f_pre_at)
+    storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_if_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -802,10 +801,10 @@ extern "C" __global__ void hvp_backward_step(
             d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_c_prev, d_dot_c_prev);
         d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
-        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_if_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_if_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_if_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_if_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -849,7 +848,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_i2_at,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_i_at,
     storage_t* __restrict__ d_dot_g_at, storage_t* __restrict__ d_g_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -862,7 +861,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_i_at[(iT * B + iB) * H + iH]),
             d_dot_g, d_g);
         d_dot_g_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g);
         d_g_at[(iT * B + iB) * H + iH] = storage_t(d_g);
@@ -870,14 +869,14 @@ extern "C" __global__ void hvp_backward_after(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t d_x_g, const compute_t d_x_dot_g_W_c, compute_t& d_x)
+    const compute_t d_x_W_if_x_and_dot, const compute_t d_x_g, const compute_t d_x_dot_g_W_c, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_g + d_x_dot_g_W_c;
+    d_x = d_x_W_if_x_and_dot + d_x_g + d_x_dot_g_W_c;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_g_at,
+    const storage_t* __restrict__ d_x_W_if_x_and_dot_at, const storage_t* __restrict__ d_x_g_at,
     const storage_t* __restrict__ d_x_dot_g_W_c_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -887,7 +886,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_if_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_g_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_g_W_c_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -948,16 +947,16 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_i, d_U_f;
         hvp_backward_finish2_point(
-            compute_t(d_U_i_U_i_h_at[iH * H + iH2]),
-            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_f_U_f_h_at[iH * H + iH2]),
-            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_i_U_i_h_at[iH * H + jH]),
+            compute_t(d_U_i_dot_U_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_f_U_f_h_at[iH * H + jH]),
+            compute_t(d_U_f_dot_U_f_h_h_prev_at[iH * H + jH]),
             d_U_i, d_U_f);
-        d_U_i_at[iH * H + iH2] = storage_t(d_U_i);
-        d_U_f_at[iH * H + iH2] = storage_t(d_U_f);
+        d_U_i_at[iH * H + jH] = storage_t(d_U_i);
+        d_U_f_at[iH * H + jH] = storage_t(d_U_f);
     }
 }
 

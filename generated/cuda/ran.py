@@ -338,8 +338,8 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_if2 = cp.empty((2 * H, I), dtype)
-    U_if2 = cp.empty((2 * H, H), dtype)
+    W_if_T = cp.empty((2 * H, I), dtype)
+    U_if_T = cp.empty((2 * H, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
     d_if_pre = cp.empty((T, B, 2 * H), dtype)
     d_g = cp.empty((T, B, H), dtype)
@@ -374,18 +374,18 @@ def train_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_if2[:H] = W_i
-        W_if2[H:2 * H] = W_f
-        U_if2[:H] = U_i
-        U_if2[H:2 * H] = U_f
+        W_if_T[:H] = W_i
+        W_if_T[H:2 * H] = W_f
+        U_if_T[:H] = U_i
+        U_if_T[H:2 * H] = U_f
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_if_pre[t], U_if2, d_h_prev_rows[t % 2])
+            product(d_if_pre[t], U_if_T, d_h_prev_rows[t % 2])
 
     def after():
-        product(d_if_pre.reshape(-1, 2 * H), W_if2, d_x_W_if_x.reshape(-1, I))
+        product(d_if_pre.reshape(-1, 2 * H), W_if_T, d_x_W_if_x.reshape(-1, I))
         product(d_if_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_if)
         product(d_if_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_if)
         cp.sum(d_if_pre.reshape(-1, 2 * H), axis=0, out=d_b_if)
@@ -489,13 +489,13 @@ def states_backward_passes(size, dtype):
     b_f = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_cif2 = cp.empty((I, 3 * H), dtype)
-    U_if2 = cp.empty((2 * H, H), dtype)
+    W_cif = cp.empty((I, 3 * H), dtype)
+    U_if_T = cp.empty((2 * H, H), dtype)
     W_if = cp.empty((2 * H, I), dtype)
-    g_W_i_x_W_f_x2 = cp.empty((T, B, 3 * H), dtype)
-    U_if_h2 = cp.empty((T, B, 2 * H), dtype)
-    i2 = cp.empty((T, B, H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
+    g_W_i_x_W_f_x = cp.empty((T, B, 3 * H), dtype)
+    U_if_h_steps = cp.empty((T, B, 2 * H), dtype)
+    i = cp.empty((T, B, H), dtype)
+    f = cp.empty((T, B, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
     d_if_pre = cp.empty((T, B, 2 * H), dtype)
     d_g = cp.empty((T, B, H), dtype)
@@ -508,15 +508,15 @@ def states_backward_passes(size, dtype):
     d_b_if = cp.empty((2 * H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        g_W_i_x_W_f_x2, U_if_h2, b_i, b_f, i2, f2,
+        g_W_i_x_W_f_x, U_if_h_steps, b_i, b_f, i, f,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f2, g_W_i_x_W_f_x2, i2, d_c, d_if_pre,
+        dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g_W_i_x_W_f_x, i, d_c, d_if_pre,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_c, i2, d_g,
+        d_c, i, d_g,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * I, 1,
@@ -539,21 +539,21 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_cif2[..., :H] = W_c.T
-        W_cif2[..., H:2 * H] = W_i.T
-        W_cif2[..., 2 * H:3 * H] = W_f.T
-        U_if2[:H] = U_i
-        U_if2[H:2 * H] = U_f
-        W_if[:H] = W_cif2[:, H:2 * H].T
-        W_if[H:2 * H] = W_cif2[:, 2 * H:3 * H].T
-        product(x.reshape(-1, I), W_cif2, g_W_i_x_W_f_x2.reshape(-1, 3 * H))
-        product(h_rows[:-1].reshape(-1, H), U_if2.T, U_if_h2.reshape(-1, 2 * H))
+        W_cif[..., :H] = W_c.T
+        W_cif[..., H:2 * H] = W_i.T
+        W_cif[..., 2 * H:3 * H] = W_f.T
+        U_if_T[:H] = U_i
+        U_if_T[H:2 * H] = U_f
+        W_if[:H] = W_cif[:, H:2 * H].T
+        W_if[H:2 * H] = W_cif[:, 2 * H:3 * H].T
+        product(x.reshape(-1, I), W_cif, g_W_i_x_W_f_x.reshape(-1, 3 * H))
+        product(h_rows[:-1].reshape(-1, H), U_if_T.T, U_if_h_steps.reshape(-1, 2 * H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_if_pre[t], U_if2, d_h_prev_rows[t % 2])
+            product(d_if_pre[t], U_if_T, d_h_prev_rows[t % 2])
 
     def after():
         product(d_if_pre.reshape(-1, 2 * H), W_if, d_x_W_if_x.reshape(-1, I))
@@ -730,25 +730,25 @@ def jvp_passes(size, dtype):
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    parts = cp.empty((I, 6 * H), dtype)
+    W_cif_and_dot = cp.empty((I, 6 * H), dtype)
     W_cif = cp.empty((I, 3 * H), dtype)
-    parts3 = cp.empty((H, 4 * H), dtype)
+    U_if_and_dot = cp.empty((H, 4 * H), dtype)
     U_if = cp.empty((H, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    g_W_i_x_W_f_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_g_W_i_x_W_f_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 4 * H), dtype)
+    U_if_h_and_dot = cp.empty((B, 4 * H), dtype)
     dot_U_if_h_h_prev = cp.empty((B, 2 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_g_W_i_x_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
+        g_W_i_x_W_f_x_and_dot, dot_g_W_i_x_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_U_if_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, c_rows, dot_g,
-        dot_c_rows, h_rows, dot_h_rows,
+        U_if_h_and_dot, dot_U_if_h_h_prev, g_W_i_x_W_f_x_and_dot, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, c_rows, dot_g, dot_c_rows, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -774,28 +774,28 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_c.T
-        parts[..., H:2 * H] = dot_W_c.T
-        parts[..., 2 * H:3 * H] = W_i.T
-        parts[..., 3 * H:4 * H] = dot_W_i.T
-        parts[..., 4 * H:5 * H] = W_f.T
-        parts[..., 5 * H:6 * H] = dot_W_f.T
-        W_cif[..., :H] = parts[..., :H]
-        W_cif[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_cif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        U_if[..., :H] = parts3[..., :H]
-        U_if[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        W_cif_and_dot[..., :H] = W_c.T
+        W_cif_and_dot[..., H:2 * H] = dot_W_c.T
+        W_cif_and_dot[..., 2 * H:3 * H] = W_i.T
+        W_cif_and_dot[..., 3 * H:4 * H] = dot_W_i.T
+        W_cif_and_dot[..., 4 * H:5 * H] = W_f.T
+        W_cif_and_dot[..., 5 * H:6 * H] = dot_W_f.T
+        W_cif[..., :H] = W_cif_and_dot[..., :H]
+        W_cif[..., H:2 * H] = W_cif_and_dot[..., 2 * H:3 * H]
+        W_cif[..., 2 * H:3 * H] = W_cif_and_dot[..., 4 * H:5 * H]
+        U_if_and_dot[..., :H] = U_i.T
+        U_if_and_dot[..., H:2 * H] = dot_U_i.T
+        U_if_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_if_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_if[..., :H] = U_if_and_dot[..., :H]
+        U_if[..., H:2 * H] = U_if_and_dot[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), W_cif_and_dot, g_W_i_x_W_f_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, I), W_cif, dot_g_W_i_x_W_f_x_x.reshape(-1, 3 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_if_and_dot, U_if_h_and_dot)
             product(dot_h_rows[t], U_if, dot_U_if_h_h_prev)
             jvp_step(t)
 
@@ -835,17 +835,17 @@ def hvp_passes(size, dtype):
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 5 * H), dtype)
+    dot_W_c_to_dot_W_f = cp.empty((I, 5 * H), dtype)
     W_cif = cp.empty((I, 3 * H), dtype)
-    parts3 = cp.empty((H, 4 * H), dtype)
+    U_if_and_dot = cp.empty((H, 4 * H), dtype)
     U_if = cp.empty((H, 2 * H), dtype)
     g = cp.empty((T, B, H), dtype)
-    parts2 = cp.empty((T, B, 5 * H), dtype)
+    dot_W_c_to_dot_W_f_x = cp.empty((T, B, 5 * H), dtype)
     dot_g_W_i_x_W_f_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 4 * H), dtype)
+    U_if_h_and_dot = cp.empty((B, 4 * H), dtype)
     dot_U_if_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
@@ -854,12 +854,12 @@ def hvp_passes(size, dtype):
     dot_f = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_g_W_i_x_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
+        dot_W_c_to_dot_W_f_x, dot_g_W_i_x_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_U_if_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, g, c_rows,
-        dot_g, dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+        U_if_h_and_dot, dot_U_if_h_h_prev, dot_W_c_to_dot_W_f_x, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, g, c_rows, dot_g, dot_c_rows, dot_i_pre, i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -885,29 +885,29 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = dot_W_c.T
-        parts[..., H:2 * H] = W_i.T
-        parts[..., 2 * H:3 * H] = dot_W_i.T
-        parts[..., 3 * H:4 * H] = W_f.T
-        parts[..., 4 * H:5 * H] = dot_W_f.T
+        dot_W_c_to_dot_W_f[..., :H] = dot_W_c.T
+        dot_W_c_to_dot_W_f[..., H:2 * H] = W_i.T
+        dot_W_c_to_dot_W_f[..., 2 * H:3 * H] = dot_W_i.T
+        dot_W_c_to_dot_W_f[..., 3 * H:4 * H] = W_f.T
+        dot_W_c_to_dot_W_f[..., 4 * H:5 * H] = dot_W_f.T
         W_cif[..., :H] = W_c.T
-        W_cif[..., H:2 * H] = parts[..., H:2 * H]
-        W_cif[..., 2 * H:3 * H] = parts[..., 3 * H:4 * H]
-        parts3[..., :H] = U_i.T
-        parts3[..., H:2 * H] = dot_U_i.T
-        parts3[..., 2 * H:3 * H] = U_f.T
-        parts3[..., 3 * H:4 * H] = dot_U_f.T
-        U_if[..., :H] = parts3[..., :H]
-        U_if[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        W_cif[..., H:2 * H] = dot_W_c_to_dot_W_f[..., H:2 * H]
+        W_cif[..., 2 * H:3 * H] = dot_W_c_to_dot_W_f[..., 3 * H:4 * H]
+        U_if_and_dot[..., :H] = U_i.T
+        U_if_and_dot[..., H:2 * H] = dot_U_i.T
+        U_if_and_dot[..., 2 * H:3 * H] = U_f.T
+        U_if_and_dot[..., 3 * H:4 * H] = dot_U_f.T
+        U_if[..., :H] = U_if_and_dot[..., :H]
+        U_if[..., H:2 * H] = U_if_and_dot[..., 2 * H:3 * H]
         # g = W_c @ x
         product(x.reshape(-1, I), W_c.T, g.reshape(-1, H))
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 5 * H))
+        product(x.reshape(-1, I), dot_W_c_to_dot_W_f, dot_W_c_to_dot_W_f_x.reshape(-1, 5 * H))
         product(dot_x.reshape(-1, I), W_cif, dot_g_W_i_x_W_f_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_if_and_dot, U_if_h_and_dot)
             product(dot_h_rows[t], U_if, dot_U_if_h_h_prev)
             hvp_forward_step(t)
 
@@ -923,19 +923,19 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((4 * H, I), dtype)
-    parts32 = cp.empty((4 * H, H), dtype)
-    dot_i2 = cp.empty((T, B, H), dtype)
+    W_if_and_dot = cp.empty((4 * H, I), dtype)
+    U_if_and_dot_T = cp.empty((4 * H, H), dtype)
+    dot_i = cp.empty((T, B, H), dtype)
     d_dot_c = cp.empty((T, B, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
-    d_i_dot_i_f_dot_f_pre = cp.empty((T, B, 4 * H), dtype)
+    d_if_pre_and_dot = cp.empty((T, B, 4 * H), dtype)
     d_dot_h_prev_dot_U_i_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     d_dot_g = cp.empty((T, B, H), dtype)
     d_g = cp.empty((T, B, H), dtype)
     d_x_g = cp.empty((T, B, I), dtype)
     d_x_dot_g_W_c = cp.empty((T, B, I), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_W_if_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_c_g = cp.empty((H, I), dtype)
     d_W_c_dot_g_x = cp.empty((H, I), dtype)
@@ -956,12 +956,12 @@ def hvp_passes(size, dtype):
     d_U_f = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_i_pre, i, dot_i2,
+        dot_i_pre, i, dot_i,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, d_h_prev_rows, dot_c_rows, h_rows, d_dot_c_prev_rows, d_c_prev_rows, c_rows,
-        dot_f_pre, f, g, dot_i_pre, i, dot_g, dot_f, d_dot_c, d_c, d_i_dot_i_f_dot_f_pre,
+        dot_f_pre, f, g, dot_i_pre, i, dot_g, dot_f, d_dot_c, d_c, d_if_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
@@ -969,11 +969,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c, i, d_c, dot_i2, d_dot_g, d_g,
+        d_dot_c, i, d_c, dot_i, d_dot_g, d_g,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_parts, d_x_g, d_x_dot_g_W_c, d_x,
+        d_x_W_if_x_and_dot, d_x_g, d_x_dot_g_W_c, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -993,64 +993,56 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        parts5[:H] = W_i
-        parts5[H:2 * H] = dot_W_i
-        parts5[2 * H:3 * H] = W_f
-        parts5[3 * H:4 * H] = dot_W_f
-        parts32[:H] = U_i
-        parts32[H:2 * H] = dot_U_i
-        parts32[2 * H:3 * H] = U_f
-        parts32[3 * H:4 * H] = dot_U_f
+        W_if_and_dot[:H] = W_i
+        W_if_and_dot[H:2 * H] = dot_W_i
+        W_if_and_dot[2 * H:3 * H] = W_f
+        W_if_and_dot[3 * H:4 * H] = dot_W_f
+        U_if_and_dot_T[:H] = U_i
+        U_if_and_dot_T[H:2 * H] = dot_U_i
+        U_if_and_dot_T[2 * H:3 * H] = U_f
+        U_if_and_dot_T[3 * H:4 * H] = dot_U_f
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_i_dot_i_f_dot_f_pre[t], parts32, d_h_prev_rows[t % 2])
+            product(d_if_pre_and_dot[t], U_if_and_dot_T, d_h_prev_rows[t % 2])
             # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-            product(d_i_dot_i_f_dot_f_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
+            product(d_if_pre_and_dot[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_i_dot_i_f_dot_f_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
+            product(d_if_pre_and_dot[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
+        product(d_if_pre_and_dot.reshape(-1, 4 * H), W_if_and_dot, d_x_W_if_x_and_dot.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_if_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        product(d_if_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        product(d_if_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         product(
-            d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_if_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_i_dot_U_i_h_h_prev,
         )
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        cp.sum(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_if_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_if_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(
-            d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_f_dot_W_f_x_x,
-        )
+        product(d_if_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_if_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_f_U_f_h,
-        )
-        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(
-            d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_if_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_if_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         hvp_backward_after()
         # through g = W_c @ x
         product(d_g.reshape(-1, H), W_c, d_x_g.reshape(-1, I))

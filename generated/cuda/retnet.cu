@@ -460,8 +460,8 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ C_pre_at, storage_t* __restrict__ C2_at,
-    storage_t* __restrict__ D2_at)
+    const int64* first_step_at, const storage_t* __restrict__ C_pre_at, storage_t* __restrict__ C_again_at,
+    storage_t* __restrict__ D_again_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -471,8 +471,8 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(C_pre_at[iT * K + iK]),
             C, D);
-        C2_at[iT * K + iK] = storage_t(C);
-        D2_at[iT * K + iK] = storage_t(D);
+        C_again_at[iT * K + iK] = storage_t(C);
+        D_again_at[iT * K + iK] = storage_t(D);
     }
 }
 
@@ -496,12 +496,13 @@ __device__ inline void backward_before2_point(
 
 extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C2_at,
-    const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D2_at,
-    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ d_y_arg_at,
-    const storage_t* __restrict__ d_y_arg2_at, storage_t* __restrict__ S_a_arg12_at,
-    storage_t* __restrict__ S_b_arg12_at, storage_t* __restrict__ y_arg3_at,
-    storage_t* __restrict__ y_arg22_at, storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_q_a_at)
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at,
+    const storage_t* __restrict__ C_again_at, const storage_t* __restrict__ k_b_at,
+    const storage_t* __restrict__ D_again_at, const storage_t* __restrict__ q_a_q_b_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ d_y_arg2_at,
+    storage_t* __restrict__ S_a_arg1_again_at, storage_t* __restrict__ S_b_arg1_again_at,
+    storage_t* __restrict__ y_arg_again_at, storage_t* __restrict__ y_arg2_again_at,
+    storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_q_a_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -511,18 +512,18 @@ extern "C" __global__ void backward_before2(
         compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a;
         backward_before2_point(
             compute_t(k_a_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
+            compute_t(C_again_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_again_at[iT * K + iK]),
             compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
             compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a);
-        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
-        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
-        y_arg3_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
-        y_arg22_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        S_a_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg_again_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_again_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
     }
@@ -544,8 +545,8 @@ __device__ inline void backward_sequence_point(
 extern "C" __global__ void backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, storage_t* __restrict__ d_S_b_prev_rows_at,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ y_arg22_at,
-    storage_t* __restrict__ d_S_a_prev_rows_at, const storage_t* __restrict__ y_arg3_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ y_arg2_again_at,
+    storage_t* __restrict__ d_S_a_prev_rows_at, const storage_t* __restrict__ y_arg_again_at,
     storage_t* __restrict__ d_S_b_at, storage_t* __restrict__ d_S_a_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -560,9 +561,9 @@ extern "C" __global__ void backward_sequence(
             backward_sequence_point(
                 d_S_b_next,
                 compute_t(dy_at[(t * B + iB) * H + iH]),
-                compute_t(y_arg22_at[(t * B + iB) * K + iK]),
+                compute_t(y_arg2_again_at[(t * B + iB) * K + iK]),
                 d_S_a_next,
-                compute_t(y_arg3_at[(t * B + iB) * K + iK]),
+                compute_t(y_arg_again_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 d_S_b, d_S_a, d_S_a_prev, d_S_b_prev);
             d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
@@ -785,8 +786,8 @@ __device__ inline void backward_after2_point(
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
-    const storage_t* __restrict__ D2_at, const storage_t* __restrict__ d_S_b_arg1_at,
-    const storage_t* __restrict__ C2_at, const storage_t* __restrict__ k_a_sqrt_at,
+    const storage_t* __restrict__ D_again_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ C_again_at, const storage_t* __restrict__ k_a_sqrt_at,
     storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -797,9 +798,9 @@ extern "C" __global__ void backward_after2(
         compute_t d_W_kb_x, d_W_ka_x;
         backward_after2_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_again_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
+            compute_t(C_again_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
@@ -810,8 +811,8 @@ extern "C" __global__ void backward_after2(
 extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_a_at,
-    const storage_t* __restrict__ S_a_arg12_at, const storage_t* __restrict__ d_S_b_at,
-    const storage_t* __restrict__ S_b_arg12_at, storage_t* __restrict__ d_v_v_S_a_arg1_at,
+    const storage_t* __restrict__ S_a_arg1_again_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ S_b_arg1_again_at, storage_t* __restrict__ d_v_v_S_a_arg1_at,
     storage_t* __restrict__ d_v_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -822,9 +823,9 @@ extern "C" __global__ void backward_after_rows(
         compute_t d_v_v_S_b_arg1_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_again_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
@@ -930,7 +931,7 @@ __device__ inline void states_forward_before_point(
 
 extern "C" __global__ void states_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at,
     const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ k_a_at,
     storage_t* __restrict__ k_b_at)
 {
@@ -941,9 +942,9 @@ extern "C" __global__ void states_forward_before(
         const int64 iK = n % K;
         compute_t k_a, k_b;
         states_forward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -997,7 +998,7 @@ extern "C" __global__ void states_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ parts_at, storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1011,8 +1012,8 @@ extern "C" __global__ void states_forward_before3(
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -1035,7 +1036,7 @@ __device__ inline void states_forward_sequence_point(
 
 extern "C" __global__ void states_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at,
     const storage_t* __restrict__ S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
     const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ S_b_rows_at)
 {
@@ -1049,7 +1050,7 @@ extern "C" __global__ void states_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, S_b;
             states_forward_sequence_point(
-                compute_t(parts_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+                compute_t(W_qa_qb_ka_kb_v_x_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
                 compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
@@ -1131,7 +1132,7 @@ __device__ inline void states_backward_once_point(
 
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt2_at)
+    const int64* first_step_at, storage_t* __restrict__ k_a_sqrt_at)
 {
     const int64 count = 1, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1139,7 +1140,7 @@ extern "C" __global__ void states_backward_once(
         states_backward_once_point(
             compute_t(K),
             k_a_sqrt);
-        k_a_sqrt2_at[0] = storage_t(k_a_sqrt);
+        k_a_sqrt_at[0] = storage_t(k_a_sqrt);
     }
 }
 
@@ -1189,7 +1190,7 @@ extern "C" __global__ void states_backward_before_sum2(
 extern "C" __global__ void states_backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_y_arg_at,
-    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_D_y_arg_at)
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, storage_t* __restrict__ d_D_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1200,7 +1201,7 @@ extern "C" __global__ void states_backward_before_sum3(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1212,7 +1213,7 @@ extern "C" __global__ void states_backward_before_sum3(
 extern "C" __global__ void states_backward_before_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_y_arg2_at,
-    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_D_y_arg2_at)
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, storage_t* __restrict__ d_D_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1223,7 +1224,7 @@ extern "C" __global__ void states_backward_before_sum4(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1235,7 +1236,7 @@ extern "C" __global__ void states_backward_before_sum4(
 extern "C" __global__ void states_backward_before_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_y_arg_at,
-    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_C_y_arg_at)
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, storage_t* __restrict__ d_C_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1246,7 +1247,7 @@ extern "C" __global__ void states_backward_before_sum5(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1258,7 +1259,7 @@ extern "C" __global__ void states_backward_before_sum5(
 extern "C" __global__ void states_backward_before_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_y_arg2_at,
-    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_C_y_arg2_at)
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, storage_t* __restrict__ d_C_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1269,7 +1270,7 @@ extern "C" __global__ void states_backward_before_sum6(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1289,9 +1290,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ k_a_sqrt2_at, storage_t* __restrict__ k_a2_at,
-    storage_t* __restrict__ k_b2_at)
+    const int64* first_step_at, const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at,
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ k_a_at,
+    storage_t* __restrict__ k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1300,12 +1301,12 @@ extern "C" __global__ void states_backward_before(
         const int64 iK = n % K;
         compute_t k_a, k_b;
         states_backward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(k_a_sqrt2_at[0]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
-        k_a2_at[(iT * B + iB) * K + iK] = storage_t(k_a);
-        k_b2_at[(iT * B + iB) * K + iK] = storage_t(k_b);
+        k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
+        k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
     }
 }
 
@@ -1321,8 +1322,8 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_pre2_at,
-    storage_t* __restrict__ C2_at, storage_t* __restrict__ D2_at)
+    const int64* first_step_at, const storage_t* __restrict__ theta_at, storage_t* __restrict__ C_pre_at,
+    storage_t* __restrict__ C_at, storage_t* __restrict__ D_at)
 {
     const int64 first_step = *first_step_at;
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1334,9 +1335,9 @@ extern "C" __global__ void states_backward_before2(
             compute_t(first_step + iT),
             compute_t(theta_at[iK]),
             C_pre, C, D);
-        C_pre2_at[iT * K + iK] = storage_t(C_pre);
-        C2_at[iT * K + iK] = storage_t(C);
-        D2_at[iT * K + iK] = storage_t(D);
+        C_pre_at[iT * K + iK] = storage_t(C_pre);
+        C_at[iT * K + iK] = storage_t(C);
+        D_at[iT * K + iK] = storage_t(D);
     }
 }
 
@@ -1360,12 +1361,12 @@ __device__ inline void states_backward_before3_point(
 
 extern "C" __global__ void states_backward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ k_a2_at, const storage_t* __restrict__ C2_at,
-    const storage_t* __restrict__ k_b2_at, const storage_t* __restrict__ D2_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ d_y_arg_at,
-    const storage_t* __restrict__ d_y_arg2_at, storage_t* __restrict__ S_a_arg12_at,
-    storage_t* __restrict__ S_b_arg12_at, storage_t* __restrict__ y_arg3_at,
-    storage_t* __restrict__ y_arg22_at, storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_q_a_at)
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
+    const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, const storage_t* __restrict__ d_y_arg_at,
+    const storage_t* __restrict__ d_y_arg2_at, storage_t* __restrict__ S_a_arg1_at,
+    storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at,
+    storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_q_a_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1374,19 +1375,19 @@ extern "C" __global__ void states_backward_before3(
         const int64 iK = n % K;
         compute_t S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a;
         states_backward_before3_point(
-            compute_t(k_a2_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
-            compute_t(k_b2_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(k_a_at[(iT * B + iB) * K + iK]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_b_at[(iT * B + iB) * K + iK]),
+            compute_t(D_at[iT * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             compute_t(d_y_arg_at[(iT * B + iB) * K + iK]),
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b, d_q_a);
-        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
-        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
-        y_arg3_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
-        y_arg22_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
+        S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
+        y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
         d_q_b_at[(iT * B + iB) * K + iK] = storage_t(d_q_b);
         d_q_a_at[(iT * B + iB) * K + iK] = storage_t(d_q_a);
     }
@@ -1408,8 +1409,8 @@ __device__ inline void states_backward_sequence_point(
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, storage_t* __restrict__ d_S_b_prev_rows_at,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ y_arg22_at,
-    storage_t* __restrict__ d_S_a_prev_rows_at, const storage_t* __restrict__ y_arg3_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ y_arg2_at,
+    storage_t* __restrict__ d_S_a_prev_rows_at, const storage_t* __restrict__ y_arg_at,
     storage_t* __restrict__ d_S_b_at, storage_t* __restrict__ d_S_a_at)
 {
     const int64 count = B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1424,9 +1425,9 @@ extern "C" __global__ void states_backward_sequence(
             states_backward_sequence_point(
                 d_S_b_next,
                 compute_t(dy_at[(t * B + iB) * H + iH]),
-                compute_t(y_arg22_at[(t * B + iB) * K + iK]),
+                compute_t(y_arg2_at[(t * B + iB) * K + iK]),
                 d_S_a_next,
-                compute_t(y_arg3_at[(t * B + iB) * K + iK]),
+                compute_t(y_arg_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 d_S_b, d_S_a, d_S_a_prev, d_S_b_prev);
             d_S_b_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_b);
@@ -1443,7 +1444,7 @@ extern "C" __global__ void states_backward_sequence(
 extern "C" __global__ void states_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_b_at,
-    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_S_b_arg1_at)
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, storage_t* __restrict__ d_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -1453,7 +1454,7 @@ extern "C" __global__ void states_backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -1464,7 +1465,7 @@ extern "C" __global__ void states_backward_after_sum(
 extern "C" __global__ void states_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_a_at,
-    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_S_a_arg1_at)
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, storage_t* __restrict__ d_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
         const int64 iT = n / K / B;
@@ -1474,7 +1475,7 @@ extern "C" __global__ void states_backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -1485,7 +1486,7 @@ extern "C" __global__ void states_backward_after_sum2(
 extern "C" __global__ void states_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
-    const storage_t* __restrict__ k_b2_at, storage_t* __restrict__ d_D_S_a_arg1_at)
+    const storage_t* __restrict__ k_b_at, storage_t* __restrict__ d_D_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1496,7 +1497,7 @@ extern "C" __global__ void states_backward_after_sum3(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
-                * compute_t(k_b2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_b_at[(iT * B + iB) * K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1508,7 +1509,7 @@ extern "C" __global__ void states_backward_after_sum3(
 extern "C" __global__ void states_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_at,
-    const storage_t* __restrict__ k_a2_at, storage_t* __restrict__ d_D_S_b_arg1_at)
+    const storage_t* __restrict__ k_a_at, storage_t* __restrict__ d_D_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1519,7 +1520,7 @@ extern "C" __global__ void states_backward_after_sum4(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
-                * compute_t(k_a2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_a_at[(iT * B + iB) * K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1531,7 +1532,7 @@ extern "C" __global__ void states_backward_after_sum4(
 extern "C" __global__ void states_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
-    const storage_t* __restrict__ k_a2_at, storage_t* __restrict__ d_C_S_a_arg1_at)
+    const storage_t* __restrict__ k_a_at, storage_t* __restrict__ d_C_S_a_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1542,7 +1543,7 @@ extern "C" __global__ void states_backward_after_sum5(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK])
-                * compute_t(k_a2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_a_at[(iT * B + iB) * K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1554,7 +1555,7 @@ extern "C" __global__ void states_backward_after_sum5(
 extern "C" __global__ void states_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_b_arg1_at,
-    const storage_t* __restrict__ k_b2_at, storage_t* __restrict__ d_C_S_b_arg1_at)
+    const storage_t* __restrict__ k_b_at, storage_t* __restrict__ d_C_S_b_arg1_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
     for (int64 first = static_cast<int64>(blockIdx.x) * 32; first < count; first += stride) {
@@ -1565,7 +1566,7 @@ extern "C" __global__ void states_backward_after_sum6(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK])
-                * compute_t(k_b2_at[(iT * B + iB) * K + iK]);
+                * compute_t(k_b_at[(iT * B + iB) * K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1591,7 +1592,7 @@ extern "C" __global__ void states_backward_after(
     const storage_t* __restrict__ d_D_S_b_arg1_at, const storage_t* __restrict__ d_D_y_arg_at,
     const storage_t* __restrict__ d_D_y_arg2_at, const storage_t* __restrict__ d_C_S_a_arg1_at,
     const storage_t* __restrict__ d_C_S_b_arg1_at, const storage_t* __restrict__ d_C_y_arg_at,
-    const storage_t* __restrict__ d_C_y_arg2_at, const storage_t* __restrict__ C_pre2_at,
+    const storage_t* __restrict__ d_C_y_arg2_at, const storage_t* __restrict__ C_pre_at,
     storage_t* __restrict__ d_C_pre_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1608,7 +1609,7 @@ extern "C" __global__ void states_backward_after(
             compute_t(d_C_S_b_arg1_at[iT * K + iK]),
             compute_t(d_C_y_arg_at[iT * K + iK]),
             compute_t(d_C_y_arg2_at[iT * K + iK]),
-            compute_t(C_pre2_at[iT * K + iK]),
+            compute_t(C_pre_at[iT * K + iK]),
             d_C_pre);
         d_C_pre_at[iT * K + iK] = storage_t(d_C_pre);
     }
@@ -1649,8 +1650,8 @@ __device__ inline void states_backward_after2_point(
 extern "C" __global__ void states_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_a_arg1_at,
-    const storage_t* __restrict__ D2_at, const storage_t* __restrict__ d_S_b_arg1_at,
-    const storage_t* __restrict__ C2_at, const storage_t* __restrict__ k_a_sqrt2_at,
+    const storage_t* __restrict__ D_at, const storage_t* __restrict__ d_S_b_arg1_at,
+    const storage_t* __restrict__ C_at, const storage_t* __restrict__ k_a_sqrt_at,
     storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1661,10 +1662,10 @@ extern "C" __global__ void states_backward_after2(
         compute_t d_W_kb_x, d_W_ka_x;
         states_backward_after2_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
-            compute_t(k_a_sqrt2_at[0]),
+            compute_t(C_at[iT * K + iK]),
+            compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
         d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
@@ -1674,8 +1675,8 @@ extern "C" __global__ void states_backward_after2(
 extern "C" __global__ void states_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_S_a_at,
-    const storage_t* __restrict__ S_a_arg12_at, const storage_t* __restrict__ d_S_b_at,
-    const storage_t* __restrict__ S_b_arg12_at, storage_t* __restrict__ d_v_v_S_a_arg1_at,
+    const storage_t* __restrict__ S_a_arg1_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ d_v_v_S_a_arg1_at,
     storage_t* __restrict__ d_v_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -1686,9 +1687,9 @@ extern "C" __global__ void states_backward_after_rows(
         compute_t d_v_v_S_b_arg1_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
@@ -1794,7 +1795,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at,
     const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ k_a_at,
     storage_t* __restrict__ k_b_at)
 {
@@ -1805,9 +1806,9 @@ extern "C" __global__ void infer_before(
         const int64 iK = n % K;
         compute_t k_a, k_b;
         infer_before_point(
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -1861,7 +1862,7 @@ extern "C" __global__ void infer_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ parts_at, storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1875,8 +1876,8 @@ extern "C" __global__ void infer_before3(
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -1899,7 +1900,7 @@ __device__ inline void infer_sequence_point(
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_qa_qb_ka_kb_v_x_at,
     const storage_t* __restrict__ S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
     const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ S_b_rows_at)
 {
@@ -1913,7 +1914,7 @@ extern "C" __global__ void infer_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, S_b;
             infer_sequence_point(
-                compute_t(parts_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
+                compute_t(W_qa_qb_ka_kb_v_x_at[(t * B + iB) * (4 * K + H) + 4 * K + iH]),
                 compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(0.96875),
                 S_a_prev,
@@ -2265,8 +2266,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ dot_parts_x_at, const storage_t* __restrict__ k_a_sqrt_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_qa_qb_ka_kb_v_and_dot_x_at,
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_dot_x_at, const storage_t* __restrict__ k_a_sqrt_at,
     storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at,
     storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
 {
@@ -2277,17 +2278,17 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -2307,8 +2308,8 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ dot_parts_x_at, storage_t* __restrict__ dot_v_at)
+    const int64* first_step_at, const storage_t* __restrict__ W_qa_qb_ka_kb_v_and_dot_x_at,
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_dot_x_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2317,8 +2318,8 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -2389,7 +2390,7 @@ extern "C" __global__ void jvp_before4(
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_q_a_at,
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_and_dot_x_at, const storage_t* __restrict__ dot_q_a_at,
     const storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_b_arg1_at,
     storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ y_arg_at,
@@ -2411,8 +2412,8 @@ extern "C" __global__ void jvp_before4(
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
@@ -2447,7 +2448,7 @@ __device__ inline void jvp_sequence_point(
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
+    const int64* first_step_at, const storage_t* __restrict__ W_qa_qb_ka_kb_v_and_dot_x_at,
     const storage_t* __restrict__ S_a_arg1_at, const storage_t* __restrict__ dot_v_at,
     const storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_a_rows_at,
     storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ S_b_arg1_at,
@@ -2466,7 +2467,7 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t S_a, dot_S_a, S_b, dot_S_b;
             jvp_sequence_point(
-                compute_t(parts2_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+                compute_t(W_qa_qb_ka_kb_v_and_dot_x_at[(t * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
                 compute_t(S_a_arg1_at[(t * B + iB) * K + iK]),
                 compute_t(dot_v_at[(t * B + iB) * H + iH]),
                 compute_t(dot_S_a_arg1_at[(t * B + iB) * K + iK]),
@@ -2636,8 +2637,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ dot_parts_x_at, const storage_t* __restrict__ k_a_sqrt_at,
+    const int64* first_step_at, const storage_t* __restrict__ dot_W_qa_to_dot_W_v_x_at,
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_dot_x_at, const storage_t* __restrict__ k_a_sqrt_at,
     storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at,
     storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
 {
@@ -2648,17 +2649,17 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 3 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 2 * K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 3 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 5 * K + iK]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 4 * K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 5 * K + iK]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 4 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -2678,8 +2679,8 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ dot_parts_x_at, storage_t* __restrict__ dot_v_at)
+    const int64* first_step_at, const storage_t* __restrict__ dot_W_qa_to_dot_W_v_x_at,
+    const storage_t* __restrict__ W_qa_qb_ka_kb_v_dot_x_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2688,8 +2689,8 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 6 * K + iH]),
-            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(dot_W_qa_to_dot_W_v_x_at[(iT * B + iB) * (6 * K + H) + 6 * K + iH]),
+            compute_t(W_qa_qb_ka_kb_v_dot_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -3232,8 +3233,9 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ C_pre_at,
-    const storage_t* __restrict__ dot_C_pre_at, storage_t* __restrict__ C2_at,
-    storage_t* __restrict__ dot_C2_at, storage_t* __restrict__ D2_at, storage_t* __restrict__ dot_D2_at)
+    const storage_t* __restrict__ dot_C_pre_at, storage_t* __restrict__ C_again_at,
+    storage_t* __restrict__ dot_C_again_at, storage_t* __restrict__ D_again_at,
+    storage_t* __restrict__ dot_D_again_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3244,10 +3246,10 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(C_pre_at[iT * K + iK]),
             compute_t(dot_C_pre_at[iT * K + iK]),
             C, dot_C, D, dot_D);
-        C2_at[iT * K + iK] = storage_t(C);
-        dot_C2_at[iT * K + iK] = storage_t(dot_C);
-        D2_at[iT * K + iK] = storage_t(D);
-        dot_D2_at[iT * K + iK] = storage_t(dot_D);
+        C_again_at[iT * K + iK] = storage_t(C);
+        dot_C_again_at[iT * K + iK] = storage_t(dot_C);
+        D_again_at[iT * K + iK] = storage_t(D);
+        dot_D_again_at[iT * K + iK] = storage_t(dot_D);
     }
 }
 
@@ -3280,19 +3282,19 @@ __device__ inline void hvp_backward_before2_point(
 
 extern "C" __global__ void hvp_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C2_at,
-    const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D2_at,
-    const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C2_at,
-    const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D2_at,
-    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ dot_q_a_at,
-    const storage_t* __restrict__ dot_q_b_at, const storage_t* __restrict__ d_dot_y_arg_at,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ d_y_arg_at,
-    const storage_t* __restrict__ d_y_arg2_at, storage_t* __restrict__ S_a_arg12_at,
-    storage_t* __restrict__ dot_S_a_arg12_at, storage_t* __restrict__ S_b_arg12_at,
-    storage_t* __restrict__ dot_S_b_arg12_at, storage_t* __restrict__ y_arg_at,
-    storage_t* __restrict__ y_arg2_at, storage_t* __restrict__ dot_y_arg2_at,
-    storage_t* __restrict__ d_dot_q_b_at, storage_t* __restrict__ d_q_b_at,
-    storage_t* __restrict__ d_dot_q_a_at, storage_t* __restrict__ d_q_a_at)
+    const int64* first_step_at, const storage_t* __restrict__ k_a_at,
+    const storage_t* __restrict__ C_again_at, const storage_t* __restrict__ k_b_at,
+    const storage_t* __restrict__ D_again_at, const storage_t* __restrict__ dot_k_a_at,
+    const storage_t* __restrict__ dot_C_again_at, const storage_t* __restrict__ dot_k_b_at,
+    const storage_t* __restrict__ dot_D_again_at, const storage_t* __restrict__ q_a_q_b_v_at,
+    const storage_t* __restrict__ dot_q_a_at, const storage_t* __restrict__ dot_q_b_at,
+    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ d_dot_y_arg2_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ d_y_arg2_at,
+    storage_t* __restrict__ S_a_arg1_again_at, storage_t* __restrict__ dot_S_a_arg1_again_at,
+    storage_t* __restrict__ S_b_arg1_again_at, storage_t* __restrict__ dot_S_b_arg1_again_at,
+    storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at,
+    storage_t* __restrict__ dot_y_arg2_at, storage_t* __restrict__ d_dot_q_b_at,
+    storage_t* __restrict__ d_q_b_at, storage_t* __restrict__ d_dot_q_a_at, storage_t* __restrict__ d_q_a_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3303,13 +3305,13 @@ extern "C" __global__ void hvp_backward_before2(
             d_dot_q_a, d_q_a;
         hvp_backward_before2_point(
             compute_t(k_a_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
+            compute_t(C_again_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_again_at[iT * K + iK]),
             compute_t(dot_k_a_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_C2_at[iT * K + iK]),
+            compute_t(dot_C_again_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_D2_at[iT * K + iK]),
+            compute_t(dot_D_again_at[iT * K + iK]),
             compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
             compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
@@ -3320,10 +3322,10 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(d_y_arg2_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b,
             d_dot_q_a, d_q_a);
-        S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
-        dot_S_a_arg12_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
-        S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
-        dot_S_b_arg12_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
+        S_a_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
+        dot_S_a_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(dot_S_a_arg1);
+        S_b_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
+        dot_S_b_arg1_again_at[(iT * B + iB) * K + iK] = storage_t(dot_S_b_arg1);
         y_arg_at[(iT * B + iB) * K + iK] = storage_t(y_arg);
         y_arg2_at[(iT * B + iB) * K + iK] = storage_t(y_arg2);
         dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(dot_y_arg2);
@@ -3743,11 +3745,11 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_S_b_arg1_dot_v_S_b_arg1_at,
     const storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at,
     const storage_t* __restrict__ d_S_a_arg1_dot_v_S_a_arg1_at,
-    const storage_t* __restrict__ d_dot_S_a_arg1_at, const storage_t* __restrict__ D2_at,
-    const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ C2_at,
-    const storage_t* __restrict__ dot_D2_at, const storage_t* __restrict__ dot_C2_at,
+    const storage_t* __restrict__ d_dot_S_a_arg1_at, const storage_t* __restrict__ D_again_at,
+    const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ C_again_at,
+    const storage_t* __restrict__ dot_D_again_at, const storage_t* __restrict__ dot_C_again_at,
     const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_S_b_arg1_at,
-    storage_t* __restrict__ d_S_a_arg1_at, storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_S_a_arg1_at, storage_t* __restrict__ d_W_ka_x_W_kb_x_v_and_dot_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3761,19 +3763,19 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(d_S_a_arg1_dot_v_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(D2_at[iT * K + iK]),
+            compute_t(D_again_at[iT * K + iK]),
             compute_t(d_dot_S_b_arg1_at[(iT * B + iB) * K + iK]),
-            compute_t(C2_at[iT * K + iK]),
-            compute_t(dot_D2_at[iT * K + iK]),
-            compute_t(dot_C2_at[iT * K + iK]),
+            compute_t(C_again_at[iT * K + iK]),
+            compute_t(dot_D_again_at[iT * K + iK]),
+            compute_t(dot_C_again_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_b_arg1);
         d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_a_arg1);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
     }
 }
 
@@ -3971,10 +3973,10 @@ extern "C" __global__ void hvp_backward_after_sum19(
 extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const int64* first_step_at, const storage_t* __restrict__ d_dot_S_a_at,
-    const storage_t* __restrict__ S_a_arg12_at, const storage_t* __restrict__ d_dot_S_b_at,
-    const storage_t* __restrict__ S_b_arg12_at, const storage_t* __restrict__ d_S_a_at,
-    const storage_t* __restrict__ dot_S_a_arg12_at, const storage_t* __restrict__ d_S_b_at,
-    const storage_t* __restrict__ dot_S_b_arg12_at, storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at,
+    const storage_t* __restrict__ S_a_arg1_again_at, const storage_t* __restrict__ d_dot_S_b_at,
+    const storage_t* __restrict__ S_b_arg1_again_at, const storage_t* __restrict__ d_S_a_at,
+    const storage_t* __restrict__ dot_S_a_arg1_again_at, const storage_t* __restrict__ d_S_b_at,
+    const storage_t* __restrict__ dot_S_b_arg1_again_at, storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at,
     storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at, storage_t* __restrict__ d_v_v_S_a_arg1_at,
     storage_t* __restrict__ d_v_dot_v_S_a_arg1_at, storage_t* __restrict__ d_v_v_S_b_arg1_at,
     storage_t* __restrict__ d_v_dot_v_S_b_arg1_at)
@@ -3991,13 +3993,13 @@ extern "C" __global__ void hvp_backward_after_rows(
         compute_t d_v_dot_v_S_b_arg1_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_S_a = compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_a_arg1 = compute_t(S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_S_b = compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t S_b_arg1 = compute_t(S_b_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg1_again_at[(iT * B + iB) * K + iK]);
             const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
-            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg12_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg1_again_at[(iT * B + iB) * K + iK]);
             // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
             d_dot_v_dot_v_S_a_arg1_total += d_dot_S_a * S_a_arg1;
             // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
@@ -4042,7 +4044,7 @@ extern "C" __global__ void hvp_backward_after3(
     const storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at,
     const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_dot_v_S_a_arg1_at,
     const storage_t* __restrict__ d_v_v_S_b_arg1_at, const storage_t* __restrict__ d_v_dot_v_S_b_arg1_at,
-    storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4058,21 +4060,21 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
-        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
+        d_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void hvp_backward_after4_point(
-    const compute_t d_x_parts, const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa,
+    const compute_t d_x_W_ka_x_W_kb_x_v_and_dot, const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa,
     const compute_t d_x_q_b, const compute_t d_x_dot_q_b_W_qb, compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb;
+    d_x = d_x_W_ka_x_W_kb_x_v_and_dot + d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb;
 }
 
 extern "C" __global__ void hvp_backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const int64* first_step_at, const storage_t* __restrict__ d_x_parts_at,
+    const int64* first_step_at, const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_and_dot_at,
     const storage_t* __restrict__ d_x_q_a_at, const storage_t* __restrict__ d_x_dot_q_a_W_qa_at,
     const storage_t* __restrict__ d_x_q_b_at, const storage_t* __restrict__ d_x_dot_q_b_W_qb_at,
     storage_t* __restrict__ d_x_at)
@@ -4084,7 +4086,7 @@ extern "C" __global__ void hvp_backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after4_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ka_x_W_kb_x_v_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_q_a_W_qa_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),

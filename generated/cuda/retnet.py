@@ -384,12 +384,12 @@ def train_passes(size, dtype):
     d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
     d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
     W_ka_kb_v = cp.empty((2 * K + H, I), dtype)
-    C2 = cp.empty((T, K), dtype)
-    D2 = cp.empty((T, K), dtype)
-    S_a_arg12 = cp.empty((T, B, K), dtype)
-    S_b_arg12 = cp.empty((T, B, K), dtype)
-    y_arg3 = cp.empty((T, B, K), dtype)
-    y_arg22 = cp.empty((T, B, K), dtype)
+    C_again = cp.empty((T, K), dtype)
+    D_again = cp.empty((T, K), dtype)
+    S_a_arg1_again = cp.empty((T, B, K), dtype)
+    S_b_arg1_again = cp.empty((T, B, K), dtype)
+    y_arg_again = cp.empty((T, B, K), dtype)
+    y_arg2_again = cp.empty((T, B, K), dtype)
     d_y_arg2 = cp.empty((T, B, K), dtype)
     d_y_arg = cp.empty((T, B, K), dtype)
     d_D_y_arg = cp.empty((T, K), dtype)
@@ -444,15 +444,16 @@ def train_passes(size, dtype):
     )
     backward_before = kernel(
         "backward_before", "each", T * K, 1,
-        C_pre, C2, D2,
+        C_pre, C_again, D_again,
     )
     backward_before2 = kernel(
         "backward_before2", "each", T * B * K, 1,
-        k_a, C2, k_b, D2, q_a_q_b_v, d_y_arg, d_y_arg2, S_a_arg12, S_b_arg12, y_arg3, y_arg22, d_q_b, d_q_a,
+        k_a, C_again, k_b, D_again, q_a_q_b_v, d_y_arg, d_y_arg2, S_a_arg1_again, S_b_arg1_again,
+        y_arg_again, y_arg2_again, d_q_b, d_q_a,
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * H * K, 1,
-        d_S_b_prev_rows, dy, y_arg22, d_S_a_prev_rows, y_arg3, d_S_b, d_S_a,
+        d_S_b_prev_rows, dy, y_arg2_again, d_S_a_prev_rows, y_arg_again, d_S_b, d_S_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * K, H,
@@ -489,11 +490,11 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * K, 1,
-        d_S_a_arg1, D2, d_S_b_arg1, C2, k_a_sqrt, d_W_ka_x_W_kb_x_v,
+        d_S_a_arg1, D_again, d_S_b_arg1, C_again, k_a_sqrt, d_W_ka_x_W_kb_x_v,
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B * H, K,
-        d_S_a, S_a_arg12, d_S_b, S_b_arg12, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
+        d_S_a, S_a_arg1_again, d_S_b, S_b_arg1_again, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     backward_after3 = kernel(
         "backward_after3", "each", T * B * H, 1,
@@ -599,7 +600,7 @@ def states_forward_passes(size, dtype):
     S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = cp.empty((), dtype)
     W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
-    parts = cp.empty((T, B, 4 * K + H), dtype)
+    W_qa_qb_ka_kb_v_x = cp.empty((T, B, 4 * K + H), dtype)
     k_a = cp.empty((T, B, K), dtype)
     k_b = cp.empty((T, B, K), dtype)
     C = cp.empty((T, K), dtype)
@@ -617,7 +618,7 @@ def states_forward_passes(size, dtype):
     )
     states_forward_before = kernel(
         "states_forward_before", "each", T * B * K, 1,
-        parts, k_a_sqrt, k_a, k_b,
+        W_qa_qb_ka_kb_v_x, k_a_sqrt, k_a, k_b,
     )
     states_forward_before2 = kernel(
         "states_forward_before2", "each", T * K, 1,
@@ -625,11 +626,11 @@ def states_forward_passes(size, dtype):
     )
     states_forward_before3 = kernel(
         "states_forward_before3", "each", T * B * K, 1,
-        k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+        k_a, C, k_b, D, W_qa_qb_ka_kb_v_x, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
     states_forward_sequence = kernel(
         "states_forward_sequence", "each", B * H * K, 1,
-        parts, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
+        W_qa_qb_ka_kb_v_x, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     states_forward_after_rows = kernel(
         "states_forward_after_rows", "rows", T * B * H, K,
@@ -659,7 +660,7 @@ def states_forward_passes(size, dtype):
         W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
         W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
         states_forward_once()
-        product(x.reshape(-1, I), W_qa_qb_ka_kb_v, parts.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_x.reshape(-1, 4 * K + H))
         states_forward_before()
         states_forward_before2()
         states_forward_before3()
@@ -696,19 +697,19 @@ def states_backward_passes(size, dtype):
     theta = cp.empty((K,), dtype)
     d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
     d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
-    k_a_sqrt2 = cp.empty((), dtype)
-    W_qa_qb_ka_kb_v2 = cp.empty((I, 4 * K + H), dtype)
+    k_a_sqrt = cp.empty((), dtype)
+    W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
     W_ka_kb_v = cp.empty((2 * K + H, I), dtype)
-    parts2 = cp.empty((T, B, 4 * K + H), dtype)
-    k_a2 = cp.empty((T, B, K), dtype)
-    k_b2 = cp.empty((T, B, K), dtype)
-    C_pre2 = cp.empty((T, K), dtype)
-    C2 = cp.empty((T, K), dtype)
-    D2 = cp.empty((T, K), dtype)
-    S_a_arg12 = cp.empty((T, B, K), dtype)
-    S_b_arg12 = cp.empty((T, B, K), dtype)
-    y_arg3 = cp.empty((T, B, K), dtype)
-    y_arg22 = cp.empty((T, B, K), dtype)
+    W_qa_qb_ka_kb_v_x = cp.empty((T, B, 4 * K + H), dtype)
+    k_a = cp.empty((T, B, K), dtype)
+    k_b = cp.empty((T, B, K), dtype)
+    C_pre = cp.empty((T, K), dtype)
+    C = cp.empty((T, K), dtype)
+    D = cp.empty((T, K), dtype)
+    S_a_arg1 = cp.empty((T, B, K), dtype)
+    S_b_arg1 = cp.empty((T, B, K), dtype)
+    y_arg = cp.empty((T, B, K), dtype)
+    y_arg2 = cp.empty((T, B, K), dtype)
     d_y_arg2 = cp.empty((T, B, K), dtype)
     d_y_arg = cp.empty((T, B, K), dtype)
     d_D_y_arg = cp.empty((T, K), dtype)
@@ -739,7 +740,7 @@ def states_backward_passes(size, dtype):
     d_theta = cp.empty((K,), dtype)
     states_backward_once = kernel(
         "states_backward_once", "each", 1, 1,
-        k_a_sqrt2,
+        k_a_sqrt,
     )
     states_backward_before_sum = kernel(
         "states_backward_before_sum", "rows", T * B * K, H,
@@ -751,64 +752,65 @@ def states_backward_passes(size, dtype):
     )
     states_backward_before_sum3 = kernel(
         "states_backward_before_sum3", "columns", T * K, B,
-        d_y_arg, parts2, d_D_y_arg,
+        d_y_arg, W_qa_qb_ka_kb_v_x, d_D_y_arg,
     )
     states_backward_before_sum4 = kernel(
         "states_backward_before_sum4", "columns", T * K, B,
-        d_y_arg2, parts2, d_D_y_arg2,
+        d_y_arg2, W_qa_qb_ka_kb_v_x, d_D_y_arg2,
     )
     states_backward_before_sum5 = kernel(
         "states_backward_before_sum5", "columns", T * K, B,
-        d_y_arg, parts2, d_C_y_arg,
+        d_y_arg, W_qa_qb_ka_kb_v_x, d_C_y_arg,
     )
     states_backward_before_sum6 = kernel(
         "states_backward_before_sum6", "columns", T * K, B,
-        d_y_arg2, parts2, d_C_y_arg2,
+        d_y_arg2, W_qa_qb_ka_kb_v_x, d_C_y_arg2,
     )
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * K, 1,
-        parts2, k_a_sqrt2, k_a2, k_b2,
+        W_qa_qb_ka_kb_v_x, k_a_sqrt, k_a, k_b,
     )
     states_backward_before2 = kernel(
         "states_backward_before2", "each", T * K, 1,
-        theta, C_pre2, C2, D2,
+        theta, C_pre, C, D,
     )
     states_backward_before3 = kernel(
         "states_backward_before3", "each", T * B * K, 1,
-        k_a2, C2, k_b2, D2, parts2, d_y_arg, d_y_arg2, S_a_arg12, S_b_arg12, y_arg3, y_arg22, d_q_b, d_q_a,
+        k_a, C, k_b, D, W_qa_qb_ka_kb_v_x, d_y_arg, d_y_arg2, S_a_arg1, S_b_arg1, y_arg, y_arg2, d_q_b,
+        d_q_a,
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", "each", B * H * K, 1,
-        d_S_b_prev_rows, dy, y_arg22, d_S_a_prev_rows, y_arg3, d_S_b, d_S_a,
+        d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "rows", T * B * K, H,
-        d_S_b, parts2, d_S_b_arg1,
+        d_S_b, W_qa_qb_ka_kb_v_x, d_S_b_arg1,
     )
     states_backward_after_sum2 = kernel(
         "states_backward_after_sum2", "rows", T * B * K, H,
-        d_S_a, parts2, d_S_a_arg1,
+        d_S_a, W_qa_qb_ka_kb_v_x, d_S_a_arg1,
     )
     states_backward_after_sum3 = kernel(
         "states_backward_after_sum3", "columns", T * K, B,
-        d_S_a_arg1, k_b2, d_D_S_a_arg1,
+        d_S_a_arg1, k_b, d_D_S_a_arg1,
     )
     states_backward_after_sum4 = kernel(
         "states_backward_after_sum4", "columns", T * K, B,
-        d_S_b_arg1, k_a2, d_D_S_b_arg1,
+        d_S_b_arg1, k_a, d_D_S_b_arg1,
     )
     states_backward_after_sum5 = kernel(
         "states_backward_after_sum5", "columns", T * K, B,
-        d_S_a_arg1, k_a2, d_C_S_a_arg1,
+        d_S_a_arg1, k_a, d_C_S_a_arg1,
     )
     states_backward_after_sum6 = kernel(
         "states_backward_after_sum6", "columns", T * K, B,
-        d_S_b_arg1, k_b2, d_C_S_b_arg1,
+        d_S_b_arg1, k_b, d_C_S_b_arg1,
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * K, 1,
         d_D_S_a_arg1, d_D_S_b_arg1, d_D_y_arg, d_D_y_arg2, d_C_S_a_arg1, d_C_S_b_arg1, d_C_y_arg,
-        d_C_y_arg2, C_pre2, d_C_pre,
+        d_C_y_arg2, C_pre, d_C_pre,
     )
     states_backward_after_sum7 = kernel(
         "states_backward_after_sum7", "rows", K, T,
@@ -816,11 +818,11 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * K, 1,
-        d_S_a_arg1, D2, d_S_b_arg1, C2, k_a_sqrt2, d_W_ka_x_W_kb_x_v,
+        d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_W_kb_x_v,
     )
     states_backward_after_rows = kernel(
         "states_backward_after_rows", "rows", T * B * H, K,
-        d_S_a, S_a_arg12, d_S_b, S_b_arg12, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
+        d_S_a, S_a_arg1, d_S_b, S_b_arg1, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     states_backward_after3 = kernel(
         "states_backward_after3", "each", T * B * H, 1,
@@ -847,16 +849,16 @@ def states_backward_passes(size, dtype):
         first_step[...] = tape.t
 
     def before():
-        W_qa_qb_ka_kb_v2[..., :K] = W_qa.T
-        W_qa_qb_ka_kb_v2[..., K:2 * K] = W_qb.T
-        W_qa_qb_ka_kb_v2[..., 2 * K:3 * K] = W_ka.T
-        W_qa_qb_ka_kb_v2[..., 3 * K:4 * K] = W_kb.T
-        W_qa_qb_ka_kb_v2[..., 4 * K:4 * K + H] = W_v.T
-        W_ka_kb_v[:K] = W_qa_qb_ka_kb_v2[:, 2 * K:3 * K].T
-        W_ka_kb_v[K:2 * K] = W_qa_qb_ka_kb_v2[:, 3 * K:4 * K].T
-        W_ka_kb_v[2 * K:2 * K + H] = W_qa_qb_ka_kb_v2[:, 4 * K:4 * K + H].T
+        W_qa_qb_ka_kb_v[..., :K] = W_qa.T
+        W_qa_qb_ka_kb_v[..., K:2 * K] = W_qb.T
+        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = W_ka.T
+        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
+        W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
+        W_ka_kb_v[:K] = W_qa_qb_ka_kb_v[:, 2 * K:3 * K].T
+        W_ka_kb_v[K:2 * K] = W_qa_qb_ka_kb_v[:, 3 * K:4 * K].T
+        W_ka_kb_v[2 * K:2 * K + H] = W_qa_qb_ka_kb_v[:, 4 * K:4 * K + H].T
         states_backward_once()
-        product(x.reshape(-1, I), W_qa_qb_ka_kb_v2, parts2.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_x.reshape(-1, 4 * K + H))
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
         states_backward_before_sum()
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -939,7 +941,7 @@ def infer_passes(size, dtype):
     S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = cp.empty((), dtype)
     W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
-    parts = cp.empty((T, B, 4 * K + H), dtype)
+    W_qa_qb_ka_kb_v_x = cp.empty((T, B, 4 * K + H), dtype)
     k_a = cp.empty((T, B, K), dtype)
     k_b = cp.empty((T, B, K), dtype)
     C = cp.empty((T, K), dtype)
@@ -957,7 +959,7 @@ def infer_passes(size, dtype):
     )
     infer_before = kernel(
         "infer_before", "each", T * B * K, 1,
-        parts, k_a_sqrt, k_a, k_b,
+        W_qa_qb_ka_kb_v_x, k_a_sqrt, k_a, k_b,
     )
     infer_before2 = kernel(
         "infer_before2", "each", T * K, 1,
@@ -965,11 +967,11 @@ def infer_passes(size, dtype):
     )
     infer_before3 = kernel(
         "infer_before3", "each", T * B * K, 1,
-        k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+        k_a, C, k_b, D, W_qa_qb_ka_kb_v_x, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * K, 1,
-        parts, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
+        W_qa_qb_ka_kb_v_x, S_a_arg1, S_a_rows, S_b_arg1, S_b_rows,
     )
     infer_after_rows = kernel(
         "infer_after_rows", "rows", T * B * H, K,
@@ -999,7 +1001,7 @@ def infer_passes(size, dtype):
         W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
         W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
         infer_once()
-        product(x.reshape(-1, I), W_qa_qb_ka_kb_v, parts.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_x.reshape(-1, 4 * K + H))
         infer_before()
         infer_before2()
         infer_before3()
@@ -1146,10 +1148,10 @@ def jvp_passes(size, dtype):
     dot_S_a_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = cp.empty((), dtype)
-    parts = cp.empty((I, 8 * K + 2 * H), dtype)
+    W_qa_qb_ka_kb_v_and_dot = cp.empty((I, 8 * K + 2 * H), dtype)
     W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
-    parts2 = cp.empty((T, B, 8 * K + 2 * H), dtype)
-    dot_parts_x = cp.empty((T, B, 4 * K + H), dtype)
+    W_qa_qb_ka_kb_v_and_dot_x = cp.empty((T, B, 8 * K + 2 * H), dtype)
+    W_qa_qb_ka_kb_v_dot_x = cp.empty((T, B, 4 * K + H), dtype)
     dot_q_a = cp.empty((T, B, K), dtype)
     dot_q_b = cp.empty((T, B, K), dtype)
     k_a = cp.empty((T, B, K), dtype)
@@ -1183,11 +1185,12 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * K, 1,
-        parts2, dot_parts_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
+        W_qa_qb_ka_kb_v_and_dot_x, W_qa_qb_ka_kb_v_dot_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b,
+        dot_k_b,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        parts2, dot_parts_x, dot_v,
+        W_qa_qb_ka_kb_v_and_dot_x, W_qa_qb_ka_kb_v_dot_x, dot_v,
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * K, 1,
@@ -1195,13 +1198,13 @@ def jvp_passes(size, dtype):
     )
     jvp_before4 = kernel(
         "jvp_before4", "each", T * B * K, 1,
-        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, parts2, dot_q_a, dot_q_b, S_a_arg1, dot_S_a_arg1,
-        S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, W_qa_qb_ka_kb_v_and_dot_x, dot_q_a, dot_q_b,
+        S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * K, 1,
-        parts2, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1, dot_S_b_arg1, S_b_rows,
-        dot_S_b_rows,
+        W_qa_qb_ka_kb_v_and_dot_x, S_a_arg1, dot_v, dot_S_a_arg1, S_a_rows, dot_S_a_rows, S_b_arg1,
+        dot_S_b_arg1, S_b_rows, dot_S_b_rows,
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", "rows", T * B * H, K,
@@ -1235,24 +1238,24 @@ def jvp_passes(size, dtype):
         dot_S_b_rows[0] = dot_state["S_b"]
 
     def before():
-        parts[..., :K] = W_qa.T
-        parts[..., K:2 * K] = dot_W_qa.T
-        parts[..., 2 * K:3 * K] = W_qb.T
-        parts[..., 3 * K:4 * K] = dot_W_qb.T
-        parts[..., 4 * K:5 * K] = W_ka.T
-        parts[..., 5 * K:6 * K] = dot_W_ka.T
-        parts[..., 6 * K:7 * K] = W_kb.T
-        parts[..., 7 * K:8 * K] = dot_W_kb.T
-        parts[..., 8 * K:8 * K + H] = W_v.T
-        parts[..., 8 * K + H:8 * K + 2 * H] = dot_W_v.T
-        W_qa_qb_ka_kb_v[..., :K] = parts[..., :K]
-        W_qa_qb_ka_kb_v[..., K:2 * K] = parts[..., 2 * K:3 * K]
-        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = parts[..., 4 * K:5 * K]
-        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = parts[..., 6 * K:7 * K]
-        W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = parts[..., 8 * K:8 * K + H]
+        W_qa_qb_ka_kb_v_and_dot[..., :K] = W_qa.T
+        W_qa_qb_ka_kb_v_and_dot[..., K:2 * K] = dot_W_qa.T
+        W_qa_qb_ka_kb_v_and_dot[..., 2 * K:3 * K] = W_qb.T
+        W_qa_qb_ka_kb_v_and_dot[..., 3 * K:4 * K] = dot_W_qb.T
+        W_qa_qb_ka_kb_v_and_dot[..., 4 * K:5 * K] = W_ka.T
+        W_qa_qb_ka_kb_v_and_dot[..., 5 * K:6 * K] = dot_W_ka.T
+        W_qa_qb_ka_kb_v_and_dot[..., 6 * K:7 * K] = W_kb.T
+        W_qa_qb_ka_kb_v_and_dot[..., 7 * K:8 * K] = dot_W_kb.T
+        W_qa_qb_ka_kb_v_and_dot[..., 8 * K:8 * K + H] = W_v.T
+        W_qa_qb_ka_kb_v_and_dot[..., 8 * K + H:8 * K + 2 * H] = dot_W_v.T
+        W_qa_qb_ka_kb_v[..., :K] = W_qa_qb_ka_kb_v_and_dot[..., :K]
+        W_qa_qb_ka_kb_v[..., K:2 * K] = W_qa_qb_ka_kb_v_and_dot[..., 2 * K:3 * K]
+        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = W_qa_qb_ka_kb_v_and_dot[..., 4 * K:5 * K]
+        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_qa_qb_ka_kb_v_and_dot[..., 6 * K:7 * K]
+        W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_qa_qb_ka_kb_v_and_dot[..., 8 * K:8 * K + H]
         jvp_once()
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * K + 2 * H))
-        product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, dot_parts_x.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), W_qa_qb_ka_kb_v_and_dot, W_qa_qb_ka_kb_v_and_dot_x.reshape(-1, 8 * K + 2 * H))
+        product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_dot_x.reshape(-1, 4 * K + H))
         jvp_before()
         jvp_before2()
         jvp_before3()
@@ -1299,11 +1302,11 @@ def hvp_passes(size, dtype):
     dot_S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = cp.empty((), dtype)
     W_qa_qb_v = cp.empty((I, 2 * K + H), dtype)
-    parts = cp.empty((I, 6 * K + H), dtype)
+    dot_W_qa_to_dot_W_v = cp.empty((I, 6 * K + H), dtype)
     W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
     q_a_q_b_v = cp.empty((T, B, 2 * K + H), dtype)
-    parts2 = cp.empty((T, B, 6 * K + H), dtype)
-    dot_parts_x = cp.empty((T, B, 4 * K + H), dtype)
+    dot_W_qa_to_dot_W_v_x = cp.empty((T, B, 6 * K + H), dtype)
+    W_qa_qb_ka_kb_v_dot_x = cp.empty((T, B, 4 * K + H), dtype)
     dot_q_a = cp.empty((T, B, K), dtype)
     dot_q_b = cp.empty((T, B, K), dtype)
     k_a = cp.empty((T, B, K), dtype)
@@ -1328,11 +1331,11 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * K, 1,
-        parts2, dot_parts_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
+        dot_W_qa_to_dot_W_v_x, W_qa_qb_ka_kb_v_dot_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        parts2, dot_parts_x, dot_v,
+        dot_W_qa_to_dot_W_v_x, W_qa_qb_ka_kb_v_dot_x, dot_v,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * K, 1,
@@ -1373,22 +1376,22 @@ def hvp_passes(size, dtype):
         W_qa_qb_v[..., :K] = W_qa.T
         W_qa_qb_v[..., K:2 * K] = W_qb.T
         W_qa_qb_v[..., 2 * K:2 * K + H] = W_v.T
-        parts[..., :K] = dot_W_qa.T
-        parts[..., K:2 * K] = dot_W_qb.T
-        parts[..., 2 * K:3 * K] = W_ka.T
-        parts[..., 3 * K:4 * K] = dot_W_ka.T
-        parts[..., 4 * K:5 * K] = W_kb.T
-        parts[..., 5 * K:6 * K] = dot_W_kb.T
-        parts[..., 6 * K:6 * K + H] = dot_W_v.T
+        dot_W_qa_to_dot_W_v[..., :K] = dot_W_qa.T
+        dot_W_qa_to_dot_W_v[..., K:2 * K] = dot_W_qb.T
+        dot_W_qa_to_dot_W_v[..., 2 * K:3 * K] = W_ka.T
+        dot_W_qa_to_dot_W_v[..., 3 * K:4 * K] = dot_W_ka.T
+        dot_W_qa_to_dot_W_v[..., 4 * K:5 * K] = W_kb.T
+        dot_W_qa_to_dot_W_v[..., 5 * K:6 * K] = dot_W_kb.T
+        dot_W_qa_to_dot_W_v[..., 6 * K:6 * K + H] = dot_W_v.T
         W_qa_qb_ka_kb_v[..., :K] = W_qa_qb_v[..., :K]
         W_qa_qb_ka_kb_v[..., K:2 * K] = W_qa_qb_v[..., K:2 * K]
-        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = parts[..., 2 * K:3 * K]
-        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = parts[..., 4 * K:5 * K]
+        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = dot_W_qa_to_dot_W_v[..., 2 * K:3 * K]
+        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = dot_W_qa_to_dot_W_v[..., 4 * K:5 * K]
         W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_qa_qb_v[..., 2 * K:2 * K + H]
         hvp_forward_once()
         product(x.reshape(-1, I), W_qa_qb_v, q_a_q_b_v.reshape(-1, 2 * K + H))
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * K + H))
-        product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, dot_parts_x.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), dot_W_qa_to_dot_W_v, dot_W_qa_to_dot_W_v_x.reshape(-1, 6 * K + H))
+        product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, W_qa_qb_ka_kb_v_dot_x.reshape(-1, 4 * K + H))
         hvp_forward_before()
         hvp_forward_before2()
         hvp_forward_before3()
@@ -1409,15 +1412,15 @@ def hvp_passes(size, dtype):
     d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
-    parts3 = cp.empty((4 * K + 2 * H, I), dtype)
-    C2 = cp.empty((T, K), dtype)
-    dot_C2 = cp.empty((T, K), dtype)
-    D2 = cp.empty((T, K), dtype)
-    dot_D2 = cp.empty((T, K), dtype)
-    S_a_arg12 = cp.empty((T, B, K), dtype)
-    dot_S_a_arg12 = cp.empty((T, B, K), dtype)
-    S_b_arg12 = cp.empty((T, B, K), dtype)
-    dot_S_b_arg12 = cp.empty((T, B, K), dtype)
+    W_ka_kb_v_and_dot = cp.empty((4 * K + 2 * H, I), dtype)
+    C_again = cp.empty((T, K), dtype)
+    dot_C_again = cp.empty((T, K), dtype)
+    D_again = cp.empty((T, K), dtype)
+    dot_D_again = cp.empty((T, K), dtype)
+    S_a_arg1_again = cp.empty((T, B, K), dtype)
+    dot_S_a_arg1_again = cp.empty((T, B, K), dtype)
+    S_b_arg1_again = cp.empty((T, B, K), dtype)
+    dot_S_b_arg1_again = cp.empty((T, B, K), dtype)
     y_arg = cp.empty((T, B, K), dtype)
     y_arg2 = cp.empty((T, B, K), dtype)
     dot_y_arg2 = cp.empty((T, B, K), dtype)
@@ -1472,12 +1475,12 @@ def hvp_passes(size, dtype):
     d_C_pre = cp.empty((T, K), dtype)
     d_dot_v_dot_v_S_a_arg1 = cp.empty((T, B, H), dtype)
     d_dot_v_dot_v_S_b_arg1 = cp.empty((T, B, H), dtype)
-    d_parts = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    d_W_ka_x_W_kb_x_v_and_dot = cp.empty((T, B, 4 * K + 2 * H), dtype)
     d_v_v_S_a_arg1 = cp.empty((T, B, H), dtype)
     d_v_dot_v_S_a_arg1 = cp.empty((T, B, H), dtype)
     d_v_v_S_b_arg1 = cp.empty((T, B, H), dtype)
     d_v_dot_v_S_b_arg1 = cp.empty((T, B, H), dtype)
-    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_W_ka_x_W_kb_x_v_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_qa_q_a = cp.empty((K, I), dtype)
     d_W_qa_dot_q_a_x = cp.empty((K, I), dtype)
@@ -1561,13 +1564,13 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * K, 1,
-        C_pre, dot_C_pre, C2, dot_C2, D2, dot_D2,
+        C_pre, dot_C_pre, C_again, dot_C_again, D_again, dot_D_again,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", "each", T * B * K, 1,
-        k_a, C2, k_b, D2, dot_k_a, dot_C2, dot_k_b, dot_D2, q_a_q_b_v, dot_q_a, dot_q_b, d_dot_y_arg,
-        d_dot_y_arg2, d_y_arg, d_y_arg2, S_a_arg12, dot_S_a_arg12, S_b_arg12, dot_S_b_arg12, y_arg, y_arg2,
-        dot_y_arg2, d_dot_q_b, d_q_b, d_dot_q_a, d_q_a,
+        k_a, C_again, k_b, D_again, dot_k_a, dot_C_again, dot_k_b, dot_D_again, q_a_q_b_v, dot_q_a, dot_q_b,
+        d_dot_y_arg, d_dot_y_arg2, d_y_arg, d_y_arg2, S_a_arg1_again, dot_S_a_arg1_again, S_b_arg1_again,
+        dot_S_b_arg1_again, y_arg, y_arg2, dot_y_arg2, d_dot_q_b, d_q_b, d_dot_q_a, d_q_a,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H * K, 1,
@@ -1633,7 +1636,8 @@ def hvp_passes(size, dtype):
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * K, 1,
         d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1, d_S_a_arg1_dot_v_S_a_arg1,
-        d_dot_S_a_arg1, D2, d_dot_S_b_arg1, C2, dot_D2, dot_C2, k_a_sqrt, d_S_b_arg1, d_S_a_arg1, d_parts,
+        d_dot_S_a_arg1, D_again, d_dot_S_b_arg1, C_again, dot_D_again, dot_C_again, k_a_sqrt, d_S_b_arg1,
+        d_S_a_arg1, d_W_ka_x_W_kb_x_v_and_dot,
     )
     hvp_backward_after_sum15 = kernel(
         "hvp_backward_after_sum15", "columns", T * K, B,
@@ -1665,18 +1669,18 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * H, K,
-        d_dot_S_a, S_a_arg12, d_dot_S_b, S_b_arg12, d_S_a, dot_S_a_arg12, d_S_b, dot_S_b_arg12,
-        d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1,
-        d_v_dot_v_S_b_arg1,
+        d_dot_S_a, S_a_arg1_again, d_dot_S_b, S_b_arg1_again, d_S_a, dot_S_a_arg1_again, d_S_b,
+        dot_S_b_arg1_again, d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1,
+        d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * H, 1,
         d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1,
-        d_v_dot_v_S_b_arg1, d_parts,
+        d_v_dot_v_S_b_arg1, d_W_ka_x_W_kb_x_v_and_dot,
     )
     hvp_backward_after4 = kernel(
         "hvp_backward_after4", "each", T * B * I, 1,
-        d_x_parts, d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x,
+        d_x_W_ka_x_W_kb_x_v_and_dot, d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", K * I, 1,
@@ -1696,12 +1700,12 @@ def hvp_passes(size, dtype):
         d_dot_S_b_prev_rows[T % 2] = dstate["S_b"]
 
     def before():
-        parts3[:K] = W_ka
-        parts3[K:2 * K] = dot_W_ka
-        parts3[2 * K:3 * K] = W_kb
-        parts3[3 * K:4 * K] = dot_W_kb
-        parts3[4 * K:4 * K + H] = W_v
-        parts3[4 * K + H:4 * K + 2 * H] = dot_W_v
+        W_ka_kb_v_and_dot[:K] = W_ka
+        W_ka_kb_v_and_dot[K:2 * K] = dot_W_ka
+        W_ka_kb_v_and_dot[2 * K:3 * K] = W_kb
+        W_ka_kb_v_and_dot[3 * K:4 * K] = dot_W_kb
+        W_ka_kb_v_and_dot[4 * K:4 * K + H] = W_v
+        W_ka_kb_v_and_dot[4 * K + H:4 * K + 2 * H] = dot_W_v
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
         hvp_backward_before_sum()
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -1795,24 +1799,44 @@ def hvp_passes(size, dtype):
         # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
         hvp_backward_after_sum18()
         # through k_a = (W_ka @ x) / sqrt(2 * K)
-        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
+        product(d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
         # through k_a = (W_ka @ x) / sqrt(2 * K)
-        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_ka_dot_W_ka_x_x)
+        product(
+            d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_ka_dot_W_ka_x_x,
+        )
         # through k_b = (W_kb @ x) / sqrt(2 * K)
-        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T, x.reshape(-1, I), d_W_kb_W_kb_x)
+        product(
+            d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T,
+            x.reshape(-1, I),
+            d_W_kb_W_kb_x,
+        )
         # through k_b = (W_kb @ x) / sqrt(2 * K)
-        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T, dot_x.reshape(-1, I), d_W_kb_dot_W_kb_x_x)
+        product(
+            d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T,
+            dot_x.reshape(-1, I),
+            d_W_kb_dot_W_kb_x_x,
+        )
         hvp_backward_after2()
         # through C = cos(t * theta)
         hvp_backward_after_sum19()
         hvp_backward_after_rows()
         hvp_backward_after3()
-        product(d_parts.reshape(-1, 4 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
-        # through v = W_v @ x
-        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T, x.reshape(-1, I), d_W_v_v)
+        product(
+            d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H),
+            W_ka_kb_v_and_dot,
+            d_x_W_ka_x_W_kb_x_v_and_dot.reshape(-1, I),
+        )
         # through v = W_v @ x
         product(
-            d_parts.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
+            d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T,
+            x.reshape(-1, I),
+            d_W_v_v,
+        )
+        # through v = W_v @ x
+        product(
+            d_W_ka_x_W_kb_x_v_and_dot.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
             dot_x.reshape(-1, I),
             d_W_v_dot_v_x,
         )

@@ -312,8 +312,8 @@ extern "C" __global__ void backward_before(
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_at,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ n_exp2_at,
     const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ b_rows_at,
-    const storage_t* __restrict__ n_exp_at, storage_t* __restrict__ q_pre2_at,
-    storage_t* __restrict__ m_pre2_at, storage_t* __restrict__ d_d_at, storage_t* __restrict__ d_n_at,
+    const storage_t* __restrict__ n_exp_at, storage_t* __restrict__ q_pre_again_at,
+    storage_t* __restrict__ m_pre_at, storage_t* __restrict__ d_d_at, storage_t* __restrict__ d_n_at,
     storage_t* __restrict__ d_n_pre2_at, storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_q_at,
     storage_t* __restrict__ d_q_pre_at, storage_t* __restrict__ d_W_r_r_arg_at)
 {
@@ -338,8 +338,8 @@ extern "C" __global__ void backward_before(
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(n_exp_at[(iT * B + iB) * H + iH]),
             q_pre, m_pre, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre, d_W_r_r_arg);
-        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
-        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        q_pre_again_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_n_at[(iT * B + iB) * H + iH] = storage_t(d_n);
         d_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre2);
@@ -404,10 +404,10 @@ extern "C" __global__ void backward_sequence(
     storage_t* __restrict__ d_b_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
     const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ b_rows_at,
     const storage_t* __restrict__ a_exp_at, storage_t* __restrict__ d_m_prev_rows_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre2_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre_at,
     const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp_at,
     const storage_t* __restrict__ d_d_at, const storage_t* __restrict__ d_q_at,
-    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre2_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre_again_at,
     const storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_a_pre2_at,
     storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_m_pre_at)
 {
@@ -430,13 +430,13 @@ extern "C" __global__ void backward_sequence(
                 compute_t(a_exp_at[(t * B + iB) * H + iH]),
                 d_m_next,
                 compute_t(k_at[(t * B + iB) * H + iH]),
-                compute_t(m_pre2_at[(t * B + iB) * H + iH]),
+                compute_t(m_pre_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_at[(t * B + iB) * H + iH]),
                 compute_t(n_exp_at[(t * B + iB) * H + iH]),
                 compute_t(d_d_at[(t * B + iB) * H + iH]),
                 compute_t(d_q_at[(t * B + iB) * H + iH]),
                 compute_t(m_rows_at[(t * B + iB) * H + iH]),
-                compute_t(q_pre2_at[(t * B + iB) * H + iH]),
+                compute_t(q_pre_again_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
                 d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev);
             d_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_a_pre2);
@@ -470,7 +470,7 @@ extern "C" __global__ void backward_after(
     const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ d_n_pre2_at,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ m_pre2_at, const storage_t* __restrict__ d_a_pre2_at,
+    const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ d_a_pre2_at,
     storage_t* __restrict__ d_v_at, storage_t* __restrict__ d_k_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -488,7 +488,7 @@ extern "C" __global__ void backward_after(
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_v, d_k);
         d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
@@ -829,7 +829,7 @@ __device__ inline void states_backward_once_point(
 
 extern "C" __global__ void states_backward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ omega_at, storage_t* __restrict__ w2_at)
+    const storage_t* __restrict__ omega_at, storage_t* __restrict__ w_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -838,7 +838,7 @@ extern "C" __global__ void states_backward_once(
         states_backward_once_point(
             compute_t(omega_at[iH]),
             w);
-        w2_at[iH] = storage_t(w);
+        w_at[iH] = storage_t(w);
     }
 }
 
@@ -858,8 +858,8 @@ extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ mu_r_at, const storage_t* __restrict__ x_at,
     const storage_t* __restrict__ x_now_rows_at, const storage_t* __restrict__ mu_k_at,
-    const storage_t* __restrict__ mu_v_at, storage_t* __restrict__ r_arg2_at,
-    storage_t* __restrict__ k_arg2_at, storage_t* __restrict__ v_arg2_at)
+    const storage_t* __restrict__ mu_v_at, storage_t* __restrict__ r_arg_at,
+    storage_t* __restrict__ k_arg_at, storage_t* __restrict__ v_arg_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -874,9 +874,9 @@ extern "C" __global__ void states_backward_before(
             compute_t(mu_k_at[iI]),
             compute_t(mu_v_at[iI]),
             r_arg, k_arg, v_arg);
-        r_arg2_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
-        k_arg2_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
-        v_arg2_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
+        r_arg_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
+        k_arg_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
+        v_arg_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
     }
 }
 
@@ -933,16 +933,15 @@ __device__ inline void states_backward_before2_point(
 
 extern "C" __global__ void states_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_r_arg2_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ k2_at, const storage_t* __restrict__ m_rows_at,
-    const storage_t* __restrict__ w2_at, const storage_t* __restrict__ a_rows_at,
-    const storage_t* __restrict__ v2_at, const storage_t* __restrict__ b_rows_at,
-    const storage_t* __restrict__ d_o_arg_at, storage_t* __restrict__ q_pre2_at,
-    storage_t* __restrict__ m_pre2_at, storage_t* __restrict__ a_exp3_at,
-    storage_t* __restrict__ a_exp22_at, storage_t* __restrict__ n_exp3_at,
-    storage_t* __restrict__ n_exp22_at, storage_t* __restrict__ o_arg2_at, storage_t* __restrict__ d_d_at,
-    storage_t* __restrict__ d_n_at, storage_t* __restrict__ d_n_pre2_at, storage_t* __restrict__ d_n_pre_at,
-    storage_t* __restrict__ d_q_at, storage_t* __restrict__ d_q_pre_at,
+    const storage_t* __restrict__ W_r_r_arg_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_rows_at,
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ a_rows_at,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ b_rows_at,
+    const storage_t* __restrict__ d_o_arg_at, storage_t* __restrict__ q_pre_at,
+    storage_t* __restrict__ m_pre_at, storage_t* __restrict__ a_exp_at, storage_t* __restrict__ a_exp2_at,
+    storage_t* __restrict__ n_exp_at, storage_t* __restrict__ n_exp2_at, storage_t* __restrict__ o_arg_at,
+    storage_t* __restrict__ d_d_at, storage_t* __restrict__ d_n_at, storage_t* __restrict__ d_n_pre2_at,
+    storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_q_at, storage_t* __restrict__ d_q_pre_at,
     storage_t* __restrict__ d_W_r_r_arg_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -953,25 +952,25 @@ extern "C" __global__ void states_backward_before2(
         compute_t q_pre, m_pre, a_exp, a_exp2, n_exp, n_exp2, o_arg, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre,
             d_W_r_r_arg;
         states_backward_before2_point(
-            compute_t(W_r_r_arg2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_r_r_arg_at[(iT * B + iB) * H + iH]),
             compute_t(u_at[iH]),
-            compute_t(k2_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(m_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(w2_at[iH]),
+            compute_t(w_at[iH]),
             compute_t(m_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(v2_at[(iT * B + iB) * H + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
             compute_t(d_o_arg_at[(iT * B + iB) * H + iH]),
             q_pre, m_pre, a_exp, a_exp2, n_exp, n_exp2, o_arg, d_d, d_n, d_n_pre2, d_n_pre, d_q, d_q_pre,
             d_W_r_r_arg);
-        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
-        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
-        a_exp3_at[(iT * B + iB) * H + iH] = storage_t(a_exp);
-        a_exp22_at[(iT * B + iB) * H + iH] = storage_t(a_exp2);
-        n_exp3_at[(iT * B + iB) * H + iH] = storage_t(n_exp);
-        n_exp22_at[(iT * B + iB) * H + iH] = storage_t(n_exp2);
-        o_arg2_at[(iT * B + iB) * H + iH] = storage_t(o_arg);
+        q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        a_exp_at[(iT * B + iB) * H + iH] = storage_t(a_exp);
+        a_exp2_at[(iT * B + iB) * H + iH] = storage_t(a_exp2);
+        n_exp_at[(iT * B + iB) * H + iH] = storage_t(n_exp);
+        n_exp2_at[(iT * B + iB) * H + iH] = storage_t(n_exp2);
+        o_arg_at[(iT * B + iB) * H + iH] = storage_t(o_arg);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_n_at[(iT * B + iB) * H + iH] = storage_t(d_n);
         d_n_pre2_at[(iT * B + iB) * H + iH] = storage_t(d_n_pre2);
@@ -1032,14 +1031,14 @@ __device__ inline void states_backward_sequence_point(
 
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ v2_at,
-    storage_t* __restrict__ d_b_prev_rows_at, const storage_t* __restrict__ a_exp22_at,
+    storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ v_at,
+    storage_t* __restrict__ d_b_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
     const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ b_rows_at,
-    const storage_t* __restrict__ a_exp3_at, storage_t* __restrict__ d_m_prev_rows_at,
-    const storage_t* __restrict__ k2_at, const storage_t* __restrict__ m_pre2_at,
-    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp3_at,
+    const storage_t* __restrict__ a_exp_at, storage_t* __restrict__ d_m_prev_rows_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre_at,
+    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp_at,
     const storage_t* __restrict__ d_d_at, const storage_t* __restrict__ d_q_at,
-    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre2_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre_at,
     const storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_a_pre2_at,
     storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_m_pre_at)
 {
@@ -1054,21 +1053,21 @@ extern "C" __global__ void states_backward_sequence(
             compute_t d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev;
             states_backward_sequence_point(
                 d_a_next,
-                compute_t(v2_at[(t * B + iB) * H + iH]),
+                compute_t(v_at[(t * B + iB) * H + iH]),
                 d_b_next,
-                compute_t(a_exp22_at[(t * B + iB) * H + iH]),
+                compute_t(a_exp2_at[(t * B + iB) * H + iH]),
                 compute_t(a_rows_at[(t * B + iB) * H + iH]),
                 compute_t(b_rows_at[(t * B + iB) * H + iH]),
-                compute_t(a_exp3_at[(t * B + iB) * H + iH]),
+                compute_t(a_exp_at[(t * B + iB) * H + iH]),
                 d_m_next,
-                compute_t(k2_at[(t * B + iB) * H + iH]),
-                compute_t(m_pre2_at[(t * B + iB) * H + iH]),
+                compute_t(k_at[(t * B + iB) * H + iH]),
+                compute_t(m_pre_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_at[(t * B + iB) * H + iH]),
-                compute_t(n_exp3_at[(t * B + iB) * H + iH]),
+                compute_t(n_exp_at[(t * B + iB) * H + iH]),
                 compute_t(d_d_at[(t * B + iB) * H + iH]),
                 compute_t(d_q_at[(t * B + iB) * H + iH]),
                 compute_t(m_rows_at[(t * B + iB) * H + iH]),
-                compute_t(q_pre2_at[(t * B + iB) * H + iH]),
+                compute_t(q_pre_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
                 d_a_pre2, d_a_pre, d_m, d_m_pre, d_a_prev, d_b_prev, d_m_prev);
             d_a_pre2_at[(t * B + iB) * H + iH] = storage_t(d_a_pre2);
@@ -1098,11 +1097,11 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp22_at,
-    const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ a_exp22_at,
+    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp2_at,
+    const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ d_n_pre2_at,
-    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ k2_at,
-    const storage_t* __restrict__ m_pre2_at, const storage_t* __restrict__ d_a_pre2_at,
+    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ d_a_pre2_at,
     storage_t* __restrict__ d_v_at, storage_t* __restrict__ d_k_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1113,14 +1112,14 @@ extern "C" __global__ void states_backward_after(
         compute_t d_v, d_k;
         states_backward_after_point(
             compute_t(d_n_at[(iT * B + iB) * H + iH]),
-            compute_t(n_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(a_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
-            compute_t(k2_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_v, d_k);
         d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
@@ -1219,7 +1218,7 @@ extern "C" __global__ void states_backward_finish(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_w_m_pre_at, const storage_t* __restrict__ d_w_a_pre_at,
     const storage_t* __restrict__ d_u_q_pre_at, const storage_t* __restrict__ d_u_n_pre2_at,
-    const storage_t* __restrict__ w2_at, storage_t* __restrict__ d_u_at, storage_t* __restrict__ d_omega_at)
+    const storage_t* __restrict__ w_at, storage_t* __restrict__ d_u_at, storage_t* __restrict__ d_omega_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1230,7 +1229,7 @@ extern "C" __global__ void states_backward_finish(
             compute_t(d_w_a_pre_at[iH]),
             compute_t(d_u_q_pre_at[iH]),
             compute_t(d_u_n_pre2_at[iH]),
-            compute_t(w2_at[iH]),
+            compute_t(w_at[iH]),
             d_u, d_omega);
         d_u_at[iH] = storage_t(d_u);
         d_omega_at[iH] = storage_t(d_omega);
@@ -1755,8 +1754,8 @@ extern "C" __global__ void jvp_before2(
     const storage_t* __restrict__ mu_v_at, const storage_t* __restrict__ dot_mu_r_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_x_now_rows_at,
     const storage_t* __restrict__ dot_mu_k_at, const storage_t* __restrict__ dot_mu_v_at,
-    storage_t* __restrict__ dot_r_arg2_at, storage_t* __restrict__ dot_k_arg2_at,
-    storage_t* __restrict__ dot_v_arg2_at)
+    storage_t* __restrict__ r_arg_and_dot_at, storage_t* __restrict__ k_arg_and_dot_at,
+    storage_t* __restrict__ v_arg_and_dot_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1776,12 +1775,12 @@ extern "C" __global__ void jvp_before2(
             compute_t(dot_mu_k_at[iI]),
             compute_t(dot_mu_v_at[iI]),
             r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg);
-        dot_r_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
-        dot_k_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
-        dot_v_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
-        dot_r_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
-        dot_k_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
-        dot_v_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
+        r_arg_and_dot_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
+        k_arg_and_dot_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
+        v_arg_and_dot_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
+        r_arg_and_dot_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
+        k_arg_and_dot_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
+        v_arg_and_dot_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
     }
 }
 
@@ -1952,7 +1951,7 @@ extern "C" __global__ void jvp_after(
     const storage_t* __restrict__ dot_a_rows_at, const storage_t* __restrict__ dot_v_at,
     const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ dot_b_rows_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_r_at,
-    storage_t* __restrict__ dot_o_arg2_at)
+    storage_t* __restrict__ o_arg_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1978,8 +1977,8 @@ extern "C" __global__ void jvp_after(
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             o_arg, dot_o_arg);
-        dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
-        dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
+        o_arg_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
+        o_arg_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
     }
 }
 
@@ -2126,7 +2125,7 @@ __device__ inline void hvp_forward_before3_point(
 
 extern "C" __global__ void hvp_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ W_r_r_arg_and_dot_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_W_r_r_arg_r_arg_at,
     const storage_t* __restrict__ dot_k_W_k_at, const storage_t* __restrict__ dot_k_k_arg_at,
     const storage_t* __restrict__ dot_v_W_v_at, const storage_t* __restrict__ dot_v_v_arg_at,
@@ -2141,10 +2140,10 @@ extern "C" __global__ void hvp_forward_before3(
         const int64 iH = n % H;
         compute_t r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre;
         hvp_forward_before3_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_r_r_arg_and_dot_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(u_at[iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_r_r_arg_and_dot_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_r_r_arg_r_arg_at[(iT * B + iB) * H + iH]),
             compute_t(dot_k_W_k_at[(iT * B + iB) * H + iH]),
             compute_t(dot_k_k_arg_at[(iT * B + iB) * H + iH]),
@@ -2400,22 +2399,22 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dot_a_pre2_at, const storage_t* __restrict__ a_exp2_at,
     const storage_t* __restrict__ dot_n_pre_at, const storage_t* __restrict__ n_exp_at,
     const storage_t* __restrict__ dot_n_pre2_at, const storage_t* __restrict__ n_exp2_at,
-    const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ d_dot_o_arg2_at,
+    const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ dot_and_d_o_arg_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ dot_n_at,
     const storage_t* __restrict__ dot_d_at, const storage_t* __restrict__ v_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ a_rows_at,
     const storage_t* __restrict__ dot_a_rows_at, const storage_t* __restrict__ dot_b_rows_at,
-    const storage_t* __restrict__ dot_W_r_r_arg_at, storage_t* __restrict__ q_pre2_at,
-    storage_t* __restrict__ m_pre2_at, storage_t* __restrict__ dot_a_exp3_at,
-    storage_t* __restrict__ dot_a_exp22_at, storage_t* __restrict__ dot_n_exp3_at,
-    storage_t* __restrict__ dot_n_exp22_at, storage_t* __restrict__ d_dot_d_at,
+    const storage_t* __restrict__ dot_W_r_r_arg_at, storage_t* __restrict__ q_pre_again_at,
+    storage_t* __restrict__ m_pre_at, storage_t* __restrict__ dot_a_exp_at,
+    storage_t* __restrict__ dot_a_exp2_at, storage_t* __restrict__ dot_n_exp_at,
+    storage_t* __restrict__ dot_n_exp2_at, storage_t* __restrict__ d_dot_d_at,
     storage_t* __restrict__ d_d_at, storage_t* __restrict__ d_dot_n_at, storage_t* __restrict__ d_n_at,
     storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_n_pre2_at,
     storage_t* __restrict__ d_dot_n_pre_at, storage_t* __restrict__ d_n_pre_at,
     storage_t* __restrict__ d_dot_q_at, storage_t* __restrict__ d_q_at,
     storage_t* __restrict__ d_dot_q_pre_at, storage_t* __restrict__ d_q_pre_at,
-    storage_t* __restrict__ d_dot_W_r_r_arg2_at)
+    storage_t* __restrict__ d_W_r_r_arg_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2439,10 +2438,10 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_and_d_o_arg_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
-            compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_and_d_o_arg_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             compute_t(dot_d_at[(iT * B + iB) * H + iH]),
@@ -2455,12 +2454,12 @@ extern "C" __global__ void hvp_backward_before(
             q_pre, m_pre, dot_a_exp, dot_a_exp2, dot_n_exp, dot_n_exp2, d_dot_d, d_d, d_dot_n, d_n,
             d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
             d_dot_W_r_r_arg, d_W_r_r_arg);
-        q_pre2_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
-        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
-        dot_a_exp3_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp);
-        dot_a_exp22_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp2);
-        dot_n_exp3_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
-        dot_n_exp22_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
+        q_pre_again_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        m_pre_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        dot_a_exp_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp);
+        dot_a_exp2_at[(iT * B + iB) * H + iH] = storage_t(dot_a_exp2);
+        dot_n_exp_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp);
+        dot_n_exp2_at[(iT * B + iB) * H + iH] = storage_t(dot_n_exp2);
         d_dot_d_at[(iT * B + iB) * H + iH] = storage_t(d_dot_d);
         d_d_at[(iT * B + iB) * H + iH] = storage_t(d_d);
         d_dot_n_at[(iT * B + iB) * H + iH] = storage_t(d_dot_n);
@@ -2473,8 +2472,8 @@ extern "C" __global__ void hvp_backward_before(
         d_q_at[(iT * B + iB) * H + iH] = storage_t(d_q);
         d_dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_q_pre);
         d_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_q_pre);
-        d_dot_W_r_r_arg2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
-        d_dot_W_r_r_arg2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
+        d_W_r_r_arg_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
+        d_W_r_r_arg_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
     }
 }
 
@@ -2563,12 +2562,12 @@ extern "C" __global__ void hvp_backward_sequence(
     const storage_t* __restrict__ dot_a_pre_at, const storage_t* __restrict__ dot_a_rows_at,
     const storage_t* __restrict__ dot_b_rows_at, const storage_t* __restrict__ a_exp_at,
     storage_t* __restrict__ d_dot_m_prev_rows_at, storage_t* __restrict__ d_m_prev_rows_at,
-    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre2_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre_at,
     const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp_at,
-    const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ dot_n_exp3_at,
-    const storage_t* __restrict__ dot_a_exp3_at, const storage_t* __restrict__ d_d_at,
+    const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ dot_n_exp_at,
+    const storage_t* __restrict__ dot_a_exp_at, const storage_t* __restrict__ d_d_at,
     const storage_t* __restrict__ d_dot_d_at, const storage_t* __restrict__ d_q_at,
-    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre2_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre_again_at,
     const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ d_dot_q_at,
     const storage_t* __restrict__ d_dot_n_pre_at, storage_t* __restrict__ d_dot_a_pre2_at,
     storage_t* __restrict__ d_a_pre2_at, storage_t* __restrict__ d_dot_a_pre_at,
@@ -2606,17 +2605,17 @@ extern "C" __global__ void hvp_backward_sequence(
                 d_dot_m_next,
                 d_m_next,
                 compute_t(k_at[(t * B + iB) * H + iH]),
-                compute_t(m_pre2_at[(t * B + iB) * H + iH]),
+                compute_t(m_pre_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_at[(t * B + iB) * H + iH]),
                 compute_t(n_exp_at[(t * B + iB) * H + iH]),
                 compute_t(d_dot_n_at[(t * B + iB) * H + iH]),
-                compute_t(dot_n_exp3_at[(t * B + iB) * H + iH]),
-                compute_t(dot_a_exp3_at[(t * B + iB) * H + iH]),
+                compute_t(dot_n_exp_at[(t * B + iB) * H + iH]),
+                compute_t(dot_a_exp_at[(t * B + iB) * H + iH]),
                 compute_t(d_d_at[(t * B + iB) * H + iH]),
                 compute_t(d_dot_d_at[(t * B + iB) * H + iH]),
                 compute_t(d_q_at[(t * B + iB) * H + iH]),
                 compute_t(m_rows_at[(t * B + iB) * H + iH]),
-                compute_t(q_pre2_at[(t * B + iB) * H + iH]),
+                compute_t(q_pre_again_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_pre_at[(t * B + iB) * H + iH]),
                 compute_t(d_dot_q_at[(t * B + iB) * H + iH]),
                 compute_t(d_dot_n_pre_at[(t * B + iB) * H + iH]),
@@ -2667,14 +2666,14 @@ extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ n_exp2_at,
     const storage_t* __restrict__ d_dot_a_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
-    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ dot_n_exp22_at,
-    const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ dot_a_exp22_at,
+    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ dot_n_exp2_at,
+    const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ dot_a_exp2_at,
     const storage_t* __restrict__ d_dot_q_pre_at, const storage_t* __restrict__ d_dot_n_pre2_at,
     const storage_t* __restrict__ d_dot_m_at, const storage_t* __restrict__ k_at,
-    const storage_t* __restrict__ m_pre2_at, const storage_t* __restrict__ d_dot_a_pre2_at,
+    const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ d_dot_a_pre2_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ d_n_pre2_at,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ d_a_pre2_at,
-    storage_t* __restrict__ d_dot_v2_at, storage_t* __restrict__ d_dot_k2_at)
+    storage_t* __restrict__ d_v_and_dot_at, storage_t* __restrict__ d_k_and_dot_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2688,24 +2687,24 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_n_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_n_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_prev_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(dot_a_exp22_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_a_exp2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(iT * B + iB) * H + iH]),
+            compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_a_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v, d_dot_k, d_k);
-        d_dot_v2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
-        d_dot_v2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
-        d_dot_k2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
-        d_dot_k2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
+        d_v_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
+        d_v_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
+        d_k_and_dot_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
+        d_k_and_dot_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
     }
 }
 

@@ -494,7 +494,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_BA_x_x_at,
+    const storage_t* __restrict__ BA_x_and_dot_at, const storage_t* __restrict__ dot_BA_x_x_at,
     storage_t* __restrict__ dot_B_x_at)
 {
     const int64 count = T * B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -504,7 +504,7 @@ extern "C" __global__ void jvp_before(
         const int64 iS = n % S;
         compute_t dot_B_x;
         jvp_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(BA_x_and_dot_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
             compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + iS]),
             dot_B_x);
         dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
@@ -520,7 +520,7 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_BA_x_x_at,
+    const storage_t* __restrict__ BA_x_and_dot_at, const storage_t* __restrict__ dot_BA_x_x_at,
     storage_t* __restrict__ dot_A_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -530,7 +530,7 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_A_x;
         jvp_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(BA_x_and_dot_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
             compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
             dot_A_x);
         dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
@@ -549,7 +549,7 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ parts_at, storage_t* __restrict__ s_rows_at,
+    const storage_t* __restrict__ BA_x_and_dot_at, storage_t* __restrict__ s_rows_at,
     const storage_t* __restrict__ dot_B_x_at, storage_t* __restrict__ dot_s_rows_at)
 {
     const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -559,7 +559,7 @@ extern "C" __global__ void jvp_step(
         compute_t s, dot_s;
         jvp_step_point(
             compute_t(0.95),
-            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(BA_x_and_dot_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
             compute_t(s_rows_at[(t * B + iB) * S + iS]),
             compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
             compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
@@ -585,9 +585,9 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ P_s_dot_P_s_P_at, const storage_t* __restrict__ dot_P_s_s_at,
-    const storage_t* __restrict__ R_h_dot_R_h_R_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_A_x_at,
+    const storage_t* __restrict__ P_s_and_dot_at, const storage_t* __restrict__ dot_P_s_s_at,
+    const storage_t* __restrict__ R_h_and_dot_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
+    const storage_t* __restrict__ BA_x_and_dot_at, const storage_t* __restrict__ dot_A_x_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -596,13 +596,13 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(P_s_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_P_s_s_at[iB * H + iH]),
-            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(R_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_R_h_h_prev_at[iB * H + iH]),
-            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + iH]),
-            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
-            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(P_s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(BA_x_and_dot_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
@@ -623,7 +623,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_BA_x_x_at,
+    const storage_t* __restrict__ BA_x_and_dot_at, const storage_t* __restrict__ dot_BA_x_x_at,
     storage_t* __restrict__ dot_B_x_at)
 {
     const int64 count = T * B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -633,7 +633,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iS = n % S;
         compute_t dot_B_x;
         hvp_forward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(BA_x_and_dot_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
             compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + iS]),
             dot_B_x);
         dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
@@ -649,7 +649,7 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_BA_x_x_at,
+    const storage_t* __restrict__ BA_x_and_dot_at, const storage_t* __restrict__ dot_BA_x_x_at,
     storage_t* __restrict__ dot_A_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -659,7 +659,7 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_A_x;
         hvp_forward_before2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(BA_x_and_dot_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
             compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
             dot_A_x);
         dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
@@ -678,7 +678,7 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ parts_at, storage_t* __restrict__ s_rows_at,
+    const storage_t* __restrict__ BA_x_and_dot_at, storage_t* __restrict__ s_rows_at,
     const storage_t* __restrict__ dot_B_x_at, storage_t* __restrict__ dot_s_rows_at)
 {
     const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -688,7 +688,7 @@ extern "C" __global__ void hvp_forward_step(
         compute_t s, dot_s;
         hvp_forward_step_point(
             compute_t(0.95),
-            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(BA_x_and_dot_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
             compute_t(s_rows_at[(t * B + iB) * S + iS]),
             compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
             compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
@@ -714,9 +714,9 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ P_s_dot_P_s_P_at, const storage_t* __restrict__ dot_P_s_s_at,
-    const storage_t* __restrict__ R_h_dot_R_h_R_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_A_x_at,
+    const storage_t* __restrict__ P_s_and_dot_at, const storage_t* __restrict__ dot_P_s_s_at,
+    const storage_t* __restrict__ R_h_and_dot_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
+    const storage_t* __restrict__ BA_x_and_dot_at, const storage_t* __restrict__ dot_A_x_at,
     storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
 {
@@ -726,13 +726,13 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(P_s_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_P_s_s_at[iB * H + iH]),
-            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(R_h_and_dot_at[iB * (2 * H) + H + iH]),
             compute_t(dot_R_h_h_prev_at[iB * H + iH]),
-            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + iH]),
-            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
-            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(P_s_and_dot_at[iB * (2 * H) + iH]),
+            compute_t(BA_x_and_dot_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_and_dot_at[iB * (2 * H) + iH]),
             compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
             dot_h_pre, h, dot_h);
         dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
@@ -758,7 +758,7 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
     const storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_pre_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_dot_h_pre2_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -772,19 +772,19 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_h_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
     const compute_t d_dot_s_next, const compute_t d_dot_s_dot_P_s_s, const compute_t d_dot_s_dot_y,
-    const compute_t d_s_P_s_dot_P_s_P, const compute_t d_s_next, const compute_t alpha, compute_t& d_dot_s,
+    const compute_t d_s_P_s_and_dot, const compute_t d_s_next, const compute_t alpha, compute_t& d_dot_s,
     compute_t& d_s, compute_t& d_s_prev, compute_t& d_dot_s_prev)
 {
     // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
     d_dot_s = d_dot_s_next + d_dot_s_dot_P_s_s + d_dot_s_dot_y;
-    d_s = d_s_P_s_dot_P_s_P + d_s_next;
+    d_s = d_s_P_s_and_dot + d_s_next;
     d_s_prev = alpha * d_s;
     d_dot_s_prev = alpha * d_dot_s;
 }
@@ -792,7 +792,7 @@ __device__ inline void hvp_backward_step2_point(
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
     storage_t* __restrict__ d_dot_s_prev_rows_at, const storage_t* __restrict__ d_dot_s_dot_P_s_s_at,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_s_P_s_dot_P_s_P_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_s_P_s_and_dot_at,
     storage_t* __restrict__ d_s_prev_rows_at, storage_t* __restrict__ d_dot_s_at,
     storage_t* __restrict__ d_s_at)
 {
@@ -805,7 +805,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_dot_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
             compute_t(d_dot_s_dot_P_s_s_at[iB * S + iS]),
             compute_t(dy_at[(t * B + iB) * (H + S) + H + iS]),
-            compute_t(d_s_P_s_dot_P_s_P_at[iB * S + iS]),
+            compute_t(d_s_P_s_and_dot_at[iB * S + iS]),
             compute_t(d_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
             compute_t(0.95),
             d_dot_s, d_s, d_s_prev, d_dot_s_prev);
@@ -848,15 +848,14 @@ extern "C" __global__ void hvp_backward_after(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_A_x_dot_A_x_A, const compute_t d_x_B_x, const compute_t d_x_dot_B_x_B,
-    compute_t& d_x)
+    const compute_t d_x_A_x_and_dot, const compute_t d_x_B_x, const compute_t d_x_dot_B_x_B, compute_t& d_x)
 {
-    d_x = d_x_A_x_dot_A_x_A + d_x_B_x + d_x_dot_B_x_B;
+    d_x = d_x_A_x_and_dot + d_x_B_x + d_x_dot_B_x_B;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ d_x_A_x_dot_A_x_A_at, const storage_t* __restrict__ d_x_B_x_at,
+    const storage_t* __restrict__ d_x_A_x_and_dot_at, const storage_t* __restrict__ d_x_B_x_at,
     const storage_t* __restrict__ d_x_dot_B_x_B_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -866,7 +865,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_A_x_dot_A_x_A_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_A_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_B_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_B_x_B_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -960,13 +959,13 @@ extern "C" __global__ void hvp_backward_finish4(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_R;
         hvp_backward_finish4_point(
-            compute_t(d_R_R_h_at[iH * H + iH2]),
-            compute_t(d_R_dot_R_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_R_R_h_at[iH * H + jH]),
+            compute_t(d_R_dot_R_h_h_prev_at[iH * H + jH]),
             d_R);
-        d_R_at[iH * H + iH2] = storage_t(d_R);
+        d_R_at[iH * H + jH] = storage_t(d_R);
     }
 }
 

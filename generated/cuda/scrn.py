@@ -702,37 +702,37 @@ def jvp_passes(size, dtype):
     s_rows = cp.empty((T + 1, B, S), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_s_rows = cp.empty((T + 1, B, S), dtype)
-    B_dot_B_A_dot_A = cp.empty((I, 2 * S + 2 * H), dtype)
+    BA_and_dot = cp.empty((I, 2 * S + 2 * H), dtype)
     BA = cp.empty((I, S + H), dtype)
-    dot_P2 = cp.empty((S, 2 * H), dtype)
-    dot_R2 = cp.empty((H, 2 * H), dtype)
-    P_T2 = cp.empty((S, H), dtype)
-    R_T2 = cp.empty((H, H), dtype)
-    parts = cp.empty((T, B, 2 * S + 2 * H), dtype)
+    P_and_dot = cp.empty((S, 2 * H), dtype)
+    R_and_dot = cp.empty((H, 2 * H), dtype)
+    P_turned = cp.empty((S, H), dtype)
+    R_turned = cp.empty((H, H), dtype)
+    BA_x_and_dot = cp.empty((T, B, 2 * S + 2 * H), dtype)
     dot_BA_x_x = cp.empty((T, B, S + H), dtype)
     dot_B_x = cp.empty((T, B, S), dtype)
     dot_A_x = cp.empty((T, B, H), dtype)
-    P_s_dot_P_s_P = cp.empty((B, 2 * H), dtype)
+    P_s_and_dot = cp.empty((B, 2 * H), dtype)
     dot_P_s_s = cp.empty((B, H), dtype)
-    R_h_dot_R_h_R = cp.empty((B, 2 * H), dtype)
+    R_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_R_h_h_prev = cp.empty((B, H), dtype)
     y = cp.empty((T, B, H + S), dtype)
     dot_y = cp.empty((T, B, H + S), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * S, 1,
-        parts, dot_BA_x_x, dot_B_x,
+        BA_x_and_dot, dot_BA_x_x, dot_B_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        parts, dot_BA_x_x, dot_A_x,
+        BA_x_and_dot, dot_BA_x_x, dot_A_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * S, 1,
-        parts, s_rows, dot_B_x, dot_s_rows,
+        BA_x_and_dot, s_rows, dot_B_x, dot_s_rows,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        P_s_dot_P_s_P, dot_P_s_s, R_h_dot_R_h_R, dot_R_h_h_prev, parts, dot_A_x, h_rows, dot_h_rows,
+        P_s_and_dot, dot_P_s_s, R_h_and_dot, dot_R_h_h_prev, BA_x_and_dot, dot_A_x, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -752,32 +752,32 @@ def jvp_passes(size, dtype):
         dot_s_rows[0] = dot_state["s"]
 
     def before():
-        B_dot_B_A_dot_A[..., :S] = B_.T
-        B_dot_B_A_dot_A[..., S:2 * S] = dot_B.T
-        B_dot_B_A_dot_A[..., 2 * S:2 * S + H] = A.T
-        B_dot_B_A_dot_A[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
-        BA[..., :S] = B_dot_B_A_dot_A[..., :S]
-        BA[..., S:S + H] = B_dot_B_A_dot_A[..., 2 * S:2 * S + H]
-        dot_P2[..., :H] = P.T
-        dot_P2[..., H:2 * H] = dot_P.T
-        dot_R2[..., :H] = R.T
-        dot_R2[..., H:2 * H] = dot_R.T
-        P_T2[...] = P.T
-        R_T2[...] = R.T
-        product(x.reshape(-1, I), B_dot_B_A_dot_A, parts.reshape(-1, 2 * S + 2 * H))
+        BA_and_dot[..., :S] = B_.T
+        BA_and_dot[..., S:2 * S] = dot_B.T
+        BA_and_dot[..., 2 * S:2 * S + H] = A.T
+        BA_and_dot[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
+        BA[..., :S] = BA_and_dot[..., :S]
+        BA[..., S:S + H] = BA_and_dot[..., 2 * S:2 * S + H]
+        P_and_dot[..., :H] = P.T
+        P_and_dot[..., H:2 * H] = dot_P.T
+        R_and_dot[..., :H] = R.T
+        R_and_dot[..., H:2 * H] = dot_R.T
+        P_turned[...] = P.T
+        R_turned[...] = R.T
+        product(x.reshape(-1, I), BA_and_dot, BA_x_and_dot.reshape(-1, 2 * S + 2 * H))
         product(dot_x.reshape(-1, I), BA, dot_BA_x_x.reshape(-1, S + H))
         jvp_before()
         jvp_before2()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_R2, R_h_dot_R_h_R)
+            product(h_rows[t], R_and_dot, R_h_and_dot)
             # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(dot_h_rows[t], R_T2, dot_R_h_h_prev)
+            product(dot_h_rows[t], R_turned, dot_R_h_h_prev)
             jvp_step(t)
-            product(s_rows[t + 1], dot_P2, P_s_dot_P_s_P)
+            product(s_rows[t + 1], P_and_dot, P_s_and_dot)
             # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(dot_s_rows[t + 1], P_T2, dot_P_s_s)
+            product(dot_s_rows[t + 1], P_turned, dot_P_s_s)
             jvp_step2(t)
 
     def after():
@@ -813,36 +813,36 @@ def hvp_passes(size, dtype):
     s_rows = cp.empty((T + 1, B, S), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_s_rows = cp.empty((T + 1, B, S), dtype)
-    B_dot_B_A_dot_A = cp.empty((I, 2 * S + 2 * H), dtype)
+    BA_and_dot = cp.empty((I, 2 * S + 2 * H), dtype)
     BA = cp.empty((I, S + H), dtype)
-    dot_P2 = cp.empty((S, 2 * H), dtype)
-    dot_R2 = cp.empty((H, 2 * H), dtype)
-    P_T2 = cp.empty((S, H), dtype)
-    R_T2 = cp.empty((H, H), dtype)
-    parts = cp.empty((T, B, 2 * S + 2 * H), dtype)
+    P_and_dot = cp.empty((S, 2 * H), dtype)
+    R_and_dot = cp.empty((H, 2 * H), dtype)
+    P_turned = cp.empty((S, H), dtype)
+    R_turned = cp.empty((H, H), dtype)
+    BA_x_and_dot = cp.empty((T, B, 2 * S + 2 * H), dtype)
     dot_BA_x_x = cp.empty((T, B, S + H), dtype)
     dot_B_x = cp.empty((T, B, S), dtype)
     dot_A_x = cp.empty((T, B, H), dtype)
-    P_s_dot_P_s_P = cp.empty((B, 2 * H), dtype)
+    P_s_and_dot = cp.empty((B, 2 * H), dtype)
     dot_P_s_s = cp.empty((B, H), dtype)
-    R_h_dot_R_h_R = cp.empty((B, 2 * H), dtype)
+    R_h_and_dot = cp.empty((B, 2 * H), dtype)
     dot_R_h_h_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * S, 1,
-        parts, dot_BA_x_x, dot_B_x,
+        BA_x_and_dot, dot_BA_x_x, dot_B_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        parts, dot_BA_x_x, dot_A_x,
+        BA_x_and_dot, dot_BA_x_x, dot_A_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * S, 1,
-        parts, s_rows, dot_B_x, dot_s_rows,
+        BA_x_and_dot, s_rows, dot_B_x, dot_s_rows,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        P_s_dot_P_s_P, dot_P_s_s, R_h_dot_R_h_R, dot_R_h_h_prev, parts, dot_A_x, dot_h_pre, h_rows,
+        P_s_and_dot, dot_P_s_s, R_h_and_dot, dot_R_h_h_prev, BA_x_and_dot, dot_A_x, dot_h_pre, h_rows,
         dot_h_rows,
     )
 
@@ -863,32 +863,32 @@ def hvp_passes(size, dtype):
         dot_s_rows[0] = dot_state["s"]
 
     def before():
-        B_dot_B_A_dot_A[..., :S] = B_.T
-        B_dot_B_A_dot_A[..., S:2 * S] = dot_B.T
-        B_dot_B_A_dot_A[..., 2 * S:2 * S + H] = A.T
-        B_dot_B_A_dot_A[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
-        BA[..., :S] = B_dot_B_A_dot_A[..., :S]
-        BA[..., S:S + H] = B_dot_B_A_dot_A[..., 2 * S:2 * S + H]
-        dot_P2[..., :H] = P.T
-        dot_P2[..., H:2 * H] = dot_P.T
-        dot_R2[..., :H] = R.T
-        dot_R2[..., H:2 * H] = dot_R.T
-        P_T2[...] = P.T
-        R_T2[...] = R.T
-        product(x.reshape(-1, I), B_dot_B_A_dot_A, parts.reshape(-1, 2 * S + 2 * H))
+        BA_and_dot[..., :S] = B_.T
+        BA_and_dot[..., S:2 * S] = dot_B.T
+        BA_and_dot[..., 2 * S:2 * S + H] = A.T
+        BA_and_dot[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
+        BA[..., :S] = BA_and_dot[..., :S]
+        BA[..., S:S + H] = BA_and_dot[..., 2 * S:2 * S + H]
+        P_and_dot[..., :H] = P.T
+        P_and_dot[..., H:2 * H] = dot_P.T
+        R_and_dot[..., :H] = R.T
+        R_and_dot[..., H:2 * H] = dot_R.T
+        P_turned[...] = P.T
+        R_turned[...] = R.T
+        product(x.reshape(-1, I), BA_and_dot, BA_x_and_dot.reshape(-1, 2 * S + 2 * H))
         product(dot_x.reshape(-1, I), BA, dot_BA_x_x.reshape(-1, S + H))
         hvp_forward_before()
         hvp_forward_before2()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], dot_R2, R_h_dot_R_h_R)
+            product(h_rows[t], R_and_dot, R_h_and_dot)
             # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(dot_h_rows[t], R_T2, dot_R_h_h_prev)
+            product(dot_h_rows[t], R_turned, dot_R_h_h_prev)
             hvp_forward_step(t)
-            product(s_rows[t + 1], dot_P2, P_s_dot_P_s_P)
+            product(s_rows[t + 1], P_and_dot, P_s_and_dot)
             # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(dot_s_rows[t + 1], P_T2, dot_P_s_s)
+            product(dot_s_rows[t + 1], P_turned, dot_P_s_s)
             hvp_forward_step2(t)
 
     def after():
@@ -903,19 +903,19 @@ def hvp_passes(size, dtype):
     d_s_prev_rows = cp.empty((2, B, S), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_s_prev_rows = cp.empty((2, B, S), dtype)
-    dot_A2 = cp.empty((2 * H, I), dtype)
-    dot_P22 = cp.empty((2 * H, S), dtype)
-    dot_R22 = cp.empty((2 * H, H), dtype)
-    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
+    A_and_dot = cp.empty((2 * H, I), dtype)
+    P_and_dot_T = cp.empty((2 * H, S), dtype)
+    R_and_dot_T = cp.empty((2 * H, H), dtype)
+    d_h_pre_and_dot = cp.empty((T, B, 2 * H), dtype)
     d_dot_s_dot_P_s_s = cp.empty((B, S), dtype)
     d_dot_s = cp.empty((T, B, S), dtype)
-    d_s_P_s_dot_P_s_P = cp.empty((B, S), dtype)
+    d_s_P_s_and_dot = cp.empty((B, S), dtype)
     d_s = cp.empty((T, B, S), dtype)
     d_dot_B_x = cp.empty((T, B, S), dtype)
     d_B_x = cp.empty((T, B, S), dtype)
     d_x_B_x = cp.empty((T, B, I), dtype)
     d_x_dot_B_x_B = cp.empty((T, B, I), dtype)
-    d_x_A_x_dot_A_x_A = cp.empty((T, B, I), dtype)
+    d_x_A_x_and_dot = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_B_B_x = cp.empty((S, I), dtype)
     d_B_dot_B_x_x = cp.empty((S, I), dtype)
@@ -931,11 +931,11 @@ def hvp_passes(size, dtype):
     d_R = cp.empty((H, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
+        d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * S, 1,
-        d_dot_s_prev_rows, d_dot_s_dot_P_s_s, dy, d_s_P_s_dot_P_s_P, d_s_prev_rows, d_dot_s, d_s,
+        d_dot_s_prev_rows, d_dot_s_dot_P_s_s, dy, d_s_P_s_and_dot, d_s_prev_rows, d_dot_s, d_s,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * S, 1,
@@ -943,7 +943,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_A_x_dot_A_x_A, d_x_B_x, d_x_dot_B_x_B, d_x,
+        d_x_A_x_and_dot, d_x_B_x, d_x_dot_B_x_B, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", S * I, 1,
@@ -970,40 +970,40 @@ def hvp_passes(size, dtype):
         d_dot_s_prev_rows[T % 2] = dstate["s"]
 
     def before():
-        dot_A2[:H] = A
-        dot_A2[H:2 * H] = dot_A
-        dot_P22[:H] = P
-        dot_P22[H:2 * H] = dot_P
-        dot_R22[:H] = R
-        dot_R22[H:2 * H] = dot_R
+        A_and_dot[:H] = A
+        A_and_dot[H:2 * H] = dot_A
+        P_and_dot_T[:H] = P
+        P_and_dot_T[H:2 * H] = dot_P
+        R_and_dot_T[:H] = R
+        R_and_dot_T[H:2 * H] = dot_R
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(d_dot_h_pre2[t][:, H:2 * H], P, d_dot_s_dot_P_s_s)
+            product(d_h_pre_and_dot[t][:, H:2 * H], P, d_dot_s_dot_P_s_s)
             # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
-            product(d_dot_h_pre2[t], dot_P22, d_s_P_s_dot_P_s_P)
-            product(d_dot_h_pre2[t], dot_R22, d_h_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t], P_and_dot_T, d_s_P_s_and_dot)
+            product(d_h_pre_and_dot[t], R_and_dot_T, d_h_prev_rows[t % 2])
             # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(d_dot_h_pre2[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
+            product(d_h_pre_and_dot[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
             hvp_backward_step2(t)
 
     def after():
-        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_A2, d_x_A_x_dot_A_x_A.reshape(-1, I))
+        product(d_h_pre_and_dot.reshape(-1, 2 * H), A_and_dot, d_x_A_x_and_dot.reshape(-1, I))
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_s_rows[1:].reshape(-1, S), d_P_dot_P_s_s)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_s_rows[1:].reshape(-1, S), d_P_dot_P_s_s)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
+        product(d_h_pre_and_dot.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
         product(
-            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_h_pre_and_dot.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_R_dot_R_h_h_prev,
         )

@@ -194,7 +194,7 @@ __device__ inline void backward_before_point(
 
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ p_rows_at, storage_t* __restrict__ u2_at)
+    const storage_t* __restrict__ p_rows_at, storage_t* __restrict__ u_steps_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -204,7 +204,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(p_rows_at[iT * B + iB]),
             u);
-        u2_at[iT * B + iB] = storage_t(u);
+        u_steps_at[iT * B + iB] = storage_t(u);
     }
 }
 
@@ -218,7 +218,7 @@ __device__ inline void backward_before2_point(
 extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ r_h2_at)
+    storage_t* __restrict__ r_h_steps_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -230,7 +230,7 @@ extern "C" __global__ void backward_before2(
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             r_h);
-        r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+        r_h_steps_at[(iT * B + iB) * H + iH] = storage_t(r_h);
     }
 }
 
@@ -250,7 +250,7 @@ __device__ inline void backward_step_point(
 
 extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ u2_at,
+    storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ u_steps_at,
     const storage_t* __restrict__ q_at, const storage_t* __restrict__ p_rows_at,
     storage_t* __restrict__ d_q_pre_at)
 {
@@ -260,7 +260,7 @@ extern "C" __global__ void backward_step(
         compute_t d_q_pre, d_p_prev;
         backward_step_point(
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
             d_q_pre, d_p_prev);
@@ -290,7 +290,7 @@ extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ w_p_at,
-    const storage_t* __restrict__ u2_at, const storage_t* __restrict__ z_at,
+    const storage_t* __restrict__ u_steps_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_rzn_pre_at)
 {
@@ -304,7 +304,7 @@ extern "C" __global__ void backward_step2(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(w_p_at[iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -355,7 +355,7 @@ extern "C" __global__ void backward_step4(
     const storage_t* __restrict__ d_h_prev_U_rz_h_at, const storage_t* __restrict__ d_r_h_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_s_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ u2_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ u_steps_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -369,7 +369,7 @@ extern "C" __global__ void backward_step4(
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -528,10 +528,10 @@ extern "C" __global__ void states_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ p_rows_at, const storage_t* __restrict__ b_p_at,
-    const storage_t* __restrict__ W_rzn_x2_at, const storage_t* __restrict__ U_rz_h2_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rz_h_steps_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
-    storage_t* __restrict__ u2_at, storage_t* __restrict__ q2_at, storage_t* __restrict__ r2_at,
-    storage_t* __restrict__ z2_at, storage_t* __restrict__ r_h2_at)
+    storage_t* __restrict__ u_steps_at, storage_t* __restrict__ q_at, storage_t* __restrict__ r_at,
+    storage_t* __restrict__ z_steps_at, storage_t* __restrict__ r_h_steps_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -540,15 +540,15 @@ extern "C" __global__ void states_backward_before_rows(
         // through u = where(p[t-1] >= 0.5, 1, 0)
         const compute_t u = choose(compute_t((p_prev) >= (compute_t(0.5))), 1, 0);
         if (threadIdx.x == 0) {
-            u2_at[iT * B + iB] = storage_t(u);
+            u_steps_at[iT * B + iB] = storage_t(u);
         }
         compute_t w_p_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_r_x = compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + iH]);
-            const compute_t U_r_h = compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + iH]);
+            const compute_t W_r_x = compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + iH]);
+            const compute_t U_r_h = compute_t(U_rz_h_steps_at[(iT * B + iB) * (2 * H) + iH]);
             const compute_t b_r = compute_t(b_r_at[iH]);
-            const compute_t W_z_x = compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + H + iH]);
-            const compute_t U_z_h = compute_t(U_rz_h2_at[(iT * B + iB) * (2 * H) + H + iH]);
+            const compute_t W_z_x = compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + H + iH]);
+            const compute_t U_z_h = compute_t(U_rz_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]);
             const compute_t b_z = compute_t(b_z_at[iH]);
             const compute_t h_prev = compute_t(h_rows_at[(iT * B + iB) * H + iH]);
             const compute_t w_p = compute_t(w_p_at[iH]);
@@ -561,9 +561,9 @@ extern "C" __global__ void states_backward_before_rows(
             const compute_t z = sigmoid(z_pre);
             // through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             const compute_t r_h = h_prev * r;
-            r2_at[(iT * B + iB) * H + iH] = storage_t(r);
-            z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-            r_h2_at[(iT * B + iB) * H + iH] = storage_t(r_h);
+            r_at[(iT * B + iB) * H + iH] = storage_t(r);
+            z_steps_at[(iT * B + iB) * H + iH] = storage_t(z);
+            r_h_steps_at[(iT * B + iB) * H + iH] = storage_t(r_h);
             // through q = sigmoid(dot(w_p, h) + b_p)
             w_p_h_total += w_p * h;
         }
@@ -575,7 +575,7 @@ extern "C" __global__ void states_backward_before_rows(
         const compute_t q_pre = b_p + w_p_h;
         const compute_t q = sigmoid(q_pre);
         if (threadIdx.x == 0) {
-            q2_at[iT * B + iB] = storage_t(q);
+            q_at[iT * B + iB] = storage_t(q);
         }
     }
 }
@@ -590,8 +590,8 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_rzn_x2_at, const storage_t* __restrict__ U_n_r_h2_at,
-    const storage_t* __restrict__ b_n_at, storage_t* __restrict__ n2_at)
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_n_r_h_steps_at,
+    const storage_t* __restrict__ b_n_at, storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -600,11 +600,11 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t n_;
         states_backward_before_point(
-            compute_t(W_rzn_x2_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_n_r_h2_at[(iT * B + iB) * H + iH]),
+            compute_t(W_rzn_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_h_steps_at[(iT * B + iB) * H + iH]),
             compute_t(b_n_at[iH]),
             n_);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
     }
 }
 
@@ -624,8 +624,8 @@ __device__ inline void states_backward_step_point(
 
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ u2_at,
-    const storage_t* __restrict__ q2_at, const storage_t* __restrict__ p_rows_at,
+    storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ u_steps_at,
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ p_rows_at,
     storage_t* __restrict__ d_q_pre_at)
 {
     const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -634,8 +634,8 @@ extern "C" __global__ void states_backward_step(
         compute_t d_q_pre, d_p_prev;
         states_backward_step_point(
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u2_at[t * B + iB]),
-            compute_t(q2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
+            compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
             d_q_pre, d_p_prev);
         d_q_pre_at[t * B + iB] = storage_t(d_q_pre);
@@ -664,8 +664,8 @@ extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ w_p_at,
-    const storage_t* __restrict__ u2_at, const storage_t* __restrict__ z2_at,
-    const storage_t* __restrict__ n2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ u_steps_at, const storage_t* __restrict__ z_steps_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -678,9 +678,9 @@ extern "C" __global__ void states_backward_step2(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(w_p_at[iH]),
-            compute_t(u2_at[t * B + iB]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
+            compute_t(u_steps_at[t * B + iB]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_s, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
@@ -701,7 +701,7 @@ __device__ inline void states_backward_step3_point(
 extern "C" __global__ void states_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ r2_at, storage_t* __restrict__ d_rzn_pre_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -711,7 +711,7 @@ extern "C" __global__ void states_backward_step3(
         states_backward_step3_point(
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
         d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
@@ -727,9 +727,9 @@ __device__ inline void states_backward_step4_point(
 extern "C" __global__ void states_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_U_rz_h_at, const storage_t* __restrict__ d_r_h_at,
-    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ d_s_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ u2_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_s_at,
+    const storage_t* __restrict__ z_steps_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ u_steps_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -739,11 +739,11 @@ extern "C" __global__ void states_backward_step4(
         states_backward_step4_point(
             compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
-            compute_t(r2_at[(t * B + iB) * H + iH]),
+            compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
+            compute_t(z_steps_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -1030,7 +1030,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
     storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
     storage_t* __restrict__ dot_W_n_x_at)
 {
@@ -1041,11 +1041,11 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -1103,13 +1103,13 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ U_rz_h_and_dot_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h2_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1117,17 +1117,17 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step2_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1136,14 +1136,14 @@ extern "C" __global__ void jvp_step2(
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
-        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_and_dot_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_at,
     const storage_t* __restrict__ dot_U_n_r_h_at, const storage_t* __restrict__ dot_b_n_at,
     const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
@@ -1160,7 +1160,7 @@ extern "C" __global__ void jvp_step_rows(
         compute_t dot_w_p_h_w_p_total = 0;
         compute_t dot_w_p_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t W_n_x = compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
             const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
@@ -1240,7 +1240,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
     storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
     storage_t* __restrict__ dot_W_n_x_at)
 {
@@ -1251,11 +1251,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -1313,14 +1313,14 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ U_rz_h_and_dot_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_r_pre_at,
     storage_t* __restrict__ r_at, storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h2_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1328,17 +1328,17 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step2_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(U_rz_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1350,14 +1350,14 @@ extern "C" __global__ void hvp_forward_step2(
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
-        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_and_dot_at[iB * (2 * H) + iH] = storage_t(r_h);
+        r_h_and_dot_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ W_rzn_x_and_dot_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_at,
     const storage_t* __restrict__ dot_U_n_r_h_at, const storage_t* __restrict__ dot_b_n_at,
     const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
@@ -1376,7 +1376,7 @@ extern "C" __global__ void hvp_forward_step_rows(
         compute_t dot_w_p_h_w_p_total = 0;
         compute_t dot_w_p_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t W_n_x = compute_t(W_rzn_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
             const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
@@ -1451,7 +1451,7 @@ __device__ inline void hvp_backward_before_point(
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ p_rows_at, storage_t* __restrict__ u2_at)
+    const storage_t* __restrict__ p_rows_at, storage_t* __restrict__ u_steps_at)
 {
     const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1461,7 +1461,7 @@ extern "C" __global__ void hvp_backward_before(
         hvp_backward_before_point(
             compute_t(p_rows_at[iT * B + iB]),
             u);
-        u2_at[iT * B + iB] = storage_t(u);
+        u_steps_at[iT * B + iB] = storage_t(u);
     }
 }
 
@@ -1480,7 +1480,7 @@ extern "C" __global__ void hvp_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_r2_at, storage_t* __restrict__ r_h_at, storage_t* __restrict__ dot_r_h_at)
+    storage_t* __restrict__ dot_r_at, storage_t* __restrict__ r_h_at, storage_t* __restrict__ dot_r_h_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1494,7 +1494,7 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             dot_r, r_h, dot_r_h);
-        dot_r2_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
         r_h_at[(iT * B + iB) * H + iH] = storage_t(r_h);
         dot_r_h_at[(iT * B + iB) * H + iH] = storage_t(dot_r_h);
     }
@@ -1525,7 +1525,7 @@ __device__ inline void hvp_backward_step_point(
 
 extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_dot_p_prev_rows_at, const storage_t* __restrict__ u2_at,
+    storage_t* __restrict__ d_dot_p_prev_rows_at, const storage_t* __restrict__ u_steps_at,
     storage_t* __restrict__ d_p_prev_rows_at, const storage_t* __restrict__ q_at,
     const storage_t* __restrict__ p_rows_at, const storage_t* __restrict__ dot_q_pre_at,
     storage_t* __restrict__ d_dot_q_pre_at, storage_t* __restrict__ d_q_pre_at)
@@ -1536,7 +1536,7 @@ extern "C" __global__ void hvp_backward_step(
         compute_t d_dot_q_pre, d_q_pre, d_p_prev, d_dot_p_prev;
         hvp_backward_step_point(
             compute_t(d_dot_p_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(d_p_prev_rows_at[((t + 1) % 2) * B + iB]),
             compute_t(q_at[t * B + iB]),
             compute_t(p_rows_at[t * B + iB]),
@@ -1584,14 +1584,14 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ d_dot_q_pre_at, const storage_t* __restrict__ w_p_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ d_q_pre_at,
-    const storage_t* __restrict__ dot_w_p_at, const storage_t* __restrict__ u2_at,
+    const storage_t* __restrict__ dot_w_p_at, const storage_t* __restrict__ u_steps_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ dot_z_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_n_at,
     storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_dot_s_at,
-    storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_dot_n_pre2_at,
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
+    storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_n_pre_and_dot_at,
+    storage_t* __restrict__ d_rz_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1606,7 +1606,7 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_q_pre_at[t * B + iB]),
             compute_t(dot_w_p_at[iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
@@ -1620,10 +1620,10 @@ extern "C" __global__ void hvp_backward_step2(
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_dot_s_at[iB * H + iH] = storage_t(d_dot_s);
         d_s_at[iB * H + iH] = storage_t(d_s);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_pre_and_dot_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1645,7 +1645,7 @@ extern "C" __global__ void hvp_backward_step3(
     const storage_t* __restrict__ d_dot_r_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
+    storage_t* __restrict__ d_rz_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1660,33 +1660,34 @@ extern "C" __global__ void hvp_backward_step3(
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_rz_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void hvp_backward_step4_point(
-    const compute_t d_h_prev_parts, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
-    const compute_t dot_r, const compute_t d_s, const compute_t z, const compute_t d_dot_s,
-    const compute_t dot_z, const compute_t d_h, const compute_t u,
+    const compute_t d_h_prev_U_rz_h_and_dot, const compute_t d_r_h, const compute_t r,
+    const compute_t d_dot_r_h, const compute_t dot_r, const compute_t d_s, const compute_t z,
+    const compute_t d_dot_s, const compute_t dot_z, const compute_t d_h, const compute_t u,
     const compute_t d_dot_h_prev_dot_U_r_h_h_prev, const compute_t d_dot_h_prev_dot_U_z_h_h_prev,
     const compute_t d_dot_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - u;
     const compute_t s2 = 1 - z;
-    d_h_prev = d_h_prev_parts + d_r_h * r + d_dot_r_h * dot_r + d_s * s2 - d_dot_s * dot_z + d_h * s1;
+    d_h_prev = d_h_prev_U_rz_h_and_dot + d_r_h * r + d_dot_r_h * dot_r + d_s * s2 - d_dot_s * dot_z + d_h * s1;
     d_dot_h_prev = r * d_dot_r_h + d_dot_s * s2 + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev +
         d_dot_h * s1;
 }
 
 extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_r_h_at,
+    const storage_t* __restrict__ d_h_prev_U_rz_h_and_dot_at, const storage_t* __restrict__ d_r_h_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_at,
-    const storage_t* __restrict__ dot_r2_at, const storage_t* __restrict__ d_s_at,
+    const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ d_s_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_s_at,
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ u2_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
+    const storage_t* __restrict__ u_steps_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_h_prev_rows_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
@@ -1697,17 +1698,17 @@ extern "C" __global__ void hvp_backward_step4(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step4_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rz_h_and_dot_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_r_h_at[iB * H + iH]),
-            compute_t(dot_r2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_s_at[iB * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(u2_at[t * B + iB]),
+            compute_t(u_steps_at[t * B + iB]),
             compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -1775,14 +1776,14 @@ extern "C" __global__ void hvp_backward_after_sum3(
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+    const compute_t d_x_W_n_x_and_dot, const compute_t d_x_W_rz_x_and_dot, compute_t& d_x)
 {
-    d_x = d_x_parts2 + d_x_parts;
+    d_x = d_x_W_n_x_and_dot + d_x_W_rz_x_and_dot;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts2_at, const storage_t* __restrict__ d_x_parts_at,
+    const storage_t* __restrict__ d_x_W_n_x_and_dot_at, const storage_t* __restrict__ d_x_W_rz_x_and_dot_at,
     storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1792,8 +1793,8 @@ extern "C" __global__ void hvp_backward_after(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_n_x_and_dot_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_rz_x_and_dot_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -1855,19 +1856,19 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_r, d_U_z, d_U_n;
         hvp_backward_finish2_point(
-            compute_t(d_U_r_U_r_h_at[iH * H + iH2]),
-            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_z_U_z_h_at[iH * H + iH2]),
-            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_n_U_n_r_h_at[iH * H + iH2]),
-            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + iH2]),
+            compute_t(d_U_r_U_r_h_at[iH * H + jH]),
+            compute_t(d_U_r_dot_U_r_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_z_U_z_h_at[iH * H + jH]),
+            compute_t(d_U_z_dot_U_z_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_n_U_n_r_h_at[iH * H + jH]),
+            compute_t(d_U_n_dot_U_n_r_h_r_h_at[iH * H + jH]),
             d_U_r, d_U_z, d_U_n);
-        d_U_r_at[iH * H + iH2] = storage_t(d_U_r);
-        d_U_z_at[iH * H + iH2] = storage_t(d_U_z);
-        d_U_n_at[iH * H + iH2] = storage_t(d_U_n);
+        d_U_r_at[iH * H + jH] = storage_t(d_U_r);
+        d_U_z_at[iH * H + jH] = storage_t(d_U_z);
+        d_U_n_at[iH * H + jH] = storage_t(d_U_n);
     }
 }
 

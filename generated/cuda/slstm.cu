@@ -191,7 +191,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ i_at,
     storage_t* __restrict__ d_m_prev_rows_at, const storage_t* __restrict__ log_i_at,
     const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ log_f_softplus_at,
-    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_z_pre_to_R_f_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -217,10 +217,10 @@ extern "C" __global__ void backward_step(
             compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -409,12 +409,12 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_zoif_x2_at, const storage_t* __restrict__ R_zoif_h2_at,
+    const storage_t* __restrict__ W_zoif_x_at, const storage_t* __restrict__ R_zoif_h_steps_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ m_rows_at, storage_t* __restrict__ z2_at, storage_t* __restrict__ o2_at,
-    storage_t* __restrict__ log_i2_at, storage_t* __restrict__ log_f_softplus2_at,
-    storage_t* __restrict__ m_pre2_at, storage_t* __restrict__ i2_at, storage_t* __restrict__ f2_at)
+    const storage_t* __restrict__ m_rows_at, storage_t* __restrict__ z_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ log_i_at, storage_t* __restrict__ log_f_softplus_at,
+    storage_t* __restrict__ m_pre_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -423,28 +423,28 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t z, o, log_i, log_f_softplus, m_pre, i, f;
         states_backward_before_point(
-            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(W_zoif_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(R_zoif_h_steps_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_zoif_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zoif_h_steps_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(b_o_at[iH]),
-            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_steps_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_zoif_x2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_zoif_h2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_steps_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(m_rows_at[(iT * B + iB) * H + iH]),
             compute_t(m_rows_at[((iT + 1) * B + iB) * H + iH]),
             z, o, log_i, log_f_softplus, m_pre, i, f);
-        z2_at[(iT * B + iB) * H + iH] = storage_t(z);
-        o2_at[(iT * B + iB) * H + iH] = storage_t(o);
-        log_i2_at[(iT * B + iB) * H + iH] = storage_t(log_i);
-        log_f_softplus2_at[(iT * B + iB) * H + iH] = storage_t(log_f_softplus);
-        m_pre2_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
-        i2_at[(iT * B + iB) * H + iH] = storage_t(i);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
+        z_at[(iT * B + iB) * H + iH] = storage_t(z);
+        o_at[(iT * B + iB) * H + iH] = storage_t(o);
+        log_i_at[(iT * B + iB) * H + iH] = storage_t(log_i);
+        log_f_softplus_at[(iT * B + iB) * H + iH] = storage_t(log_f_softplus);
+        m_pre_at[(iT * B + iB) * H + iH] = storage_t(m_pre);
+        i_at[(iT * B + iB) * H + iH] = storage_t(i);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
     }
 }
 
@@ -494,13 +494,13 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    storage_t* __restrict__ d_n_prev_rows_at, const storage_t* __restrict__ o2_at,
+    storage_t* __restrict__ d_n_prev_rows_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ n_rows_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ f2_at,
-    const storage_t* __restrict__ z2_at, const storage_t* __restrict__ i2_at,
-    storage_t* __restrict__ d_m_prev_rows_at, const storage_t* __restrict__ log_i2_at,
-    const storage_t* __restrict__ m_pre2_at, const storage_t* __restrict__ log_f_softplus2_at,
-    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_parts_at)
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ i_at,
+    storage_t* __restrict__ d_m_prev_rows_at, const storage_t* __restrict__ log_i_at,
+    const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ log_f_softplus_at,
+    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_z_pre_to_R_f_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -511,25 +511,25 @@ extern "C" __global__ void states_backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o2_at[(t * B + iB) * H + iH]),
+            compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(n_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(n_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f2_at[(t * B + iB) * H + iH]),
-            compute_t(z2_at[(t * B + iB) * H + iH]),
-            compute_t(i2_at[(t * B + iB) * H + iH]),
+            compute_t(f_at[(t * B + iB) * H + iH]),
+            compute_t(z_at[(t * B + iB) * H + iH]),
+            compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(log_i2_at[(t * B + iB) * H + iH]),
-            compute_t(m_pre2_at[(t * B + iB) * H + iH]),
-            compute_t(log_f_softplus2_at[(t * B + iB) * H + iH]),
+            compute_t(log_i_at[(t * B + iB) * H + iH]),
+            compute_t(m_pre_at[(t * B + iB) * H + iH]),
+            compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
-        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
-        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_R_f_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -789,7 +789,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zoif_x_x_at,
+    const storage_t* __restrict__ W_zoif_x_and_dot_at, const storage_t* __restrict__ dot_W_zoif_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_o_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
 {
@@ -800,13 +800,13 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -888,8 +888,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zoif_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zoif_h_and_dot_at, const storage_t* __restrict__ dot_R_zoif_h_h_prev_at,
+    const storage_t* __restrict__ W_zoif_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
     const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ b_i_at,
@@ -907,31 +907,31 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t m, dot_m, c, dot_c, n_, dot_n, h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -975,7 +975,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zoif_x_x_at,
+    const storage_t* __restrict__ W_zoif_x_and_dot_at, const storage_t* __restrict__ dot_W_zoif_x_x_at,
     storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_o_x_at,
     storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
 {
@@ -986,13 +986,13 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
             compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -1077,8 +1077,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zoif_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ R_zoif_h_and_dot_at, const storage_t* __restrict__ dot_R_zoif_h_h_prev_at,
+    const storage_t* __restrict__ W_zoif_x_and_dot_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
     const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ b_i_at,
@@ -1102,31 +1102,31 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_z_pre, z, dot_o_pre, o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m, dot_i_pre, i,
             dot_f_pre, f, c, dot_c, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(parts4_at[iB * (8 * H) + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 3 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 5 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 7 * H + iH]),
             compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_zoif_x_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(R_zoif_h_and_dot_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -1182,8 +1182,8 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ dot_z2_at, storage_t* __restrict__ dot_o2_at, storage_t* __restrict__ dot_i2_at,
-    storage_t* __restrict__ dot_f2_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_f_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1201,10 +1201,10 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_f_pre_at[(iT * B + iB) * H + iH]),
             compute_t(f_at[(iT * B + iB) * H + iH]),
             dot_z, dot_o, dot_i, dot_f);
-        dot_z2_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
-        dot_o2_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
-        dot_i2_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_z_at[(iT * B + iB) * H + iH] = storage_t(dot_z);
+        dot_o_at[(iT * B + iB) * H + iH] = storage_t(dot_o);
+        dot_i_at[(iT * B + iB) * H + iH] = storage_t(dot_i);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
     }
 }
 
@@ -1300,18 +1300,18 @@ extern "C" __global__ void hvp_backward_step(
     storage_t* __restrict__ d_dot_n_prev_rows_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ n_rows_at,
     storage_t* __restrict__ d_n_prev_rows_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_o2_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_c_rows_at,
     const storage_t* __restrict__ dot_n_rows_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
-    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_z2_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_z_at,
     const storage_t* __restrict__ i_at, storage_t* __restrict__ d_dot_m_prev_rows_at,
     storage_t* __restrict__ d_m_prev_rows_at, const storage_t* __restrict__ log_i_at,
     const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ dot_log_f_pre_at,
     const storage_t* __restrict__ log_f_softplus_at, const storage_t* __restrict__ dot_o_pre_at,
-    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i2_at,
-    const storage_t* __restrict__ dot_f2_at, storage_t* __restrict__ d_dot_log_f_pre_at,
-    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_parts_at)
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_log_f_pre_at,
+    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_z_pre_to_R_f_h_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1328,7 +1328,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(n_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_o2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(dot_n_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1341,7 +1341,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1351,20 +1351,20 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_i2_at[(t * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_i_at[(t * B + iB) * H + iH]),
+            compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_log_f_pre, d_log_f_pre, d_dot_R_f_h, d_R_f_h, d_dot_log_i, d_log_i, d_dot_o_pre, d_o_pre,
             d_dot_z_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev);
         d_dot_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_log_f_pre);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
-        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
-        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
-        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
-        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_pre_to_R_f_h_and_dot_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -1435,14 +1435,15 @@ extern "C" __global__ void hvp_backward_after(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_parts, const compute_t d_x_W_f_x, const compute_t d_x_dot_W_f_x_W_f, compute_t& d_x)
+    const compute_t d_x_W_zoi_x_and_dot, const compute_t d_x_W_f_x, const compute_t d_x_dot_W_f_x_W_f,
+    compute_t& d_x)
 {
-    d_x = d_x_parts + d_x_W_f_x + d_x_dot_W_f_x_W_f;
+    d_x = d_x_W_zoi_x_and_dot + d_x_W_f_x + d_x_dot_W_f_x_W_f;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_f_x_at,
+    const storage_t* __restrict__ d_x_W_zoi_x_and_dot_at, const storage_t* __restrict__ d_x_W_f_x_at,
     const storage_t* __restrict__ d_x_dot_W_f_x_W_f_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1452,7 +1453,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_zoi_x_and_dot_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_f_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_f_x_W_f_at[(iT * B + iB) * I + iI]),
             d_x);
@@ -1528,22 +1529,22 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_R_z, d_R_o, d_R_i, d_R_f;
         hvp_backward_finish2_point(
-            compute_t(d_R_z_R_z_h_at[iH * H + iH2]),
-            compute_t(d_R_z_dot_R_z_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_R_o_R_o_h_at[iH * H + iH2]),
-            compute_t(d_R_o_dot_R_o_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_R_i_R_i_h_at[iH * H + iH2]),
-            compute_t(d_R_i_dot_R_i_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_R_f_R_f_h_at[iH * H + iH2]),
-            compute_t(d_R_f_dot_R_f_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_R_z_R_z_h_at[iH * H + jH]),
+            compute_t(d_R_z_dot_R_z_h_h_prev_at[iH * H + jH]),
+            compute_t(d_R_o_R_o_h_at[iH * H + jH]),
+            compute_t(d_R_o_dot_R_o_h_h_prev_at[iH * H + jH]),
+            compute_t(d_R_i_R_i_h_at[iH * H + jH]),
+            compute_t(d_R_i_dot_R_i_h_h_prev_at[iH * H + jH]),
+            compute_t(d_R_f_R_f_h_at[iH * H + jH]),
+            compute_t(d_R_f_dot_R_f_h_h_prev_at[iH * H + jH]),
             d_R_z, d_R_o, d_R_i, d_R_f);
-        d_R_z_at[iH * H + iH2] = storage_t(d_R_z);
-        d_R_o_at[iH * H + iH2] = storage_t(d_R_o);
-        d_R_i_at[iH * H + iH2] = storage_t(d_R_i);
-        d_R_f_at[iH * H + iH2] = storage_t(d_R_f);
+        d_R_z_at[iH * H + jH] = storage_t(d_R_z);
+        d_R_o_at[iH * H + jH] = storage_t(d_R_o);
+        d_R_i_at[iH * H + jH] = storage_t(d_R_i);
+        d_R_f_at[iH * H + jH] = storage_t(d_R_f);
     }
 }
 

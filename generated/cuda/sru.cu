@@ -414,11 +414,11 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_fr_x2_at, const storage_t* __restrict__ v_f_at,
+    const storage_t* __restrict__ W_fr_x_at, const storage_t* __restrict__ v_f_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ b_r_at,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ x_at, storage_t* __restrict__ f2_at,
-    storage_t* __restrict__ r2_at, storage_t* __restrict__ d_r_pre_at)
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ x_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ r_at, storage_t* __restrict__ d_r_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -427,19 +427,19 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t f, r, d_r_pre;
         states_backward_before_point(
-            compute_t(W_fr_x2_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_fr_x_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(v_f_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_fr_x2_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_fr_x_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(b_r_at[iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(x_at[(iT * B + iB) * H + iH]),
             f, r, d_r_pre);
-        f2_at[(iT * B + iB) * H + iH] = storage_t(f);
-        r2_at[(iT * B + iB) * H + iH] = storage_t(r);
+        f_at[(iT * B + iB) * H + iH] = storage_t(f);
+        r_at[(iT * B + iB) * H + iH] = storage_t(r);
         d_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_r_pre);
     }
 }
@@ -460,8 +460,8 @@ __device__ inline void states_backward_sequence_point(
 extern "C" __global__ void states_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 H,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ r2_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ W_fr_x2_at, const storage_t* __restrict__ f2_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ W_fr_x_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ v_f_at, const storage_t* __restrict__ d_r_pre_at,
     const storage_t* __restrict__ v_r_at, storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_f_pre_at)
 {
@@ -477,10 +477,10 @@ extern "C" __global__ void states_backward_sequence(
             states_backward_sequence_point(
                 d_c_next,
                 compute_t(dy_at[(t * B + iB) * H + iH]),
-                compute_t(r2_at[(t * B + iB) * H + iH]),
+                compute_t(r_at[(t * B + iB) * H + iH]),
                 compute_t(c_rows_at[(t * B + iB) * H + iH]),
-                compute_t(W_fr_x2_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-                compute_t(f2_at[(t * B + iB) * H + iH]),
+                compute_t(W_fr_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+                compute_t(f_at[(t * B + iB) * H + iH]),
                 v_f,
                 compute_t(d_r_pre_at[(t * B + iB) * H + iH]),
                 v_r,
@@ -548,7 +548,7 @@ __device__ inline void states_backward_after_point(
 
 extern "C" __global__ void states_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ f2_at,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ f_at,
     storage_t* __restrict__ d_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -559,7 +559,7 @@ extern "C" __global__ void states_backward_after(
         compute_t d_W_x;
         states_backward_after_point(
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(f2_at[(iT * B + iB) * H + iH]),
+            compute_t(f_at[(iT * B + iB) * H + iH]),
             d_W_x);
         d_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_x);
     }
@@ -576,7 +576,7 @@ extern "C" __global__ void states_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 H,
     const storage_t* __restrict__ d_x_W_f_x_at, const storage_t* __restrict__ d_x_W_r_x_at,
     const storage_t* __restrict__ d_x_W_x_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ r2_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -589,7 +589,7 @@ extern "C" __global__ void states_backward_after2(
             compute_t(d_x_W_r_x_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
             compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(r2_at[(iT * B + iB) * H + iH]),
+            compute_t(r_at[(iT * B + iB) * H + iH]),
             d_x);
         d_x_at[(iT * B + iB) * H + iH] = storage_t(d_x);
     }
@@ -769,7 +769,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fr_x_x_at,
+    const storage_t* __restrict__ W_fr_x_and_dot_at, const storage_t* __restrict__ dot_W_fr_x_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_r_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
@@ -780,11 +780,11 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(W_fr_x_and_dot_at[(iT * B + iB) * (6 * H) + H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(W_fr_x_and_dot_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(W_fr_x_and_dot_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_f_x, dot_W_r_x, dot_W_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -811,7 +811,7 @@ __device__ inline void jvp_sequence_point(
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ v_f_at,
+    const storage_t* __restrict__ W_fr_x_and_dot_at, const storage_t* __restrict__ v_f_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_v_f_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_f_at,
@@ -830,7 +830,7 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t c, dot_c;
             jvp_sequence_point(
-                compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+                compute_t(W_fr_x_and_dot_at[(t * B + iB) * (6 * H) + iH]),
                 v_f,
                 c_prev,
                 b_f,
@@ -838,7 +838,7 @@ extern "C" __global__ void jvp_sequence(
                 dot_v_f,
                 dot_c_prev,
                 dot_b_f,
-                compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+                compute_t(W_fr_x_and_dot_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
                 compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
                 c, dot_c);
             c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
@@ -868,7 +868,7 @@ __device__ inline void jvp_after_point(
 
 extern "C" __global__ void jvp_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ W_fr_x_and_dot_at, const storage_t* __restrict__ v_r_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_v_r_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_r_at,
@@ -882,7 +882,7 @@ extern "C" __global__ void jvp_after(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_after_point(
-            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_fr_x_and_dot_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -919,7 +919,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fr_x_x_at,
+    const storage_t* __restrict__ W_f_to_dot_W_x_at, const storage_t* __restrict__ dot_W_fr_x_x_at,
     storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_r_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
@@ -930,11 +930,11 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(W_f_to_dot_W_x_at[(iT * B + iB) * (5 * H) + H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(W_f_to_dot_W_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(W_f_to_dot_W_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_f_x, dot_W_r_x, dot_W_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -962,7 +962,7 @@ __device__ inline void hvp_forward_sequence_point(
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ v_f_at,
+    const storage_t* __restrict__ W_f_to_dot_W_x_at, const storage_t* __restrict__ v_f_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_v_f_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_f_at,
@@ -982,7 +982,7 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t dot_f_pre, f, c, dot_c;
             hvp_forward_sequence_point(
-                compute_t(parts2_at[(t * B + iB) * (5 * H) + iH]),
+                compute_t(W_f_to_dot_W_x_at[(t * B + iB) * (5 * H) + iH]),
                 v_f,
                 c_prev,
                 b_f,
@@ -1017,7 +1017,7 @@ __device__ inline void hvp_forward_after_point(
 
 extern "C" __global__ void hvp_forward_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ W_f_to_dot_W_x_at, const storage_t* __restrict__ v_r_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_v_r_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_r_at,
@@ -1030,7 +1030,7 @@ extern "C" __global__ void hvp_forward_after(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_r;
         hvp_forward_after_point(
-            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(W_f_to_dot_W_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -1067,7 +1067,7 @@ extern "C" __global__ void hvp_backward_before(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_r_pre_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ dot_f2_at,
+    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ dot_f_at,
     storage_t* __restrict__ d_dot_r_pre_at, storage_t* __restrict__ d_r_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1087,7 +1087,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_x_at[(iT * B + iB) * H + iH]),
             dot_f, d_dot_r_pre, d_r_pre);
-        dot_f2_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
+        dot_f_at[(iT * B + iB) * H + iH] = storage_t(dot_f);
         d_dot_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_r_pre);
         d_r_pre_at[(iT * B + iB) * H + iH] = storage_t(d_r_pre);
     }
@@ -1127,7 +1127,7 @@ extern "C" __global__ void hvp_backward_sequence(
     const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ v_f_at,
     const storage_t* __restrict__ dot_v_f_at, const storage_t* __restrict__ d_r_pre_at,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ d_dot_r_pre_at,
-    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ dot_f2_at,
+    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ dot_f_at,
     storage_t* __restrict__ d_dot_c_at, storage_t* __restrict__ d_c_at,
     storage_t* __restrict__ d_dot_f_pre_at, storage_t* __restrict__ d_f_pre_at)
 {
@@ -1161,7 +1161,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 v_r,
                 compute_t(d_dot_r_pre_at[(t * B + iB) * H + iH]),
                 dot_v_r,
-                compute_t(dot_f2_at[(t * B + iB) * H + iH]),
+                compute_t(dot_f_at[(t * B + iB) * H + iH]),
                 d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_c_prev, d_dot_c_prev);
             d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
             d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
@@ -1280,7 +1280,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
     const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_f2_at,
+    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ dot_f_at,
     storage_t* __restrict__ d_dot_W_x_at, storage_t* __restrict__ d_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1293,7 +1293,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_c_at[(iT * B + iB) * H + iH]),
             compute_t(f_at[(iT * B + iB) * H + iH]),
             compute_t(d_c_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_f2_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_f_at[(iT * B + iB) * H + iH]),
             d_dot_W_x, d_W_x);
         d_dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_x);
         d_W_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_x);
@@ -1356,19 +1356,19 @@ extern "C" __global__ void hvp_backward_finish(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_W_f, d_W_r, d_W;
         hvp_backward_finish_point(
-            compute_t(d_W_f_W_f_x_at[iH * H + iH2]),
-            compute_t(d_W_f_dot_W_f_x_x_at[iH * H + iH2]),
-            compute_t(d_W_r_W_r_x_at[iH * H + iH2]),
-            compute_t(d_W_r_dot_W_r_x_x_at[iH * H + iH2]),
-            compute_t(d_W_W_x_at[iH * H + iH2]),
-            compute_t(d_W_dot_W_x_x_at[iH * H + iH2]),
+            compute_t(d_W_f_W_f_x_at[iH * H + jH]),
+            compute_t(d_W_f_dot_W_f_x_x_at[iH * H + jH]),
+            compute_t(d_W_r_W_r_x_at[iH * H + jH]),
+            compute_t(d_W_r_dot_W_r_x_x_at[iH * H + jH]),
+            compute_t(d_W_W_x_at[iH * H + jH]),
+            compute_t(d_W_dot_W_x_x_at[iH * H + jH]),
             d_W_f, d_W_r, d_W);
-        d_W_f_at[iH * H + iH2] = storage_t(d_W_f);
-        d_W_r_at[iH * H + iH2] = storage_t(d_W_r);
-        d_W_at[iH * H + iH2] = storage_t(d_W);
+        d_W_f_at[iH * H + jH] = storage_t(d_W_f);
+        d_W_r_at[iH * H + jH] = storage_t(d_W_r);
+        d_W_at[iH * H + jH] = storage_t(d_W);
     }
 }
 

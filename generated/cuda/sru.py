@@ -497,10 +497,10 @@ def states_backward_passes(size, dtype):
     b_r = cp.empty((H,), dtype)
     W = cp.empty((H, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    W_fr2 = cp.empty((H, 3 * H), dtype)
-    W_fr_x2 = cp.empty((T, B, 3 * H), dtype)
-    f2 = cp.empty((T, B, H), dtype)
-    r2 = cp.empty((T, B, H), dtype)
+    W_fr = cp.empty((H, 3 * H), dtype)
+    W_fr_x = cp.empty((T, B, 3 * H), dtype)
+    f = cp.empty((T, B, H), dtype)
+    r = cp.empty((T, B, H), dtype)
     d_r_pre = cp.empty((T, B, H), dtype)
     d_x_W_r_x = cp.empty((T, B, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
@@ -518,11 +518,11 @@ def states_backward_passes(size, dtype):
     d_W = cp.empty((H, H), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_fr_x2, v_f, c_rows, b_f, v_r, b_r, dy, x, f2, r2, d_r_pre,
+        W_fr_x, v_f, c_rows, b_f, v_r, b_r, dy, x, f, r, d_r_pre,
     )
     states_backward_sequence = kernel(
         "states_backward_sequence", "each", B * H, 1,
-        d_c_prev_rows, dy, r2, c_rows, W_fr_x2, f2, v_f, d_r_pre, v_r, d_c, d_f_pre,
+        d_c_prev_rows, dy, r, c_rows, W_fr_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
     )
     states_backward_after_sum = kernel(
         "states_backward_after_sum", "columns", H, T * B,
@@ -534,11 +534,11 @@ def states_backward_passes(size, dtype):
     )
     states_backward_after = kernel(
         "states_backward_after", "each", T * B * H, 1,
-        d_c, f2, d_W_x,
+        d_c, f, d_W_x,
     )
     states_backward_after2 = kernel(
         "states_backward_after2", "each", T * B * H, 1,
-        d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r2, d_x,
+        d_x_W_f_x, d_x_W_r_x, d_x_W_x, dy, r, d_x,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -555,10 +555,10 @@ def states_backward_passes(size, dtype):
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        W_fr2[..., :H] = W_f.T
-        W_fr2[..., H:2 * H] = W_r.T
-        W_fr2[..., 2 * H:3 * H] = W.T
-        product(x.reshape(-1, H), W_fr2, W_fr_x2.reshape(-1, 3 * H))
+        W_fr[..., :H] = W_f.T
+        W_fr[..., H:2 * H] = W_r.T
+        W_fr[..., 2 * H:3 * H] = W.T
+        product(x.reshape(-1, H), W_fr, W_fr_x.reshape(-1, 3 * H))
         states_backward_before()
         # through r = sigmoid(W_r @ x + v_r * c[t-1] + b_r)
         product(d_r_pre.reshape(-1, H), W_r, d_x_W_r_x.reshape(-1, H))
@@ -742,9 +742,9 @@ def jvp_passes(size, dtype):
     dot_W = cp.empty((H, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((H, 6 * H), dtype)
+    W_fr_and_dot = cp.empty((H, 6 * H), dtype)
     W_fr = cp.empty((H, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 6 * H), dtype)
+    W_fr_x_and_dot = cp.empty((T, B, 6 * H), dtype)
     dot_W_fr_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
@@ -753,15 +753,15 @@ def jvp_passes(size, dtype):
     dot_h = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+        W_fr_x_and_dot, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
-        parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x,
+        W_fr_x_and_dot, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * H, 1,
-        parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x, dot_x, h, dot_h,
+        W_fr_x_and_dot, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x, dot_x, h, dot_h,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -785,16 +785,16 @@ def jvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_f.T
-        parts[..., H:2 * H] = dot_W_f.T
-        parts[..., 2 * H:3 * H] = W_r.T
-        parts[..., 3 * H:4 * H] = dot_W_r.T
-        parts[..., 4 * H:5 * H] = W.T
-        parts[..., 5 * H:6 * H] = dot_W.T
-        W_fr[..., :H] = parts[..., :H]
-        W_fr[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        W_fr[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
-        product(x.reshape(-1, H), parts, parts2.reshape(-1, 6 * H))
+        W_fr_and_dot[..., :H] = W_f.T
+        W_fr_and_dot[..., H:2 * H] = dot_W_f.T
+        W_fr_and_dot[..., 2 * H:3 * H] = W_r.T
+        W_fr_and_dot[..., 3 * H:4 * H] = dot_W_r.T
+        W_fr_and_dot[..., 4 * H:5 * H] = W.T
+        W_fr_and_dot[..., 5 * H:6 * H] = dot_W.T
+        W_fr[..., :H] = W_fr_and_dot[..., :H]
+        W_fr[..., H:2 * H] = W_fr_and_dot[..., 2 * H:3 * H]
+        W_fr[..., 2 * H:3 * H] = W_fr_and_dot[..., 4 * H:5 * H]
+        product(x.reshape(-1, H), W_fr_and_dot, W_fr_x_and_dot.reshape(-1, 6 * H))
         product(dot_x.reshape(-1, H), W_fr, dot_W_fr_x_x.reshape(-1, 3 * H))
         jvp_before()
 
@@ -835,9 +835,9 @@ def hvp_passes(size, dtype):
     dot_W = cp.empty((H, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((H, 5 * H), dtype)
+    W_f_to_dot_W = cp.empty((H, 5 * H), dtype)
     W_fr = cp.empty((H, 3 * H), dtype)
-    parts2 = cp.empty((T, B, 5 * H), dtype)
+    W_f_to_dot_W_x = cp.empty((T, B, 5 * H), dtype)
     dot_W_fr_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
@@ -850,15 +850,16 @@ def hvp_passes(size, dtype):
     dot_r = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+        W_f_to_dot_W_x, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, W_x, dot_W_x, dot_f_pre, f,
+        W_f_to_dot_W_x, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, W_x, dot_W_x, dot_f_pre,
+        f,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", "each", T * B * H, 1,
-        parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, dot_r_pre, r, dot_r,
+        W_f_to_dot_W_x, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, dot_r_pre, r, dot_r,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -882,15 +883,15 @@ def hvp_passes(size, dtype):
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        parts[..., :H] = W_f.T
-        parts[..., H:2 * H] = dot_W_f.T
-        parts[..., 2 * H:3 * H] = W_r.T
-        parts[..., 3 * H:4 * H] = dot_W_r.T
-        parts[..., 4 * H:5 * H] = dot_W.T
+        W_f_to_dot_W[..., :H] = W_f.T
+        W_f_to_dot_W[..., H:2 * H] = dot_W_f.T
+        W_f_to_dot_W[..., 2 * H:3 * H] = W_r.T
+        W_f_to_dot_W[..., 3 * H:4 * H] = dot_W_r.T
+        W_f_to_dot_W[..., 4 * H:5 * H] = dot_W.T
         W_fr[..., 2 * H:3 * H] = W.T
-        W_fr[..., :H] = parts[..., :H]
-        W_fr[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        product(x.reshape(-1, H), parts, parts2.reshape(-1, 5 * H))
+        W_fr[..., :H] = W_f_to_dot_W[..., :H]
+        W_fr[..., H:2 * H] = W_f_to_dot_W[..., 2 * H:3 * H]
+        product(x.reshape(-1, H), W_f_to_dot_W, W_f_to_dot_W_x.reshape(-1, 5 * H))
         product(dot_x.reshape(-1, H), W_fr, dot_W_fr_x_x.reshape(-1, 3 * H))
         # c = f * c[t-1] + (1 - f) * (W @ x)
         product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
@@ -909,7 +910,7 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    dot_f2 = cp.empty((T, B, H), dtype)
+    dot_f = cp.empty((T, B, H), dtype)
     d_dot_r_pre = cp.empty((T, B, H), dtype)
     d_r_pre = cp.empty((T, B, H), dtype)
     d_x_W_r_x = cp.empty((T, B, H), dtype)
@@ -944,12 +945,12 @@ def hvp_passes(size, dtype):
     d_W = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_f_pre, f, dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, dot_f2, d_dot_r_pre, d_r_pre,
+        dot_f_pre, f, dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, dot_f, d_dot_r_pre, d_r_pre,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
         d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_x, dot_f_pre, f, dot_c_rows, dot_W_x, v_f,
-        dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f2, d_dot_c, d_c, d_dot_f_pre, d_f_pre,
+        dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c, d_c, d_dot_f_pre, d_f_pre,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
@@ -969,7 +970,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c, f, d_c, dot_f2, d_dot_W_x, d_W_x,
+        d_dot_c, f, d_c, dot_f, d_dot_W_x, d_W_x,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,

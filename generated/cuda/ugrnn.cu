@@ -208,9 +208,9 @@ __device__ inline void states_backward_before_point(
 
 extern "C" __global__ void states_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_cg_x2_at, const storage_t* __restrict__ U_cg_h2_at,
+    const storage_t* __restrict__ W_cg_x_at, const storage_t* __restrict__ U_cg_h_steps_at,
     const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ b_g_at,
-    storage_t* __restrict__ n2_at, storage_t* __restrict__ g2_at)
+    storage_t* __restrict__ n_at, storage_t* __restrict__ g_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -219,15 +219,15 @@ extern "C" __global__ void states_backward_before(
         const int64 iH = n % H;
         compute_t n_, g;
         states_backward_before_point(
-            compute_t(W_cg_x2_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(U_cg_h2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_cg_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h_steps_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_c_at[iH]),
-            compute_t(W_cg_x2_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_cg_h2_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_cg_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h_steps_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_g_at[iH]),
             n_, g);
-        n2_at[(iT * B + iB) * H + iH] = storage_t(n_);
-        g2_at[(iT * B + iB) * H + iH] = storage_t(g);
+        n_at[(iT * B + iB) * H + iH] = storage_t(n_);
+        g_at[(iT * B + iB) * H + iH] = storage_t(g);
     }
 }
 
@@ -249,8 +249,8 @@ __device__ inline void states_backward_step_point(
 extern "C" __global__ void states_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n2_at,
-    const storage_t* __restrict__ g2_at, storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_ng_pre_at)
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_ng_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -261,8 +261,8 @@ extern "C" __global__ void states_backward_step(
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(n2_at[(t * B + iB) * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(n_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             d_h, d_g_pre, d_n_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_ng_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
@@ -279,7 +279,7 @@ __device__ inline void states_backward_step2_point(
 extern "C" __global__ void states_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_prev_U_cg_h_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ g2_at, storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -289,7 +289,7 @@ extern "C" __global__ void states_backward_step2(
         states_backward_step2_point(
             compute_t(d_h_prev_U_cg_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
-            compute_t(g2_at[(t * B + iB) * H + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
     }
@@ -396,7 +396,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_cg_x_x_at,
+    const storage_t* __restrict__ W_cg_x_and_dot_at, const storage_t* __restrict__ dot_W_cg_x_x_at,
     storage_t* __restrict__ dot_W_c_x_at, storage_t* __restrict__ dot_W_g_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -406,9 +406,9 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_c_x, dot_W_g_x;
         jvp_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_cg_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_cg_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_c_x, dot_W_g_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
@@ -443,8 +443,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_cg_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_c_at,
+    const storage_t* __restrict__ U_cg_h_and_dot_at, const storage_t* __restrict__ dot_U_cg_h_h_prev_at,
+    const storage_t* __restrict__ W_cg_x_and_dot_at, const storage_t* __restrict__ b_c_at,
     const storage_t* __restrict__ dot_W_c_x_at, const storage_t* __restrict__ dot_b_c_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
     const storage_t* __restrict__ dot_b_g_at, storage_t* __restrict__ h_rows_at,
@@ -456,17 +456,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_cg_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_cg_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
@@ -494,7 +494,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_cg_x_x_at,
+    const storage_t* __restrict__ W_cg_x_and_dot_at, const storage_t* __restrict__ dot_W_cg_x_x_at,
     storage_t* __restrict__ dot_W_c_x_at, storage_t* __restrict__ dot_W_g_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -504,9 +504,9 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_c_x, dot_W_g_x;
         hvp_forward_before_point(
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_cg_x_and_dot_at[(iT * B + iB) * (4 * H) + H + iH]),
             compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(W_cg_x_and_dot_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_c_x, dot_W_g_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
@@ -542,8 +542,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_cg_h_h_prev_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_c_at,
+    const storage_t* __restrict__ U_cg_h_and_dot_at, const storage_t* __restrict__ dot_U_cg_h_h_prev_at,
+    const storage_t* __restrict__ W_cg_x_and_dot_at, const storage_t* __restrict__ b_c_at,
     const storage_t* __restrict__ dot_W_c_x_at, const storage_t* __restrict__ dot_b_c_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
     const storage_t* __restrict__ dot_b_g_at, storage_t* __restrict__ h_rows_at,
@@ -557,17 +557,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_g_pre, g, dot_g, h, dot_h;
         hvp_forward_step_point(
-            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(parts4_at[iB * (4 * H) + iH]),
+            compute_t(W_cg_x_and_dot_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
-            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + H + iH]),
-            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_cg_x_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_cg_h_and_dot_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
@@ -594,7 +594,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dot_n_pre_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ dot_n2_at)
+    storage_t* __restrict__ dot_n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -606,7 +606,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_n_pre_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             dot_n);
-        dot_n2_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
+        dot_n_at[(iT * B + iB) * H + iH] = storage_t(dot_n);
     }
 }
 
@@ -640,9 +640,9 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ dot_n2_at, const storage_t* __restrict__ dot_n_pre_at,
+    const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_n_dot_n_g_dot_g_pre_at)
+    storage_t* __restrict__ d_ng_pre_and_dot_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -658,30 +658,30 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_n2_at[(t * B + iB) * H + iH]),
+            compute_t(dot_n_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
-        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_ng_pre_and_dot_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_ng_pre_and_dot_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ng_pre_and_dot_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_ng_pre_and_dot_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t g, const compute_t d_dot_h,
-    const compute_t dot_g, const compute_t d_dot_h_prev_dot_U_c_h_h_prev,
+    const compute_t d_h_prev_U_cg_h_and_dot, const compute_t d_h_next, const compute_t g,
+    const compute_t d_dot_h, const compute_t dot_g, const compute_t d_dot_h_prev_dot_U_c_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_g_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_parts + d_h_next * g + d_dot_h * dot_g;
+    d_h_prev = d_h_prev_U_cg_h_and_dot + d_h_next * g + d_dot_h * dot_g;
     d_dot_h_prev = g * d_dot_h + d_dot_h_prev_dot_U_c_h_h_prev + d_dot_h_prev_dot_U_g_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_U_cg_h_and_dot_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ d_dot_h_at,
     const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_c_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
@@ -693,7 +693,7 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_parts_at[iB * H + iH]),
+            compute_t(d_h_prev_U_cg_h_and_dot_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
@@ -753,16 +753,16 @@ extern "C" __global__ void hvp_backward_finish2(
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iH = n / H;
-        const int64 iH2 = n % H;
+        const int64 jH = n % H;
         compute_t d_U_c, d_U_g;
         hvp_backward_finish2_point(
-            compute_t(d_U_c_U_c_h_at[iH * H + iH2]),
-            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + iH2]),
-            compute_t(d_U_g_U_g_h_at[iH * H + iH2]),
-            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + iH2]),
+            compute_t(d_U_c_U_c_h_at[iH * H + jH]),
+            compute_t(d_U_c_dot_U_c_h_h_prev_at[iH * H + jH]),
+            compute_t(d_U_g_U_g_h_at[iH * H + jH]),
+            compute_t(d_U_g_dot_U_g_h_h_prev_at[iH * H + jH]),
             d_U_c, d_U_g);
-        d_U_c_at[iH * H + iH2] = storage_t(d_U_c);
-        d_U_g_at[iH * H + iH2] = storage_t(d_U_g);
+        d_U_c_at[iH * H + jH] = storage_t(d_U_c);
+        d_U_g_at[iH * H + jH] = storage_t(d_U_g);
     }
 }
 

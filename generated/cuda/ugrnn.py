@@ -319,8 +319,8 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_cg2 = cp.empty((2 * H, I), dtype)
-    U_cg2 = cp.empty((2 * H, H), dtype)
+    W_cg_T = cp.empty((2 * H, I), dtype)
+    U_cg_T = cp.empty((2 * H, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_ng_pre = cp.empty((T, B, 2 * H), dtype)
     d_h_prev_U_cg_h = cp.empty((B, H), dtype)
@@ -346,19 +346,19 @@ def train_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_cg2[:H] = W_c
-        W_cg2[H:2 * H] = W_g
-        U_cg2[:H] = U_c
-        U_cg2[H:2 * H] = U_g
+        W_cg_T[:H] = W_c
+        W_cg_T[H:2 * H] = W_g
+        U_cg_T[:H] = U_c
+        U_cg_T[H:2 * H] = U_g
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            product(d_ng_pre[t], U_cg2, d_h_prev_U_cg_h)
+            product(d_ng_pre[t], U_cg_T, d_h_prev_U_cg_h)
             backward_step2(t)
 
     def after():
-        product(d_ng_pre.reshape(-1, 2 * H), W_cg2, d_x.reshape(-1, I))
+        product(d_ng_pre.reshape(-1, 2 * H), W_cg_T, d_x.reshape(-1, I))
         product(d_ng_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_cg)
         product(d_ng_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_cg)
         cp.sum(d_ng_pre.reshape(-1, 2 * H), axis=0, out=d_b_cg)
@@ -447,12 +447,12 @@ def states_backward_passes(size, dtype):
     U_g = cp.empty((H, H), dtype)
     b_g = cp.empty((H,), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
-    W_cg2 = cp.empty((I, 2 * H), dtype)
-    U_cg2 = cp.empty((2 * H, H), dtype)
-    W_cg_x2 = cp.empty((T, B, 2 * H), dtype)
-    U_cg_h2 = cp.empty((T, B, 2 * H), dtype)
-    n2 = cp.empty((T, B, H), dtype)
-    g2 = cp.empty((T, B, H), dtype)
+    W_cg = cp.empty((I, 2 * H), dtype)
+    U_cg_T = cp.empty((2 * H, H), dtype)
+    W_cg_x = cp.empty((T, B, 2 * H), dtype)
+    U_cg_h_steps = cp.empty((T, B, 2 * H), dtype)
+    n = cp.empty((T, B, H), dtype)
+    g = cp.empty((T, B, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_ng_pre = cp.empty((T, B, 2 * H), dtype)
     d_h_prev_U_cg_h = cp.empty((B, H), dtype)
@@ -462,15 +462,15 @@ def states_backward_passes(size, dtype):
     d_b_cg = cp.empty((2 * H,), dtype)
     states_backward_before = kernel(
         "states_backward_before", "each", T * B * H, 1,
-        W_cg_x2, U_cg_h2, b_c, b_g, n2, g2,
+        W_cg_x, U_cg_h_steps, b_c, b_g, n, g,
     )
     states_backward_step = kernel(
         "states_backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, h_rows, n2, g2, d_h, d_ng_pre,
+        dy, d_h_prev_rows, h_rows, n, g, d_h, d_ng_pre,
     )
     states_backward_step2 = kernel(
         "states_backward_step2", "each", B * H, 1,
-        d_h_prev_U_cg_h, d_h, g2, d_h_prev_rows,
+        d_h_prev_U_cg_h, d_h, g, d_h_prev_rows,
     )
 
     def fill(params, tape, cotangents, dstate):
@@ -486,22 +486,22 @@ def states_backward_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        W_cg2[..., :H] = W_c.T
-        W_cg2[..., H:2 * H] = W_g.T
-        U_cg2[:H] = U_c
-        U_cg2[H:2 * H] = U_g
-        product(x.reshape(-1, I), W_cg2, W_cg_x2.reshape(-1, 2 * H))
-        product(h_rows[:-1].reshape(-1, H), U_cg2.T, U_cg_h2.reshape(-1, 2 * H))
+        W_cg[..., :H] = W_c.T
+        W_cg[..., H:2 * H] = W_g.T
+        U_cg_T[:H] = U_c
+        U_cg_T[H:2 * H] = U_g
+        product(x.reshape(-1, I), W_cg, W_cg_x.reshape(-1, 2 * H))
+        product(h_rows[:-1].reshape(-1, H), U_cg_T.T, U_cg_h_steps.reshape(-1, 2 * H))
         states_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             states_backward_step(t)
-            product(d_ng_pre[t], U_cg2, d_h_prev_U_cg_h)
+            product(d_ng_pre[t], U_cg_T, d_h_prev_U_cg_h)
             states_backward_step2(t)
 
     def after():
-        product(d_ng_pre.reshape(-1, 2 * H), W_cg2.T, d_x.reshape(-1, I))
+        product(d_ng_pre.reshape(-1, 2 * H), W_cg.T, d_x.reshape(-1, I))
         product(d_ng_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_cg)
         product(d_ng_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_cg)
         cp.sum(d_ng_pre.reshape(-1, 2 * H), axis=0, out=d_b_cg)
@@ -652,24 +652,24 @@ def jvp_passes(size, dtype):
     dot_b_g = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    W_cg_and_dot = cp.empty((I, 4 * H), dtype)
     W_cg = cp.empty((I, 2 * H), dtype)
-    parts3 = cp.empty((H, 4 * H), dtype)
+    U_cg_and_dot = cp.empty((H, 4 * H), dtype)
     U_cg = cp.empty((H, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    W_cg_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_W_cg_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_c_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 4 * H), dtype)
+    U_cg_h_and_dot = cp.empty((B, 4 * H), dtype)
     dot_U_cg_h_h_prev = cp.empty((B, 2 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        parts2, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
+        W_cg_x_and_dot, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g, h_rows,
-        dot_h_rows,
+        U_cg_h_and_dot, dot_U_cg_h_h_prev, W_cg_x_and_dot, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g,
+        h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -691,25 +691,25 @@ def jvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_c.T
-        parts[..., H:2 * H] = dot_W_c.T
-        parts[..., 2 * H:3 * H] = W_g.T
-        parts[..., 3 * H:4 * H] = dot_W_g.T
-        W_cg[..., :H] = parts[..., :H]
-        W_cg[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        parts3[..., :H] = U_c.T
-        parts3[..., H:2 * H] = dot_U_c.T
-        parts3[..., 2 * H:3 * H] = U_g.T
-        parts3[..., 3 * H:4 * H] = dot_U_g.T
-        U_cg[..., :H] = parts3[..., :H]
-        U_cg[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        W_cg_and_dot[..., :H] = W_c.T
+        W_cg_and_dot[..., H:2 * H] = dot_W_c.T
+        W_cg_and_dot[..., 2 * H:3 * H] = W_g.T
+        W_cg_and_dot[..., 3 * H:4 * H] = dot_W_g.T
+        W_cg[..., :H] = W_cg_and_dot[..., :H]
+        W_cg[..., H:2 * H] = W_cg_and_dot[..., 2 * H:3 * H]
+        U_cg_and_dot[..., :H] = U_c.T
+        U_cg_and_dot[..., H:2 * H] = dot_U_c.T
+        U_cg_and_dot[..., 2 * H:3 * H] = U_g.T
+        U_cg_and_dot[..., 3 * H:4 * H] = dot_U_g.T
+        U_cg[..., :H] = U_cg_and_dot[..., :H]
+        U_cg[..., H:2 * H] = U_cg_and_dot[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), W_cg_and_dot, W_cg_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_cg, dot_W_cg_x_x.reshape(-1, 2 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_cg_and_dot, U_cg_h_and_dot)
             product(dot_h_rows[t], U_cg, dot_U_cg_h_h_prev)
             jvp_step(t)
 
@@ -745,15 +745,15 @@ def hvp_passes(size, dtype):
     dot_b_g = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    parts = cp.empty((I, 4 * H), dtype)
+    W_cg_and_dot = cp.empty((I, 4 * H), dtype)
     W_cg = cp.empty((I, 2 * H), dtype)
-    parts3 = cp.empty((H, 4 * H), dtype)
+    U_cg_and_dot = cp.empty((H, 4 * H), dtype)
     U_cg = cp.empty((H, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 4 * H), dtype)
+    W_cg_x_and_dot = cp.empty((T, B, 4 * H), dtype)
     dot_W_cg_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_c_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
-    parts4 = cp.empty((B, 4 * H), dtype)
+    U_cg_h_and_dot = cp.empty((B, 4 * H), dtype)
     dot_U_cg_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
@@ -762,12 +762,12 @@ def hvp_passes(size, dtype):
     dot_g = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        parts2, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
+        W_cg_x_and_dot, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g, h_rows,
-        dot_h_rows, dot_n_pre, n, dot_g_pre, g, dot_g,
+        U_cg_h_and_dot, dot_U_cg_h_h_prev, W_cg_x_and_dot, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g,
+        h_rows, dot_h_rows, dot_n_pre, n, dot_g_pre, g, dot_g,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -789,25 +789,25 @@ def hvp_passes(size, dtype):
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        parts[..., :H] = W_c.T
-        parts[..., H:2 * H] = dot_W_c.T
-        parts[..., 2 * H:3 * H] = W_g.T
-        parts[..., 3 * H:4 * H] = dot_W_g.T
-        W_cg[..., :H] = parts[..., :H]
-        W_cg[..., H:2 * H] = parts[..., 2 * H:3 * H]
-        parts3[..., :H] = U_c.T
-        parts3[..., H:2 * H] = dot_U_c.T
-        parts3[..., 2 * H:3 * H] = U_g.T
-        parts3[..., 3 * H:4 * H] = dot_U_g.T
-        U_cg[..., :H] = parts3[..., :H]
-        U_cg[..., H:2 * H] = parts3[..., 2 * H:3 * H]
-        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        W_cg_and_dot[..., :H] = W_c.T
+        W_cg_and_dot[..., H:2 * H] = dot_W_c.T
+        W_cg_and_dot[..., 2 * H:3 * H] = W_g.T
+        W_cg_and_dot[..., 3 * H:4 * H] = dot_W_g.T
+        W_cg[..., :H] = W_cg_and_dot[..., :H]
+        W_cg[..., H:2 * H] = W_cg_and_dot[..., 2 * H:3 * H]
+        U_cg_and_dot[..., :H] = U_c.T
+        U_cg_and_dot[..., H:2 * H] = dot_U_c.T
+        U_cg_and_dot[..., 2 * H:3 * H] = U_g.T
+        U_cg_and_dot[..., 3 * H:4 * H] = dot_U_g.T
+        U_cg[..., :H] = U_cg_and_dot[..., :H]
+        U_cg[..., H:2 * H] = U_cg_and_dot[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), W_cg_and_dot, W_cg_x_and_dot.reshape(-1, 4 * H))
         product(dot_x.reshape(-1, I), W_cg, dot_W_cg_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            product(h_rows[t], parts3, parts4)
+            product(h_rows[t], U_cg_and_dot, U_cg_h_and_dot)
             product(dot_h_rows[t], U_cg, dot_U_cg_h_h_prev)
             hvp_forward_step(t)
 
@@ -821,12 +821,12 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    parts5 = cp.empty((4 * H, I), dtype)
-    parts32 = cp.empty((4 * H, H), dtype)
-    dot_n2 = cp.empty((T, B, H), dtype)
+    W_cg_and_dot_T = cp.empty((4 * H, I), dtype)
+    U_cg_and_dot_T = cp.empty((4 * H, H), dtype)
+    dot_n = cp.empty((T, B, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_n_dot_n_g_dot_g_pre = cp.empty((T, B, 4 * H), dtype)
-    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_ng_pre_and_dot = cp.empty((T, B, 4 * H), dtype)
+    d_h_prev_U_cg_h_and_dot = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_c_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_U_g_h_h_prev = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
@@ -846,16 +846,16 @@ def hvp_passes(size, dtype):
     d_U_g = cp.empty((H, H), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dot_n_pre, n, dot_n2,
+        dot_n_pre, n, dot_n,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows, dot_n2, dot_n_pre, dot_g,
-        d_dot_h, d_n_dot_n_g_dot_g_pre,
+        dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows, dot_n, dot_n_pre, dot_g,
+        d_dot_h, d_ng_pre_and_dot,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_parts, d_h_prev_rows, g, d_dot_h, dot_g, d_dot_h_prev_dot_U_c_h_h_prev,
+        d_h_prev_U_cg_h_and_dot, d_h_prev_rows, g, d_dot_h, dot_g, d_dot_h_prev_dot_U_c_h_h_prev,
         d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
@@ -873,64 +873,56 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        parts5[:H] = W_c
-        parts5[H:2 * H] = dot_W_c
-        parts5[2 * H:3 * H] = W_g
-        parts5[3 * H:4 * H] = dot_W_g
-        parts32[:H] = U_c
-        parts32[H:2 * H] = dot_U_c
-        parts32[2 * H:3 * H] = U_g
-        parts32[3 * H:4 * H] = dot_U_g
+        W_cg_and_dot_T[:H] = W_c
+        W_cg_and_dot_T[H:2 * H] = dot_W_c
+        W_cg_and_dot_T[2 * H:3 * H] = W_g
+        W_cg_and_dot_T[3 * H:4 * H] = dot_W_g
+        U_cg_and_dot_T[:H] = U_c
+        U_cg_and_dot_T[H:2 * H] = dot_U_c
+        U_cg_and_dot_T[2 * H:3 * H] = U_g
+        U_cg_and_dot_T[3 * H:4 * H] = dot_U_g
         hvp_backward_before()
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            product(d_n_dot_n_g_dot_g_pre[t], parts32, d_h_prev_parts)
+            product(d_ng_pre_and_dot[t], U_cg_and_dot_T, d_h_prev_U_cg_h_and_dot)
             # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-            product(d_n_dot_n_g_dot_g_pre[t][:, H:2 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
+            product(d_ng_pre_and_dot[t][:, H:2 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
             # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-            product(d_n_dot_n_g_dot_g_pre[t][:, 3 * H:4 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
+            product(d_ng_pre_and_dot[t][:, 3 * H:4 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H), parts5, d_x.reshape(-1, I))
+        product(d_ng_pre_and_dot.reshape(-1, 4 * H), W_cg_and_dot_T, d_x.reshape(-1, I))
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
+        product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
+        product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
+        product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         product(
-            d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_ng_pre_and_dot.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_c_dot_U_c_h_h_prev,
         )
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        cp.sum(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
+        cp.sum(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+        product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        product(
-            d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_g_dot_W_g_x_x,
-        )
+        product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
+        # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
+        product(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         product(
-            d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_g_U_g_h,
-        )
-        # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        product(
-            d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_g_dot_U_g_h_h_prev,
         )
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        cp.sum(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
+        cp.sum(d_ng_pre_and_dot.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
         hvp_backward_finish()
         hvp_backward_finish2()
 

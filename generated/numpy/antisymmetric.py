@@ -308,22 +308,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # A = W - W.T - gamma * identity(H)
     A = W - W.T - gamma * np.eye(H, dtype=dtype)
     dot_A = dot_W - dot_W.T
-    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
-    dot_A2 = np.ascontiguousarray(np.concatenate([A.T, dot_A.T], axis=-1))
+    V_and_dot = np.concatenate([V.T, dot_V.T], axis=-1)
+    A_and_dot = np.ascontiguousarray(np.concatenate([A.T, dot_A.T], axis=-1))
 
     # all steps at once
-    V_x_dot_V_x_V = times(x, dot_V2)
-    h_tanh_in = V_x_dot_V_x_V[..., :H] + b
-    dot_in = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T) + dot_b
+    V_x_and_dot = times(x, V_and_dot)
+    h_tanh_in = V_x_and_dot[..., :H] + b
+    dot_in = V_x_and_dot[..., H:2 * H] + times(dot_x, V.T) + dot_b
 
     for t in range(T):
-        A_h_dot_A_h_A = h_prev[t] @ dot_A2
+        A_h_and_dot = h_prev[t] @ A_and_dot
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        h_tanh = np.tanh(A_h_dot_A_h_A[..., :H] + h_tanh_in[t])
+        h_tanh = np.tanh(A_h_and_dot[..., :H] + h_tanh_in[t])
         h[t] = h_prev[t] + epsilon * h_tanh
         dot_h[t] = (
             dot_h_prev[t]
-            + (A_h_dot_A_h_A[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_in[t]) * (1 - h_tanh**2) * epsilon
+            + (A_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_in[t]) * (1 - h_tanh**2) * epsilon
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -353,24 +353,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # A = W - W.T - gamma * identity(H)
     A = W - W.T - gamma * np.eye(H, dtype=dtype)
     dot_A = dot_W - dot_W.T
-    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
-    dot_A2 = np.ascontiguousarray(np.concatenate([A.T, dot_A.T], axis=-1))
+    V_and_dot = np.concatenate([V.T, dot_V.T], axis=-1)
+    A_and_dot = np.ascontiguousarray(np.concatenate([A.T, dot_A.T], axis=-1))
 
     # all steps at once
-    V_x_dot_V_x_V = times(x, dot_V2)
-    dot_in = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T) + dot_b
-    h_tanh_in = V_x_dot_V_x_V[..., :H] + b
+    V_x_and_dot = times(x, V_and_dot)
+    dot_in = V_x_and_dot[..., H:2 * H] + times(dot_x, V.T) + dot_b
+    h_tanh_in = V_x_and_dot[..., :H] + b
 
     for t in range(T):
-        A_h_dot_A_h_A = h_prev[t] @ dot_A2
+        A_h_and_dot = h_prev[t] @ A_and_dot
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        dot_h_pre[t] = A_h_dot_A_h_A[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_in[t]
-        h_tanh[t] = np.tanh(A_h_dot_A_h_A[..., :H] + h_tanh_in[t])
+        dot_h_pre[t] = A_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ A.T + dot_in[t]
+        h_tanh[t] = np.tanh(A_h_and_dot[..., :H] + h_tanh_in[t])
         h[t] = h_prev[t] + epsilon * h_tanh[t]
         dot_h[t] = dot_h_prev[t] + dot_h_pre[t] * (1 - h_tanh[t]**2) * epsilon
-    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
-    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
-    dot_A2 = np.concatenate([A.T, dot_A.T], axis=-1)
+    d_h_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    V_and_dot = np.concatenate([V.T, dot_V.T], axis=-1)
+    A_and_dot = np.concatenate([A.T, dot_A.T], axis=-1)
 
     # all steps at once
     ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2
@@ -384,17 +384,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_h_tanh = d_dot_h * epsilon
         d_dot_h_pre = d_dot_h_tanh * ddot_h_tanh_ddot_h_pre[t]
         d_h_pre = (d_dot_h_tanh * ddot_h_tanh_dh_pre[t] + d_h_next * epsilon) * ddot_h_tanh_ddot_h_pre[t]
-        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
-        d_h_prev = d_dot_h_pre2[t] @ dot_A2.T + d_h_next
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_h_pre_and_dot[t])
+        d_h_prev = d_h_pre_and_dot[t] @ A_and_dot.T + d_h_next
         d_dot_h_prev = d_dot_h_pre @ A + d_dot_h
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_h_pre_steps = d_dot_h_pre2[..., :H]
-    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
+    d_h_pre_steps = d_h_pre_and_dot[..., :H]
+    d_dot_h_pre_steps = d_h_pre_and_dot[..., H:2 * H]
     d_A_A_h = outer_sum(d_h_pre_steps, h_prev)
     d_A_dot_A_h_h_prev = outer_sum(d_dot_h_pre_steps, dot_h_prev)
-    d_x = times(d_dot_h_pre2, dot_V2.T)
+    d_x = times(d_h_pre_and_dot, V_and_dot.T)
     d_V_V_x = outer_sum(d_h_pre_steps, x)
     d_V_dot_V_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
     d_b = d_h_pre_steps.sum(axis=(0, 1))

@@ -165,9 +165,9 @@ def backward(params, tape, dy, dstate=None):
         # z[t-1])
         d_z = d_z_next + d_y * dt
         d_z_pre[t] = d_z * dz_dz_pre[t]
-        d_parts = d_z_pre[t] @ W_yz
-        d_y_prev = d_parts[..., :H] - d_z * dt * gamma + d_y
-        d_z_prev = d_parts[..., H:2 * H] + d_z * (1 - dt * epsilon)
+        W_yz_d_z_pre = d_z_pre[t] @ W_yz
+        d_y_prev = W_yz_d_z_pre[..., :H] - d_z * dt * gamma + d_y
+        d_z_prev = W_yz_d_z_pre[..., H:2 * H] + d_z * (1 - dt * epsilon)
         d_y_next, d_z_next = d_y_prev, d_z_prev
 
     # all steps at once
@@ -237,9 +237,9 @@ def backward_states(params, tape, dy, dstate):
         # z[t-1])
         d_z = d_z_next + d_y * dt
         d_z_pre[t] = d_z * dz_dz_pre[t]
-        d_parts = d_z_pre[t] @ W_yz
-        d_y_prev = d_parts[..., :H] - d_z * dt * gamma + d_y
-        d_z_prev = d_parts[..., H:2 * H] + d_z * (1 - dt * epsilon)
+        W_yz_d_z_pre = d_z_pre[t] @ W_yz
+        d_y_prev = W_yz_d_z_pre[..., :H] - d_z * dt * gamma + d_y
+        d_z_prev = W_yz_d_z_pre[..., H:2 * H] + d_z * (1 - dt * epsilon)
         d_y_next, d_z_next = d_y_prev, d_z_prev
 
     # all steps at once
@@ -355,30 +355,30 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_y, dot_W_z, dot_V, dot_b = dot_params["W_y"], dot_params["W_z"], dot_params["V"], dot_params["b"]
     y_rows, y_prev, y = carried(state["y"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
-    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
-    dot_W_y2 = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
-    dot_W_z2 = np.ascontiguousarray(np.concatenate([W_z.T, dot_W_z.T], axis=-1))
+    V_and_dot = np.concatenate([V.T, dot_V.T], axis=-1)
+    W_y_and_dot = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
+    W_z_and_dot = np.ascontiguousarray(np.concatenate([W_z.T, dot_W_z.T], axis=-1))
 
     # all steps at once
-    V_x_dot_V_x_V = times(x, dot_V2)
-    z_tanh_in = V_x_dot_V_x_V[..., :H] + b
-    dot_in = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T) + dot_b
+    V_x_and_dot = times(x, V_and_dot)
+    z_tanh_in = V_x_and_dot[..., :H] + b
+    dot_in = V_x_and_dot[..., H:2 * H] + times(dot_x, V.T) + dot_b
 
     z_prev = state["z"]
     dot_z_prev = dot_state["z"]
     for t in range(T):
-        W_y_dot_W_y_y_W_y = y_prev[t] @ dot_W_y2
-        W_z_dot_W_z_z_W_z = z_prev @ dot_W_z2
+        W_y_y_and_dot = y_prev[t] @ W_y_and_dot
+        W_z_z_and_dot = z_prev @ W_z_and_dot
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        z_tanh = np.tanh(W_y_dot_W_y_y_W_y[..., :H] + W_z_dot_W_z_z_W_z[..., :H] + z_tanh_in[t])
+        z_tanh = np.tanh(W_y_y_and_dot[..., :H] + W_z_z_and_dot[..., :H] + z_tanh_in[t])
         z = z_prev + (z_tanh - z_prev * epsilon - y_prev[t] * gamma) * dt
         dot_z = (
             dot_z_prev * (1 - dt * epsilon)
             - dot_y_prev[t] * dt * gamma
             + (
-                W_y_dot_W_y_y_W_y[..., H:2 * H]
+                W_y_y_and_dot[..., H:2 * H]
                 + dot_y_prev[t] @ W_y.T
-                + W_z_dot_W_z_z_W_z[..., H:2 * H]
+                + W_z_z_and_dot[..., H:2 * H]
                 + dot_z_prev @ W_z.T
                 + dot_in[t]
             )
@@ -416,27 +416,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
     dot_z_pre, z_tanh = (np.empty((T, B, H), dtype) for _ in range(2))
-    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
-    dot_W_y2 = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
-    dot_W_z2 = np.ascontiguousarray(np.concatenate([W_z.T, dot_W_z.T], axis=-1))
+    V_and_dot = np.concatenate([V.T, dot_V.T], axis=-1)
+    W_y_and_dot = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
+    W_z_and_dot = np.ascontiguousarray(np.concatenate([W_z.T, dot_W_z.T], axis=-1))
 
     # all steps at once
-    V_x_dot_V_x_V = times(x, dot_V2)
-    dot_in = V_x_dot_V_x_V[..., H:2 * H] + times(dot_x, V.T) + dot_b
-    z_tanh_in = V_x_dot_V_x_V[..., :H] + b
+    V_x_and_dot = times(x, V_and_dot)
+    dot_in = V_x_and_dot[..., H:2 * H] + times(dot_x, V.T) + dot_b
+    z_tanh_in = V_x_and_dot[..., :H] + b
 
     for t in range(T):
-        W_y_dot_W_y_y_W_y = y_prev[t] @ dot_W_y2
-        W_z_dot_W_z_z_W_z = z_prev[t] @ dot_W_z2
+        W_y_y_and_dot = y_prev[t] @ W_y_and_dot
+        W_z_z_and_dot = z_prev[t] @ W_z_and_dot
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         dot_z_pre[t] = (
-            W_y_dot_W_y_y_W_y[..., H:2 * H]
+            W_y_y_and_dot[..., H:2 * H]
             + dot_y_prev[t] @ W_y.T
-            + W_z_dot_W_z_z_W_z[..., H:2 * H]
+            + W_z_z_and_dot[..., H:2 * H]
             + dot_z_prev[t] @ W_z.T
             + dot_in[t]
         )
-        z_tanh[t] = np.tanh(W_y_dot_W_y_y_W_y[..., :H] + W_z_dot_W_z_z_W_z[..., :H] + z_tanh_in[t])
+        z_tanh[t] = np.tanh(W_y_y_and_dot[..., :H] + W_z_z_and_dot[..., :H] + z_tanh_in[t])
         z[t] = z_prev[t] + (z_tanh[t] - z_prev[t] * epsilon - y_prev[t] * gamma) * dt
         dot_z[t] = (
             dot_z_prev[t] * (1 - dt * epsilon)
@@ -446,10 +446,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # y = y[t-1] + dt * z
         y[t] = y_prev[t] + dt * z[t]
         dot_y[t] = dot_y_prev[t] + dot_z[t] * dt
-    d_dot_z_pre2 = np.empty((T, B, 2 * H), dtype)
-    dot_V2 = np.concatenate([V.T, dot_V.T], axis=-1)
-    dot_W_y2 = np.concatenate([W_y.T, dot_W_y.T], axis=-1)
-    dot_W_z2 = np.concatenate([W_z.T, dot_W_z.T], axis=-1)
+    d_z_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    V_and_dot = np.concatenate([V.T, dot_V.T], axis=-1)
+    W_y_and_dot = np.concatenate([W_y.T, dot_W_y.T], axis=-1)
+    W_z_and_dot = np.concatenate([W_z.T, dot_W_z.T], axis=-1)
     W_yz = np.ascontiguousarray(np.concatenate([W_y, W_z], axis=-1))
 
     # all steps at once
@@ -470,18 +470,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_z_tanh = d_dot_z * dt
         d_dot_z_pre = d_dot_z_tanh * ddot_z_tanh_ddot_z_pre[t]
         d_z_pre = (d_dot_z_tanh * ddot_z_tanh_dz_pre[t] + d_z * dt) * ddot_z_tanh_ddot_z_pre[t]
-        np.concatenate([d_z_pre, d_dot_z_pre], axis=-1, out=d_dot_z_pre2[t])
-        d_y_prev = d_dot_z_pre2[t] @ dot_W_y2.T - d_z * dt * gamma + d_y_next
-        d_z_prev = d_dot_z_pre2[t] @ dot_W_z2.T + d_z * (1 - dt * epsilon)
-        d_dot_parts_prev = d_dot_z_pre @ W_yz
-        d_dot_y_prev = d_dot_parts_prev[..., :H] - d_dot_z * dt * gamma + d_dot_y
-        d_dot_z_prev = d_dot_parts_prev[..., H:2 * H] + d_dot_z * (1 - dt * epsilon)
+        np.concatenate([d_z_pre, d_dot_z_pre], axis=-1, out=d_z_pre_and_dot[t])
+        d_y_prev = d_z_pre_and_dot[t] @ W_y_and_dot.T - d_z * dt * gamma + d_y_next
+        d_z_prev = d_z_pre_and_dot[t] @ W_z_and_dot.T + d_z * (1 - dt * epsilon)
+        W_yz_d_dot_z_pre = d_dot_z_pre @ W_yz
+        d_dot_y_prev = W_yz_d_dot_z_pre[..., :H] - d_dot_z * dt * gamma + d_dot_y
+        d_dot_z_prev = W_yz_d_dot_z_pre[..., H:2 * H] + d_dot_z * (1 - dt * epsilon)
         d_y_next, d_z_next, d_dot_y_next, d_dot_z_next = d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev
 
     # all steps at once
-    d_z_pre_steps = d_dot_z_pre2[..., :H]
-    d_dot_z_pre_steps = d_dot_z_pre2[..., H:2 * H]
-    d_x = times(d_dot_z_pre2, dot_V2.T)
+    d_z_pre_steps = d_z_pre_and_dot[..., :H]
+    d_dot_z_pre_steps = d_z_pre_and_dot[..., H:2 * H]
+    d_x = times(d_z_pre_and_dot, V_and_dot.T)
     d_W_y_W_y_y = outer_sum(d_z_pre_steps, y_prev)
     d_W_y_dot_W_y_y_y_prev = outer_sum(d_dot_z_pre_steps, dot_y_prev)
     d_W_z_W_z_z = outer_sum(d_z_pre_steps, z_prev)

@@ -435,26 +435,26 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_w_V_T = dot_w @ V_T + w @ dot_V.T
     w_T = w.T
     W_T = W.T
-    w_dot_w_W_dot_W = np.concatenate([w_T, dot_w.T, W_T, dot_W.T], axis=-1)
+    wW_and_dot = np.concatenate([w_T, dot_w.T, W_T, dot_W.T], axis=-1)
     wW = np.concatenate([w_T, W_T], axis=-1)
-    dot_U_T2 = np.ascontiguousarray(np.concatenate([U_T, dot_U.T], axis=-1))
+    U_T_and_dot = np.ascontiguousarray(np.concatenate([U_T, dot_U.T], axis=-1))
 
     # all steps at once
-    parts = times(x, w_dot_w_W_dot_W)
-    w_x = parts[..., :N]
+    wW_x_and_dot = times(x, wW_and_dot)
+    w_x = wW_x_and_dot[..., :N]
     dot_wW_x_x = times(dot_x, wW)
-    dot_w_x = parts[..., N:2 * N] + dot_wW_x_x[..., :N]
-    W_x = parts[..., 2 * N:2 * N + H]
-    dot_W_x = parts[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
+    dot_w_x = wW_x_and_dot[..., N:2 * N] + dot_wW_x_x[..., :N]
+    W_x = wW_x_and_dot[..., 2 * N:2 * N + H]
+    dot_W_x = wW_x_and_dot[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
         dot_h_x_h_prev = np.einsum("bnh,bh->bn", dot_h_prev[t], x[t])
         dot_h_x_x = np.einsum("bnh,bh->bn", h_prev[t], dot_x[t])
         g = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
-        h_dot_h_U_T_U_T = times(h_prev[t], dot_U_T2)
+        h_U_T_and_dot = times(h_prev[t], U_T_and_dot)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = h_dot_h_U_T_U_T[..., :H] + w_V_T + W_x[t, :, None]
+        n_pre = h_U_T_and_dot[..., :H] + w_V_T + W_x[t, :, None]
         n = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         # a = h[t-1] + g * n
         a = h_prev[t] + g[:, :, None] * n
@@ -465,7 +465,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             * (1 - g[:, :, None])
             * n
             + g[:, :, None]
-            * (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_w_V_T + dot_W_x[t, :, None])
+            * (times(dot_h_prev[t], U_T) + h_U_T_and_dot[..., H:2 * H] + dot_w_V_T + dot_W_x[t, :, None])
             * np.where(np.greater(n, 0), dtype.type(1), 0.01)
         )
         # h = a / norm(a)
@@ -509,17 +509,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_w_V_T = dot_w @ V_T + w @ dot_V_T
     w_T = w.T
     W_T = W.T
-    w_dot_w_W_dot_W = np.concatenate([w_T, dot_w.T, W_T, dot_W.T], axis=-1)
+    wW_and_dot = np.concatenate([w_T, dot_w.T, W_T, dot_W.T], axis=-1)
     wW = np.concatenate([w_T, W_T], axis=-1)
-    dot_U_T2 = np.ascontiguousarray(np.concatenate([U_T, dot_U_T], axis=-1))
+    U_T_and_dot = np.ascontiguousarray(np.concatenate([U_T, dot_U_T], axis=-1))
 
     # all steps at once
-    parts = times(x, w_dot_w_W_dot_W)
-    w_x = parts[..., :N]
+    wW_x_and_dot = times(x, wW_and_dot)
+    w_x = wW_x_and_dot[..., :N]
     dot_wW_x_x = times(dot_x, wW)
-    dot_w_x = parts[..., N:2 * N] + dot_wW_x_x[..., :N]
-    W_x = parts[..., 2 * N:2 * N + H]
-    dot_W_x = parts[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
+    dot_w_x = wW_x_and_dot[..., N:2 * N] + dot_wW_x_x[..., :N]
+    W_x = wW_x_and_dot[..., 2 * N:2 * N + H]
+    dot_W_x = wW_x_and_dot[..., 2 * N + H:2 * N + 2 * H] + dot_wW_x_x[..., N:N + H]
 
     for t in range(T):
         # g = sigmoid(h[t-1] @ x + w @ x)
@@ -529,12 +529,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_w_x[t]
         )
         g[t] = sigmoid(np.einsum("bnh,bh->bn", h_prev[t], x[t]) + w_x[t])
-        h_dot_h_U_T_U_T = times(h_prev[t], dot_U_T2)
+        h_U_T_and_dot = times(h_prev[t], U_T_and_dot)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        n_pre = h_dot_h_U_T_U_T[..., :H] + w_V_T + W_x[t, :, None]
+        n_pre = h_U_T_and_dot[..., :H] + w_V_T + W_x[t, :, None]
         n[t] = np.where(np.greater(n_pre, 0), n_pre, 0.01 * n_pre)
         dot_n[t] = (
-            (times(dot_h_prev[t], U_T) + h_dot_h_U_T_U_T[..., H:2 * H] + dot_w_V_T + dot_W_x[t, :, None])
+            (times(dot_h_prev[t], U_T) + h_U_T_and_dot[..., H:2 * H] + dot_w_V_T + dot_W_x[t, :, None])
             * np.where(np.greater(n[t], 0), dtype.type(1), 0.01)
         )
         # a = h[t-1] + g * n
@@ -553,9 +553,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             dot_a[t] / norm_a[t, :, :, None] - dot_norm_a[t, :, :, None] * a / norm_a[t, :, :, None]**2
         )
     d_dot_n_pre, d_n_pre = (np.empty((T, B, N, H), dtype) for _ in range(2))
-    d_dot_g_pre2 = np.empty((T, B, 2 * N), dtype)
-    dot_w2 = np.concatenate([w.T, dot_w.T], axis=-1)
-    dot_U_T2 = np.ascontiguousarray(np.concatenate([dot_U_T.T, U_T.T], axis=-1))
+    d_g_pre_and_dot = np.empty((T, B, 2 * N), dtype)
+    w_and_dot = np.concatenate([w.T, dot_w.T], axis=-1)
+    dot_and_U_T = np.ascontiguousarray(np.concatenate([dot_U_T.T, U_T.T], axis=-1))
 
     # all steps at once
     dot_g = dot_g_pre * g * (1 - g)
@@ -616,21 +616,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             )
             * ddot_g_ddot_g_pre[t]
         )
-        np.concatenate([d_g_pre, d_dot_g_pre], axis=-1, out=d_dot_g_pre2[t])
-        d_parts = times(d_dot_n_pre[t], dot_U_T2)
+        np.concatenate([d_g_pre, d_dot_g_pre], axis=-1, out=d_g_pre_and_dot[t])
+        dot_and_U_T_d_dot_n_pre = times(d_dot_n_pre[t], dot_and_U_T)
         d_h_prev = (
             d_g_pre[:, :, None] * x[t, :, None]
             + d_dot_g_pre[:, :, None] * dot_x[t, :, None]
             + times(d_n_pre[t], U_T.T)
-            + d_parts[..., :H]
+            + dot_and_U_T_d_dot_n_pre[..., :H]
             + d_a
         )
-        d_dot_h_prev = d_dot_g_pre[:, :, None] * x[t, :, None] + d_parts[..., H:2 * H] + d_dot_a
+        d_dot_h_prev = (
+            d_dot_g_pre[:, :, None] * x[t, :, None] + dot_and_U_T_d_dot_n_pre[..., H:2 * H] + d_dot_a
+        )
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_g_pre_steps = d_dot_g_pre2[..., :N]
-    d_dot_g_pre_steps = d_dot_g_pre2[..., N:2 * N]
+    d_g_pre_steps = d_g_pre_and_dot[..., :N]
+    d_dot_g_pre_steps = d_g_pre_and_dot[..., N:2 * N]
     d_dot_W_x = d_dot_n_pre.sum(axis=2)
     d_W_x = d_n_pre.sum(axis=2)
     d_dot_w_V_T = d_dot_n_pre.sum(axis=(0, 1))
@@ -638,7 +640,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_U_T_h_U_T = outer_sum(h_prev, d_n_pre)
     d_U_T_dot_h_U_T_h_prev = outer_sum(dot_h_prev, d_dot_n_pre)
     d_x = (
-        times(d_dot_g_pre2, dot_w2.T)
+        times(d_g_pre_and_dot, w_and_dot.T)
         + np.einsum("tbn,tbnh->tbh", d_g_pre_steps, h_prev)
         + np.einsum("tbn,tbnh->tbh", d_dot_g_pre_steps, dot_h_prev)
         + times(d_W_x, W)

@@ -429,21 +429,21 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_beta = dot_params["beta"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_C2 = np.concatenate([C.T, dot_C.T], axis=-1)
-    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
+    C_and_dot = np.concatenate([C.T, dot_C.T], axis=-1)
+    W_and_dot = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
     # all steps at once
-    C_x_dot_C_x_C = times(x, dot_C2)
-    C_x = C_x_dot_C_x_C[..., :H]
-    dot_C_x = C_x_dot_C_x_C[..., H:2 * H] + times(dot_x, C.T)
+    C_x_and_dot = times(x, C_and_dot)
+    C_x = C_x_and_dot[..., :H]
+    dot_C_x = C_x_and_dot[..., H:2 * H] + times(dot_x, C.T)
 
     A_prev = state["A"]
     dot_A_prev = dot_state["A"]
     for t in range(T):
-        W_h_dot_W_h_W = h_prev[t] @ dot_W2
+        W_h_and_dot = h_prev[t] @ W_and_dot
         # a = W @ h[t-1] + C @ x
-        a = W_h_dot_W_h_W[..., :H] + C_x[t]
-        dot_a = W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_C_x[t]
+        a = W_h_and_dot[..., :H] + C_x[t]
+        dot_a = W_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_C_x[t]
         # s = relu(a)
         s = np.maximum(a, 0)
         dot_s = dot_a * np.greater(s, 0).astype(dtype)
@@ -505,19 +505,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_A_rows, dot_A_prev, dot_A = carried(dot_state["A"], T)
     s, dot_s, h_arg, dot_h_arg, h_layer_norm = (np.empty((T, B, H), dtype) for _ in range(5))
     h_arg_std, dot_h_arg_mean, dot_h_arg_share = (np.empty((T, B), dtype) for _ in range(3))
-    dot_C2 = np.concatenate([C.T, dot_C.T], axis=-1)
-    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
+    C_and_dot = np.concatenate([C.T, dot_C.T], axis=-1)
+    W_and_dot = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
     # all steps at once
-    C_x_dot_C_x_C = times(x, dot_C2)
-    C_x = C_x_dot_C_x_C[..., :H]
-    dot_C_x = C_x_dot_C_x_C[..., H:2 * H] + times(dot_x, C.T)
+    C_x_and_dot = times(x, C_and_dot)
+    C_x = C_x_and_dot[..., :H]
+    dot_C_x = C_x_and_dot[..., H:2 * H] + times(dot_x, C.T)
 
     for t in range(T):
-        W_h_dot_W_h_W = h_prev[t] @ dot_W2
+        W_h_and_dot = h_prev[t] @ W_and_dot
         # a = W @ h[t-1] + C @ x
-        a = W_h_dot_W_h_W[..., :H] + C_x[t]
-        dot_a = W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_C_x[t]
+        a = W_h_and_dot[..., :H] + C_x[t]
+        dot_a = W_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_C_x[t]
         # s = relu(a)
         s[t] = np.maximum(a, 0)
         dot_s[t] = dot_a * np.greater(s[t], 0).astype(dtype)
@@ -558,9 +558,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + (dot_h[t, :, :, None] * h_again[:, None] + dot_h_again[:, None] * h[t, :, :, None]) * eta
         )
     d_dot_h_pre, d_h_pre = (np.empty((T, B, H), dtype) for _ in range(2))
-    d_dot_a2 = np.empty((T, B, 2 * H), dtype)
-    dot_C2 = np.concatenate([C.T, dot_C.T], axis=-1)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    d_a_and_dot = np.empty((T, B, 2 * H), dtype)
+    C_and_dot = np.concatenate([C.T, dot_C.T], axis=-1)
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
 
     # all steps at once
     dot_h_layer_norm = (
@@ -571,12 +571,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     sum_h_arg = h_arg.sum(axis=2)
     h_arg_standard = (h_arg - sum_h_arg[:, :, None] / H) / (H * h_arg_std[:, :, None])
     local_dot_h_pre = np.greater(h, 0).astype(dtype)
-    ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std = (
+    local_dot_h_layer_norm_by_dot_h_arg_std = (
         -(dot_h_arg - dot_h_arg_mean[:, :, None] - h_layer_norm * dot_h_arg_share[:, :, None])
         / h_arg_std[:, :, None]**2
     )
-    ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot = -1 / (h_arg_std * H)
-    ddot_h_layer_norm_dh_layer_norm = -dot_h_arg_share / h_arg_std
+    local_dot_h_arg_dot = -1 / (h_arg_std * H)
+    local_h_layer_norm = -dot_h_arg_share / h_arg_std
     ddot_h_layer_norm_ddot_h_arg = 1 / h_arg_std
     dh_layer_norm_dot_dh_arg = -h_layer_norm / H
     ddot_s_ddot_a = np.greater(s, 0).astype(dtype)
@@ -611,23 +611,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         d_dot_h_layer_norm = d_dot_h_pre[t] * gamma
         d_dot_h_layer_norm_by_dot_h_arg_std = (
-            d_dot_h_layer_norm * ddot_h_layer_norm_ddot_h_layer_norm_by_dot_h_arg_std[t]
+            d_dot_h_layer_norm * local_dot_h_layer_norm_by_dot_h_arg_std[t]
         )
         d_dot_h_arg_std = d_dot_h_layer_norm_by_dot_h_arg_std.sum(axis=1)
         d_dot_h_arg_dot = (
-            (np.einsum("bh,bh->b", d_dot_h_layer_norm, h_layer_norm[t]))
-            * ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot[t]
+            (np.einsum("bh,bh->b", d_dot_h_layer_norm, h_layer_norm[t])) * local_dot_h_arg_dot[t]
         )
         d_dot_h_arg_mean_dot_h_layer_norm = d_dot_h_layer_norm.sum(axis=1)
         d_h_layer_norm = (
             d_dot_h_arg_dot[:, None] * dot_h_arg[t]
-            + d_dot_h_layer_norm * ddot_h_layer_norm_dh_layer_norm[t, :, None]
+            + d_dot_h_layer_norm * local_h_layer_norm[t, :, None]
             + d_h_pre[t] * gamma
             + d_dot_h_pre[t] * dot_gamma
         )
         d_dot_h_arg = (
-            d_dot_h_arg_mean_dot_h_layer_norm[:, None]
-            * ddot_h_arg_share_dot_h_layer_norm_ddot_h_arg_dot[t, :, None]
+            d_dot_h_arg_mean_dot_h_layer_norm[:, None] * local_dot_h_arg_dot[t, :, None]
             + d_dot_h_arg_dot[:, None] * h_layer_norm[t]
             + d_dot_h_layer_norm * ddot_h_layer_norm_ddot_h_arg[t, :, None]
         )
@@ -652,8 +650,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             * ddot_s_ddot_a[t]
             + d_h_arg
         )
-        np.concatenate([d_a, d_dot_a], axis=-1, out=d_dot_a2[t])
-        d_h_prev = d_dot_a2[t] @ dot_W2.T
+        np.concatenate([d_a, d_dot_a], axis=-1, out=d_a_and_dot[t])
+        d_h_prev = d_a_and_dot[t] @ W_and_dot.T
         d_A_prev = (
             d_h_arg[:, :, None] * s[t, :, None]
             + d_dot_h_arg[:, :, None] * dot_s[t, :, None]
@@ -664,9 +662,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_A_next, d_dot_h_next, d_dot_A_next = d_h_prev, d_A_prev, d_dot_h_prev, d_dot_A_prev
 
     # all steps at once
-    d_a_steps = d_dot_a2[..., :H]
-    d_dot_a_steps = d_dot_a2[..., H:2 * H]
-    d_x = times(d_dot_a2, dot_C2.T)
+    d_a_steps = d_a_and_dot[..., :H]
+    d_dot_a_steps = d_a_and_dot[..., H:2 * H]
+    d_x = times(d_a_and_dot, C_and_dot.T)
     d_W_W_h = outer_sum(d_a_steps, h_prev)
     d_W_dot_W_h_h_prev = outer_sum(d_dot_a_steps, dot_h_prev)
     d_C_C_x = outer_sum(d_a_steps, x)

@@ -387,19 +387,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta)
     sigmoid_nu = sigmoid(nu)
     dot_sigmoid_nu = dot_nu * sigmoid_nu * (1 - sigmoid_nu)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
-    dot_U2 = np.ascontiguousarray(np.concatenate([U.T, dot_U.T], axis=-1))
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
+    U_and_dot = np.ascontiguousarray(np.concatenate([U.T, dot_U.T], axis=-1))
 
     # all steps at once
-    W_x_dot_W_x_W = times(x, dot_W2)
-    W_x = W_x_dot_W_x_W[..., :H]
-    dot_W_x = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T)
+    W_x_and_dot = times(x, W_and_dot)
+    W_x = W_x_and_dot[..., :H]
+    dot_W_x = W_x_and_dot[..., H:2 * H] + times(dot_x, W.T)
 
     for t in range(T):
-        U_h_dot_U_h_U = h_prev[t] @ dot_U2
+        U_h_and_dot = h_prev[t] @ U_and_dot
         # a = W @ x + U @ h[t-1]
-        a = W_x[t] + U_h_dot_U_h_U[..., :H]
-        dot_a = dot_W_x[t] + U_h_dot_U_h_U[..., H:2 * H] + dot_h_prev[t] @ U.T
+        a = W_x[t] + U_h_and_dot[..., :H]
+        dot_a = dot_W_x[t] + U_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ U.T
         # z = sigmoid(a + b_z)
         z = sigmoid(a + b_z)
         # n = tanh(a + b_h)
@@ -445,19 +445,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_sigmoid_zeta = dot_zeta * sigmoid_zeta * (1 - sigmoid_zeta)
     sigmoid_nu = sigmoid(nu)
     dot_sigmoid_nu = dot_nu * sigmoid_nu * (1 - sigmoid_nu)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
-    dot_U2 = np.ascontiguousarray(np.concatenate([U.T, dot_U.T], axis=-1))
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
+    U_and_dot = np.ascontiguousarray(np.concatenate([U.T, dot_U.T], axis=-1))
 
     # all steps at once
-    W_x_dot_W_x_W = times(x, dot_W2)
-    W_x = W_x_dot_W_x_W[..., :H]
-    dot_W_x = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T)
+    W_x_and_dot = times(x, W_and_dot)
+    W_x = W_x_and_dot[..., :H]
+    dot_W_x = W_x_and_dot[..., H:2 * H] + times(dot_x, W.T)
 
     for t in range(T):
-        U_h_dot_U_h_U = h_prev[t] @ dot_U2
+        U_h_and_dot = h_prev[t] @ U_and_dot
         # a = W @ x + U @ h[t-1]
-        a = W_x[t] + U_h_dot_U_h_U[..., :H]
-        dot_a = dot_W_x[t] + U_h_dot_U_h_U[..., H:2 * H] + dot_h_prev[t] @ U.T
+        a = W_x[t] + U_h_and_dot[..., :H]
+        dot_a = dot_W_x[t] + U_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ U.T
         # z = sigmoid(a + b_z)
         dot_z_pre[t] = dot_a + dot_b_z
         z[t] = sigmoid(a + b_z)
@@ -476,9 +476,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
     d_h_prev_rows, d_h_prev, d_h_next = carried(zeros["h"], T, last=True)
     d_dot_h, d_n_pre, d_z_pre = (np.empty((T, B, H), dtype) for _ in range(3))
-    d_dot_a2 = np.empty((T, B, 2 * H), dtype)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
+    d_a_and_dot = np.empty((T, B, 2 * H), dtype)
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
 
     # all steps at once
     dot_z = dot_z_pre * z * (1 - z)
@@ -510,14 +510,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through a = W @ x + U @ h[t-1]
         d_dot_a = d_dot_z * local_z_pre[t] + d_dot_n * local_n_pre[t]
         d_a = d_z_pre[t] + d_n_pre[t]
-        np.concatenate([d_a, d_dot_a], axis=-1, out=d_dot_a2[t])
-        d_h_prev[t] = d_dot_a2[t] @ dot_U2.T + d_h_next[t] * z[t] + d_dot_h[t] * dot_z[t]
+        np.concatenate([d_a, d_dot_a], axis=-1, out=d_a_and_dot[t])
+        d_h_prev[t] = d_a_and_dot[t] @ U_and_dot.T + d_h_next[t] * z[t] + d_dot_h[t] * dot_z[t]
         d_dot_h_prev = d_dot_a @ U + d_dot_h[t] * z[t]
         d_dot_h_next = d_dot_h_prev
 
     # all steps at once
-    d_a_steps = d_dot_a2[..., :H]
-    d_dot_a_steps = d_dot_a2[..., H:2 * H]
+    d_a_steps = d_a_and_dot[..., :H]
+    d_dot_a_steps = d_a_and_dot[..., H:2 * H]
     d_dot_sigmoid_nu = np.einsum("tbh,tbh->", d_dot_h, n)
     d_sigmoid_nu_h = np.einsum("tbh,tbh->", d_h_next, n)
     d_sigmoid_nu_dot_h = np.einsum("tbh,tbh->", d_dot_h, dot_n)
@@ -527,7 +527,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_sigmoid_zeta_h = d_h_by_sigmoid_zeta.sum(axis=(0, 1, 2))
     d_dot_h_by_sigmoid_zeta = d_dot_h * (dot_n * (1 - z) - dot_z * n)
     d_sigmoid_zeta_dot_h = d_dot_h_by_sigmoid_zeta.sum(axis=(0, 1, 2))
-    d_x = times(d_dot_a2, dot_W2.T)
+    d_x = times(d_a_and_dot, W_and_dot.T)
     d_W_W_x = outer_sum(d_a_steps, x)
     d_W_dot_W_x_x = outer_sum(d_dot_a_steps, dot_x)
     d_U_U_h = outer_sum(d_a_steps, h_prev)

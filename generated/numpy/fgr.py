@@ -326,16 +326,16 @@ def backward(params, tape, dy, dstate=None):
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         d_z_pre = d_c * dc_dz_pre[t]
         np.concatenate([d_z_pre, d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_zifo_pre[t])
-        d_ifo_pre2 = d_zifo_pre[t, ..., H:4 * H]
+        d_ifo_pre = d_zifo_pre[t, ..., H:4 * H]
         d_y_prev = d_zifo_pre[t] @ R_zifo.T
         d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
-        d_i_prev = d_ifo_pre2 @ R_ii_if_io.T
-        d_f_prev = d_ifo_pre2 @ R_fi_ff_fo.T
-        d_o_prev = d_ifo_pre2 @ R_oi_of_oo.T
+        d_i_prev = d_ifo_pre @ R_ii_if_io.T
+        d_f_prev = d_ifo_pre @ R_fi_ff_fo.T
+        d_o_prev = d_ifo_pre @ R_oi_of_oo.T
         d_y_next, d_c_next, d_i_next, d_f_next, d_o_next = d_y_prev, d_c_prev, d_i_prev, d_f_prev, d_o_prev
 
     # all steps at once
-    d_ifo_pre = d_zifo_pre[..., H:4 * H]
+    d_ifo_pre_steps = d_zifo_pre[..., H:4 * H]
     d_x = times(d_zifo_pre, W_zifo.T)
     d_W_zifo = outer_sum(x, d_zifo_pre)
     d_W_z = d_W_zifo[..., :H].T
@@ -347,11 +347,11 @@ def backward(params, tape, dy, dstate=None):
     d_R_i = d_R_zifo[..., H:2 * H].T
     d_p_i = np.einsum("tbh,tbh->h", d_zifo_pre[..., H:2 * H], c_prev)
     d_b_i = d_b_zifo[..., H:2 * H]
-    d_R_ii_if_io = outer_sum(i_prev, d_ifo_pre)
+    d_R_ii_if_io = outer_sum(i_prev, d_ifo_pre_steps)
     d_R_ii = d_R_ii_if_io[..., :H].T
-    d_R_fi_ff_fo = outer_sum(f_prev, d_ifo_pre)
+    d_R_fi_ff_fo = outer_sum(f_prev, d_ifo_pre_steps)
     d_R_fi = d_R_fi_ff_fo[..., :H].T
-    d_R_oi_of_oo = outer_sum(o_prev, d_ifo_pre)
+    d_R_oi_of_oo = outer_sum(o_prev, d_ifo_pre_steps)
     d_R_oi = d_R_oi_of_oo[..., :H].T
     d_W_f = d_W_zifo[..., 2 * H:3 * H].T
     d_R_f = d_R_zifo[..., 2 * H:3 * H].T
@@ -535,16 +535,16 @@ def backward_states(params, tape, dy, dstate):
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
         d_z_pre = d_c * dc_dz_pre[t]
         np.concatenate([d_z_pre, d_i_pre, d_f_pre, d_o_pre], axis=-1, out=d_zifo_pre[t])
-        d_ifo_pre2 = d_zifo_pre[t, ..., H:4 * H]
+        d_ifo_pre = d_zifo_pre[t, ..., H:4 * H]
         d_y_prev = d_zifo_pre[t] @ R_zifo.T
         d_c_prev = d_i_pre * p_i + d_f_pre * p_f + d_c * f[t]
-        d_i_prev = d_ifo_pre2 @ R_ii_if_io.T
-        d_f_prev = d_ifo_pre2 @ R_fi_ff_fo.T
-        d_o_prev = d_ifo_pre2 @ R_oi_of_oo.T
+        d_i_prev = d_ifo_pre @ R_ii_if_io.T
+        d_f_prev = d_ifo_pre @ R_fi_ff_fo.T
+        d_o_prev = d_ifo_pre @ R_oi_of_oo.T
         d_y_next, d_c_next, d_i_next, d_f_next, d_o_next = d_y_prev, d_c_prev, d_i_prev, d_f_prev, d_o_prev
 
     # all steps at once
-    d_ifo_pre = d_zifo_pre[..., H:4 * H]
+    d_ifo_pre_steps = d_zifo_pre[..., H:4 * H]
     d_x = times(d_zifo_pre, W_zifo.T)
     d_W_zifo = outer_sum(x, d_zifo_pre)
     d_W_z = d_W_zifo[..., :H].T
@@ -556,11 +556,11 @@ def backward_states(params, tape, dy, dstate):
     d_R_i = d_R_zifo[..., H:2 * H].T
     d_p_i = np.einsum("tbh,tbh->h", d_zifo_pre[..., H:2 * H], c_prev)
     d_b_i = d_b_zifo[..., H:2 * H]
-    d_R_ii_if_io = outer_sum(i_prev, d_ifo_pre)
+    d_R_ii_if_io = outer_sum(i_prev, d_ifo_pre_steps)
     d_R_ii = d_R_ii_if_io[..., :H].T
-    d_R_fi_ff_fo = outer_sum(f_prev, d_ifo_pre)
+    d_R_fi_ff_fo = outer_sum(f_prev, d_ifo_pre_steps)
     d_R_fi = d_R_fi_ff_fo[..., :H].T
-    d_R_oi_of_oo = outer_sum(o_prev, d_ifo_pre)
+    d_R_oi_of_oo = outer_sum(o_prev, d_ifo_pre_steps)
     d_R_oi = d_R_oi_of_oo[..., :H].T
     d_W_f = d_W_zifo[..., 2 * H:3 * H].T
     d_R_f = d_R_zifo[..., 2 * H:3 * H].T
@@ -823,7 +823,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_o_T = W_o.T
-    parts = (
+    W_zifo_and_dot = (
         np.concatenate(
             [W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -834,7 +834,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_i_T = R_i.T
     R_f_T = R_f.T
     R_o_T = R_o.T
-    parts3 = (
+    R_zifo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T, R_o_T, dot_R_o.T],
@@ -846,7 +846,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_ii_T = R_ii.T
     R_if_T = R_if.T
     R_io_T = R_io.T
-    parts5 = (
+    R_ii_if_io_and_dot = (
         np.ascontiguousarray(
             np.concatenate([R_ii_T, dot_R_ii.T, R_if_T, dot_R_if.T, R_io_T, dot_R_io.T], axis=-1)
         )
@@ -855,7 +855,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_fi_T = R_fi.T
     R_ff_T = R_ff.T
     R_fo_T = R_fo.T
-    parts7 = (
+    R_fi_ff_fo_and_dot = (
         np.ascontiguousarray(
             np.concatenate([R_fi_T, dot_R_fi.T, R_ff_T, dot_R_ff.T, R_fo_T, dot_R_fo.T], axis=-1)
         )
@@ -864,7 +864,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_oi_T = R_oi.T
     R_of_T = R_of.T
     R_oo_T = R_oo.T
-    parts9 = (
+    R_oi_of_oo_and_dot = (
         np.ascontiguousarray(
             np.concatenate([R_oi_T, dot_R_oi.T, R_of_T, dot_R_of.T, R_oo_T, dot_R_oo.T], axis=-1)
         )
@@ -872,16 +872,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi_T, R_of_T, R_oo_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zifo_x_and_dot = times(x, W_zifo_and_dot)
     dot_W_zifo_x_x = times(dot_x, W_zifo)
-    z_in = parts2[..., :H] + b_z
-    i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
-    f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
-    dot_z_in = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
-    o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
+    z_in = W_zifo_x_and_dot[..., :H] + b_z
+    i_in = W_zifo_x_and_dot[..., 2 * H:3 * H] + b_i
+    dot_i_in = W_zifo_x_and_dot[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
+    f_in = W_zifo_x_and_dot[..., 4 * H:5 * H] + b_f
+    dot_f_in = W_zifo_x_and_dot[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_z_in = W_zifo_x_and_dot[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
+    o_in = W_zifo_x_and_dot[..., 6 * H:7 * H] + b_o
+    dot_o_in = W_zifo_x_and_dot[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     i_prev = state["i"]
@@ -892,38 +892,38 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_f_prev = dot_state["f"]
     dot_o_prev = dot_state["o"]
     for t in range(T):
-        parts4 = y_prev[t] @ parts3
+        R_zifo_y_and_dot = y_prev[t] @ R_zifo_and_dot
         dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z = np.tanh(parts4[..., :H] + z_in[t])
-        parts6 = i_prev @ parts5
+        z = np.tanh(R_zifo_y_and_dot[..., :H] + z_in[t])
+        R_ii_if_io_i_and_dot = i_prev @ R_ii_if_io_and_dot
         dot_R_ii_if_io_i_i_prev = dot_i_prev @ R_ii_if_io
-        parts8 = f_prev @ parts7
+        R_fi_ff_fo_f_and_dot = f_prev @ R_fi_ff_fo_and_dot
         dot_R_fi_ff_fo_f_f_prev = dot_f_prev @ R_fi_ff_fo
-        parts10 = o_prev @ parts9
+        R_oi_of_oo_o_and_dot = o_prev @ R_oi_of_oo_and_dot
         dot_R_oi_of_oo_o_o_prev = dot_o_prev @ R_oi_of_oo
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
         i = (
             sigmoid(
-                parts4[..., 2 * H:3 * H]
+                R_zifo_y_and_dot[..., 2 * H:3 * H]
                 + p_i * c_prev
-                + parts6[..., :H]
-                + parts8[..., :H]
-                + parts10[..., :H]
+                + R_ii_if_io_i_and_dot[..., :H]
+                + R_fi_ff_fo_f_and_dot[..., :H]
+                + R_oi_of_oo_o_and_dot[..., :H]
                 + i_in[t]
             )
         )
         dot_i = (
             (
-                parts4[..., 3 * H:4 * H]
+                R_zifo_y_and_dot[..., 3 * H:4 * H]
                 + dot_R_zifo_y_y_prev[..., H:2 * H]
                 + dot_p_i * c_prev
                 + dot_c_prev * p_i
-                + parts6[..., H:2 * H]
+                + R_ii_if_io_i_and_dot[..., H:2 * H]
                 + dot_R_ii_if_io_i_i_prev[..., :H]
-                + parts8[..., H:2 * H]
+                + R_fi_ff_fo_f_and_dot[..., H:2 * H]
                 + dot_R_fi_ff_fo_f_f_prev[..., :H]
-                + parts10[..., H:2 * H]
+                + R_oi_of_oo_o_and_dot[..., H:2 * H]
                 + dot_R_oi_of_oo_o_o_prev[..., :H]
                 + dot_i_in[t]
             )
@@ -933,25 +933,25 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
         f = (
             sigmoid(
-                parts4[..., 4 * H:5 * H]
+                R_zifo_y_and_dot[..., 4 * H:5 * H]
                 + p_f * c_prev
-                + parts6[..., 2 * H:3 * H]
-                + parts8[..., 2 * H:3 * H]
-                + parts10[..., 2 * H:3 * H]
+                + R_ii_if_io_i_and_dot[..., 2 * H:3 * H]
+                + R_fi_ff_fo_f_and_dot[..., 2 * H:3 * H]
+                + R_oi_of_oo_o_and_dot[..., 2 * H:3 * H]
                 + f_in[t]
             )
         )
         dot_f = (
             (
-                parts4[..., 5 * H:6 * H]
+                R_zifo_y_and_dot[..., 5 * H:6 * H]
                 + dot_R_zifo_y_y_prev[..., 2 * H:3 * H]
                 + dot_p_f * c_prev
                 + dot_c_prev * p_f
-                + parts6[..., 3 * H:4 * H]
+                + R_ii_if_io_i_and_dot[..., 3 * H:4 * H]
                 + dot_R_ii_if_io_i_i_prev[..., H:2 * H]
-                + parts8[..., 3 * H:4 * H]
+                + R_fi_ff_fo_f_and_dot[..., 3 * H:4 * H]
                 + dot_R_fi_ff_fo_f_f_prev[..., H:2 * H]
-                + parts10[..., 3 * H:4 * H]
+                + R_oi_of_oo_o_and_dot[..., 3 * H:4 * H]
                 + dot_R_oi_of_oo_o_o_prev[..., H:2 * H]
                 + dot_f_in[t]
             )
@@ -961,7 +961,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
+            (R_zifo_y_and_dot[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
             + z * dot_i
             + dot_c_prev * f
             + dot_f * c_prev
@@ -969,25 +969,25 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         o = (
             sigmoid(
-                parts4[..., 6 * H:7 * H]
+                R_zifo_y_and_dot[..., 6 * H:7 * H]
                 + p_o * c
-                + parts6[..., 4 * H:5 * H]
-                + parts8[..., 4 * H:5 * H]
-                + parts10[..., 4 * H:5 * H]
+                + R_ii_if_io_i_and_dot[..., 4 * H:5 * H]
+                + R_fi_ff_fo_f_and_dot[..., 4 * H:5 * H]
+                + R_oi_of_oo_o_and_dot[..., 4 * H:5 * H]
                 + o_in[t]
             )
         )
         dot_o = (
             (
-                parts4[..., 7 * H:8 * H]
+                R_zifo_y_and_dot[..., 7 * H:8 * H]
                 + dot_R_zifo_y_y_prev[..., 3 * H:4 * H]
                 + dot_p_o * c
                 + dot_c * p_o
-                + parts6[..., 5 * H:6 * H]
+                + R_ii_if_io_i_and_dot[..., 5 * H:6 * H]
                 + dot_R_ii_if_io_i_i_prev[..., 2 * H:3 * H]
-                + parts8[..., 5 * H:6 * H]
+                + R_fi_ff_fo_f_and_dot[..., 5 * H:6 * H]
                 + dot_R_fi_ff_fo_f_f_prev[..., 2 * H:3 * H]
-                + parts10[..., 5 * H:6 * H]
+                + R_oi_of_oo_o_and_dot[..., 5 * H:6 * H]
                 + dot_R_oi_of_oo_o_o_prev[..., 2 * H:3 * H]
                 + dot_o_in[t]
             )
@@ -1061,7 +1061,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_o_T = W_o.T
-    parts = (
+    W_zifo_and_dot = (
         np.concatenate(
             [W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -1072,7 +1072,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_i_T = R_i.T
     R_f_T = R_f.T
     R_o_T = R_o.T
-    parts3 = (
+    R_zifo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T, R_o_T, dot_R_o.T],
@@ -1084,7 +1084,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_ii_T = R_ii.T
     R_if_T = R_if.T
     R_io_T = R_io.T
-    parts5 = (
+    R_ii_if_io_and_dot = (
         np.ascontiguousarray(
             np.concatenate([R_ii_T, dot_R_ii.T, R_if_T, dot_R_if.T, R_io_T, dot_R_io.T], axis=-1)
         )
@@ -1093,7 +1093,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_fi_T = R_fi.T
     R_ff_T = R_ff.T
     R_fo_T = R_fo.T
-    parts7 = (
+    R_fi_ff_fo_and_dot = (
         np.ascontiguousarray(
             np.concatenate([R_fi_T, dot_R_fi.T, R_ff_T, dot_R_ff.T, R_fo_T, dot_R_fo.T], axis=-1)
         )
@@ -1102,7 +1102,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_oi_T = R_oi.T
     R_of_T = R_of.T
     R_oo_T = R_oo.T
-    parts9 = (
+    R_oi_of_oo_and_dot = (
         np.ascontiguousarray(
             np.concatenate([R_oi_T, dot_R_oi.T, R_of_T, dot_R_of.T, R_oo_T, dot_R_oo.T], axis=-1)
         )
@@ -1110,75 +1110,75 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_oi_of_oo = np.ascontiguousarray(np.concatenate([R_oi_T, R_of_T, R_oo_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zifo_x_and_dot = times(x, W_zifo_and_dot)
     dot_W_zifo_x_x = times(dot_x, W_zifo)
-    dot_z_in = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
-    z_in = parts2[..., :H] + b_z
-    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
-    i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
-    f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
-    o_in = parts2[..., 6 * H:7 * H] + b_o
+    dot_z_in = W_zifo_x_and_dot[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
+    z_in = W_zifo_x_and_dot[..., :H] + b_z
+    dot_i_in = W_zifo_x_and_dot[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
+    i_in = W_zifo_x_and_dot[..., 2 * H:3 * H] + b_i
+    dot_f_in = W_zifo_x_and_dot[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
+    f_in = W_zifo_x_and_dot[..., 4 * H:5 * H] + b_f
+    dot_o_in = W_zifo_x_and_dot[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
+    o_in = W_zifo_x_and_dot[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
-        parts4 = y_prev[t] @ parts3
+        R_zifo_y_and_dot = y_prev[t] @ R_zifo_and_dot
         dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]
-        z[t] = np.tanh(parts4[..., :H] + z_in[t])
-        parts6 = i_prev[t] @ parts5
+        dot_z_pre[t] = R_zifo_y_and_dot[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]
+        z[t] = np.tanh(R_zifo_y_and_dot[..., :H] + z_in[t])
+        R_ii_if_io_i_and_dot = i_prev[t] @ R_ii_if_io_and_dot
         dot_R_ii_if_io_i_i_prev = dot_i_prev[t] @ R_ii_if_io
-        parts8 = f_prev[t] @ parts7
+        R_fi_ff_fo_f_and_dot = f_prev[t] @ R_fi_ff_fo_and_dot
         dot_R_fi_ff_fo_f_f_prev = dot_f_prev[t] @ R_fi_ff_fo
-        parts10 = o_prev[t] @ parts9
+        R_oi_of_oo_o_and_dot = o_prev[t] @ R_oi_of_oo_and_dot
         dot_R_oi_of_oo_o_o_prev = dot_o_prev[t] @ R_oi_of_oo
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
         dot_i_pre[t] = (
-            parts4[..., 3 * H:4 * H]
+            R_zifo_y_and_dot[..., 3 * H:4 * H]
             + dot_R_zifo_y_y_prev[..., H:2 * H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
-            + parts6[..., H:2 * H]
+            + R_ii_if_io_i_and_dot[..., H:2 * H]
             + dot_R_ii_if_io_i_i_prev[..., :H]
-            + parts8[..., H:2 * H]
+            + R_fi_ff_fo_f_and_dot[..., H:2 * H]
             + dot_R_fi_ff_fo_f_f_prev[..., :H]
-            + parts10[..., H:2 * H]
+            + R_oi_of_oo_o_and_dot[..., H:2 * H]
             + dot_R_oi_of_oo_o_o_prev[..., :H]
             + dot_i_in[t]
         )
         i[t] = (
             sigmoid(
-                parts4[..., 2 * H:3 * H]
+                R_zifo_y_and_dot[..., 2 * H:3 * H]
                 + p_i * c_prev[t]
-                + parts6[..., :H]
-                + parts8[..., :H]
-                + parts10[..., :H]
+                + R_ii_if_io_i_and_dot[..., :H]
+                + R_fi_ff_fo_f_and_dot[..., :H]
+                + R_oi_of_oo_o_and_dot[..., :H]
                 + i_in[t]
             )
         )
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
         dot_f_pre[t] = (
-            parts4[..., 5 * H:6 * H]
+            R_zifo_y_and_dot[..., 5 * H:6 * H]
             + dot_R_zifo_y_y_prev[..., 2 * H:3 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
-            + parts6[..., 3 * H:4 * H]
+            + R_ii_if_io_i_and_dot[..., 3 * H:4 * H]
             + dot_R_ii_if_io_i_i_prev[..., H:2 * H]
-            + parts8[..., 3 * H:4 * H]
+            + R_fi_ff_fo_f_and_dot[..., 3 * H:4 * H]
             + dot_R_fi_ff_fo_f_f_prev[..., H:2 * H]
-            + parts10[..., 3 * H:4 * H]
+            + R_oi_of_oo_o_and_dot[..., 3 * H:4 * H]
             + dot_R_oi_of_oo_o_o_prev[..., H:2 * H]
             + dot_f_in[t]
         )
         f[t] = (
             sigmoid(
-                parts4[..., 4 * H:5 * H]
+                R_zifo_y_and_dot[..., 4 * H:5 * H]
                 + p_f * c_prev[t]
-                + parts6[..., 2 * H:3 * H]
-                + parts8[..., 2 * H:3 * H]
-                + parts10[..., 2 * H:3 * H]
+                + R_ii_if_io_i_and_dot[..., 2 * H:3 * H]
+                + R_fi_ff_fo_f_and_dot[..., 2 * H:3 * H]
+                + R_oi_of_oo_o_and_dot[..., 2 * H:3 * H]
                 + f_in[t]
             )
         )
@@ -1193,25 +1193,25 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
         dot_o_pre[t] = (
-            parts4[..., 7 * H:8 * H]
+            R_zifo_y_and_dot[..., 7 * H:8 * H]
             + dot_R_zifo_y_y_prev[..., 3 * H:4 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
-            + parts6[..., 5 * H:6 * H]
+            + R_ii_if_io_i_and_dot[..., 5 * H:6 * H]
             + dot_R_ii_if_io_i_i_prev[..., 2 * H:3 * H]
-            + parts8[..., 5 * H:6 * H]
+            + R_fi_ff_fo_f_and_dot[..., 5 * H:6 * H]
             + dot_R_fi_ff_fo_f_f_prev[..., 2 * H:3 * H]
-            + parts10[..., 5 * H:6 * H]
+            + R_oi_of_oo_o_and_dot[..., 5 * H:6 * H]
             + dot_R_oi_of_oo_o_o_prev[..., 2 * H:3 * H]
             + dot_o_in[t]
         )
         o[t] = (
             sigmoid(
-                parts4[..., 6 * H:7 * H]
+                R_zifo_y_and_dot[..., 6 * H:7 * H]
                 + p_o * c[t]
-                + parts6[..., 4 * H:5 * H]
-                + parts8[..., 4 * H:5 * H]
-                + parts10[..., 4 * H:5 * H]
+                + R_ii_if_io_i_and_dot[..., 4 * H:5 * H]
+                + R_fi_ff_fo_f_and_dot[..., 4 * H:5 * H]
+                + R_oi_of_oo_o_and_dot[..., 4 * H:5 * H]
                 + o_in[t]
             )
         )
@@ -1220,22 +1220,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         tanh_c = np.tanh(c[t])
         y[t] = tanh_c * o[t]
         dot_y[t] = dot_c[t] * (1 - tanh_c**2) * o[t] + tanh_c * dot_o[t]
-    d_parts_pre = np.empty((T, B, 8 * H), dtype)
-    parts = (
+    d_zifo_pre_and_dot = np.empty((T, B, 8 * H), dtype)
+    W_zifo_and_dot = (
         np.concatenate(
             [W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_o.T, dot_W_o.T],
             axis=-1
         )
     )
-    parts3 = (
+    R_zifo_and_dot = (
         np.concatenate(
             [R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T, R_o.T, dot_R_o.T],
             axis=-1
         )
     )
-    parts5 = np.concatenate([R_ii.T, dot_R_ii.T, R_if.T, dot_R_if.T, R_io.T, dot_R_io.T], axis=-1)
-    parts7 = np.concatenate([R_fi.T, dot_R_fi.T, R_ff.T, dot_R_ff.T, R_fo.T, dot_R_fo.T], axis=-1)
-    parts9 = np.concatenate([R_oi.T, dot_R_oi.T, R_of.T, dot_R_of.T, R_oo.T, dot_R_oo.T], axis=-1)
+    R_ii_if_io_and_dot = (
+        np.concatenate([R_ii.T, dot_R_ii.T, R_if.T, dot_R_if.T, R_io.T, dot_R_io.T], axis=-1)
+    )
+    R_fi_ff_fo_and_dot = (
+        np.concatenate([R_fi.T, dot_R_fi.T, R_ff.T, dot_R_ff.T, R_fo.T, dot_R_fo.T], axis=-1)
+    )
+    R_oi_of_oo_and_dot = (
+        np.concatenate([R_oi.T, dot_R_oi.T, R_of.T, dot_R_of.T, R_oo.T, dot_R_oo.T], axis=-1)
+    )
     R_i_ii_fi_oi = np.ascontiguousarray(np.concatenate([R_i, R_ii, R_fi, R_oi], axis=-1))
     R_f_if_ff_of = np.ascontiguousarray(np.concatenate([R_f, R_if, R_ff, R_of], axis=-1))
     R_o_io_fo_oo = np.ascontiguousarray(np.concatenate([R_o, R_io, R_fo, R_oo], axis=-1))
@@ -1307,10 +1313,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_zifo_pre_and_dot[t]
         )
-        d_parts_pre2 = d_parts_pre[t, ..., 2 * H:8 * H]
-        d_y_prev = d_parts_pre[t] @ parts3.T
+        d_ifo_pre_and_dot = d_zifo_pre_and_dot[t, ..., 2 * H:8 * H]
+        d_y_prev = d_zifo_pre_and_dot[t] @ R_zifo_and_dot.T
         d_c_prev = (
             d_i_pre * p_i
             + d_dot_i_pre * dot_p_i
@@ -1319,48 +1325,48 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + d_c * f[t]
             + d_dot_c * dot_f[t]
         )
-        d_i_prev = d_parts_pre2 @ parts5.T
-        d_f_prev = d_parts_pre2 @ parts7.T
-        d_o_prev = d_parts_pre2 @ parts9.T
-        d_dot_parts_prev = d_dot_i_pre @ R_i_ii_fi_oi
-        d_dot_parts_prev2 = d_dot_f_pre @ R_f_if_ff_of
-        d_dot_parts_prev3 = d_dot_o_pre @ R_o_io_fo_oo
+        d_i_prev = d_ifo_pre_and_dot @ R_ii_if_io_and_dot.T
+        d_f_prev = d_ifo_pre_and_dot @ R_fi_ff_fo_and_dot.T
+        d_o_prev = d_ifo_pre_and_dot @ R_oi_of_oo_and_dot.T
+        R_i_ii_fi_oi_d_dot_i_pre = d_dot_i_pre @ R_i_ii_fi_oi
+        R_f_if_ff_of_d_dot_f_pre = d_dot_f_pre @ R_f_if_ff_of
+        R_o_io_fo_oo_d_dot_o_pre = d_dot_o_pre @ R_o_io_fo_oo
         d_dot_y_prev = (
             d_dot_z_pre @ R_z
-            + d_dot_parts_prev[..., :H]
-            + d_dot_parts_prev2[..., :H]
-            + d_dot_parts_prev3[..., :H]
+            + R_i_ii_fi_oi_d_dot_i_pre[..., :H]
+            + R_f_if_ff_of_d_dot_f_pre[..., :H]
+            + R_o_io_fo_oo_d_dot_o_pre[..., :H]
         )
         d_dot_c_prev = d_dot_i_pre * p_i + d_dot_f_pre * p_f + d_dot_c * f[t]
         d_dot_i_prev = (
-            d_dot_parts_prev[..., H:2 * H]
-            + d_dot_parts_prev2[..., H:2 * H]
-            + d_dot_parts_prev3[..., H:2 * H]
+            R_i_ii_fi_oi_d_dot_i_pre[..., H:2 * H]
+            + R_f_if_ff_of_d_dot_f_pre[..., H:2 * H]
+            + R_o_io_fo_oo_d_dot_o_pre[..., H:2 * H]
         )
         d_dot_f_prev = (
-            d_dot_parts_prev[..., 2 * H:3 * H]
-            + d_dot_parts_prev2[..., 2 * H:3 * H]
-            + d_dot_parts_prev3[..., 2 * H:3 * H]
+            R_i_ii_fi_oi_d_dot_i_pre[..., 2 * H:3 * H]
+            + R_f_if_ff_of_d_dot_f_pre[..., 2 * H:3 * H]
+            + R_o_io_fo_oo_d_dot_o_pre[..., 2 * H:3 * H]
         )
         d_dot_o_prev = (
-            d_dot_parts_prev[..., 3 * H:4 * H]
-            + d_dot_parts_prev2[..., 3 * H:4 * H]
-            + d_dot_parts_prev3[..., 3 * H:4 * H]
+            R_i_ii_fi_oi_d_dot_i_pre[..., 3 * H:4 * H]
+            + R_f_if_ff_of_d_dot_f_pre[..., 3 * H:4 * H]
+            + R_o_io_fo_oo_d_dot_o_pre[..., 3 * H:4 * H]
         )
         d_y_next, d_c_next, d_i_next, d_f_next, d_o_next = d_y_prev, d_c_prev, d_i_prev, d_f_prev, d_o_prev
         d_dot_y_next, d_dot_c_next, d_dot_i_next = d_dot_y_prev, d_dot_c_prev, d_dot_i_prev
         d_dot_f_next, d_dot_o_next = d_dot_f_prev, d_dot_o_prev
 
     # all steps at once
-    d_z_pre_steps = d_parts_pre[..., :H]
-    d_dot_z_pre_steps = d_parts_pre[..., H:2 * H]
-    d_i_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_dot_i_pre_steps = d_parts_pre[..., 3 * H:4 * H]
-    d_f_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_dot_f_pre_steps = d_parts_pre[..., 5 * H:6 * H]
-    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
-    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
-    d_x = times(d_parts_pre, parts.T)
+    d_z_pre_steps = d_zifo_pre_and_dot[..., :H]
+    d_dot_z_pre_steps = d_zifo_pre_and_dot[..., H:2 * H]
+    d_i_pre_steps = d_zifo_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_i_pre_steps = d_zifo_pre_and_dot[..., 3 * H:4 * H]
+    d_f_pre_steps = d_zifo_pre_and_dot[..., 4 * H:5 * H]
+    d_dot_f_pre_steps = d_zifo_pre_and_dot[..., 5 * H:6 * H]
+    d_o_pre_steps = d_zifo_pre_and_dot[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_zifo_pre_and_dot[..., 7 * H:8 * H]
+    d_x = times(d_zifo_pre_and_dot, W_zifo_and_dot.T)
     d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
     d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
     d_R_z_R_z_y = outer_sum(d_z_pre_steps, y_prev)

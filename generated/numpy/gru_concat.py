@@ -400,39 +400,39 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     W_r_T = W_r.T
     W_z_T = W_z.T
-    parts = np.ascontiguousarray(np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T], axis=-1))
+    W_rz_and_dot = np.ascontiguousarray(np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T], axis=-1))
     W_rz = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T], axis=-1))
-    dot_W_n2 = np.ascontiguousarray(np.concatenate([W_n.T, dot_W_n.T], axis=-1))
+    W_n_and_dot = np.ascontiguousarray(np.concatenate([W_n.T, dot_W_n.T], axis=-1))
 
     for t in range(T):
         # v = concat(h[t-1], x)
         v = np.concatenate([h_prev[t], x[t]], axis=-1)
         dot_v = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
-        parts2 = v @ parts
+        W_rz_v_and_dot = v @ W_rz_and_dot
         dot_W_rz_v_v = dot_v @ W_rz
         # r = sigmoid(W_r @ v + b_r)
-        r = sigmoid(parts2[..., :H] + b_r)
+        r = sigmoid(W_rz_v_and_dot[..., :H] + b_r)
         # z = sigmoid(W_z @ v + b_z)
-        z = sigmoid(parts2[..., 2 * H:3 * H] + b_z)
+        z = sigmoid(W_rz_v_and_dot[..., 2 * H:3 * H] + b_z)
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         r_h = r * h_prev[t]
         dot_r_h = (
-            (parts2[..., H:2 * H] + dot_W_rz_v_v[..., :H] + dot_b_r) * r * (1 - r) * h_prev[t]
+            (W_rz_v_and_dot[..., H:2 * H] + dot_W_rz_v_v[..., :H] + dot_b_r) * r * (1 - r) * h_prev[t]
             + r * dot_h_prev[t]
         )
         r_h_x = np.concatenate([r_h, x[t]], axis=-1)
         dot_r_h_x = np.concatenate([dot_r_h, dot_x[t]], axis=-1)
-        parts3 = r_h_x @ dot_W_n2
-        n = np.tanh(parts3[..., :H] + b_n)
+        W_n_r_h_x_and_dot = r_h_x @ W_n_and_dot
+        n = np.tanh(W_n_r_h_x_and_dot[..., :H] + b_n)
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z) * h_prev[t] + z * n
         dot_h[t] = (
-            (parts2[..., 3 * H:4 * H] + dot_W_rz_v_v[..., H:2 * H] + dot_b_z)
+            (W_rz_v_and_dot[..., 3 * H:4 * H] + dot_W_rz_v_v[..., H:2 * H] + dot_b_z)
             * z
             * (1 - z)
             * (n - h_prev[t])
             + (1 - z) * dot_h_prev[t]
-            + z * (parts3[..., H:2 * H] + dot_r_h_x @ W_n.T + dot_b_n) * (1 - n**2)
+            + z * (W_n_r_h_x_and_dot[..., H:2 * H] + dot_r_h_x @ W_n.T + dot_b_n) * (1 - n**2)
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -464,30 +464,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_r_pre, r, dot_z_pre, z, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(7))
     W_r_T = W_r.T
     W_z_T = W_z.T
-    parts = np.ascontiguousarray(np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T], axis=-1))
+    W_rz_and_dot = np.ascontiguousarray(np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T], axis=-1))
     W_rz = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T], axis=-1))
-    dot_W_n2 = np.ascontiguousarray(np.concatenate([W_n.T, dot_W_n.T], axis=-1))
+    W_n_and_dot = np.ascontiguousarray(np.concatenate([W_n.T, dot_W_n.T], axis=-1))
 
     for t in range(T):
         # v = concat(h[t-1], x)
         np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
         np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1, out=dot_v[t])
-        parts2 = v[t] @ parts
+        W_rz_v_and_dot = v[t] @ W_rz_and_dot
         dot_W_rz_v_v = dot_v[t] @ W_rz
         # r = sigmoid(W_r @ v + b_r)
-        dot_r_pre[t] = parts2[..., H:2 * H] + dot_W_rz_v_v[..., :H] + dot_b_r
-        r[t] = sigmoid(parts2[..., :H] + b_r)
+        dot_r_pre[t] = W_rz_v_and_dot[..., H:2 * H] + dot_W_rz_v_v[..., :H] + dot_b_r
+        r[t] = sigmoid(W_rz_v_and_dot[..., :H] + b_r)
         # z = sigmoid(W_z @ v + b_z)
-        dot_z_pre[t] = parts2[..., 3 * H:4 * H] + dot_W_rz_v_v[..., H:2 * H] + dot_b_z
-        z[t] = sigmoid(parts2[..., 2 * H:3 * H] + b_z)
+        dot_z_pre[t] = W_rz_v_and_dot[..., 3 * H:4 * H] + dot_W_rz_v_v[..., H:2 * H] + dot_b_z
+        z[t] = sigmoid(W_rz_v_and_dot[..., 2 * H:3 * H] + b_z)
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         r_h = r[t] * h_prev[t]
         dot_r_h = dot_r_pre[t] * r[t] * (1 - r[t]) * h_prev[t] + r[t] * dot_h_prev[t]
         np.concatenate([r_h, x[t]], axis=-1, out=r_h_x[t])
         np.concatenate([dot_r_h, dot_x[t]], axis=-1, out=dot_r_h_x[t])
-        parts3 = r_h_x[t] @ dot_W_n2
-        dot_n_pre[t] = parts3[..., H:2 * H] + dot_r_h_x[t] @ W_n.T + dot_b_n
-        n[t] = np.tanh(parts3[..., :H] + b_n)
+        W_n_r_h_x_and_dot = r_h_x[t] @ W_n_and_dot
+        dot_n_pre[t] = W_n_r_h_x_and_dot[..., H:2 * H] + dot_r_h_x[t] @ W_n.T + dot_b_n
+        n[t] = np.tanh(W_n_r_h_x_and_dot[..., :H] + b_n)
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - z) * h[t-1] + z * n
         h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]
@@ -496,11 +496,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + (1 - z[t]) * dot_h_prev[t]
             + z[t] * dot_n[t]
         )
-    d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
+    d_n_pre_and_dot = np.empty((T, B, 2 * H), dtype)
     d_r_h_x, d_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
-    d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
-    dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
-    parts = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    d_rz_pre_and_dot = np.empty((T, B, 4 * H), dtype)
+    W_n_and_dot = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
+    W_rz_and_dot = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
 
     # all steps at once
     dot_r = dot_r_pre * r * (1 - r)
@@ -524,9 +524,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_n = d_dot_h * z[t]
         d_dot_n_pre = d_dot_n * ddot_n_ddot_n_pre[t]
         d_n_pre = (d_dot_n * ddot_n_dn_pre[t] + d_h_next * z[t] + d_dot_h * dot_z[t]) * ddot_n_ddot_n_pre[t]
-        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_dot_n_pre2[t])
+        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_n_pre_and_dot[t])
         d_dot_r_h_x = d_dot_n_pre @ W_n
-        d_r_h_x[t] = d_dot_n_pre2[t] @ dot_W_n2.T
+        d_r_h_x[t] = d_n_pre_and_dot[t] @ W_n_and_dot.T
         d_dot_r_h = d_dot_r_h_x[..., :H]
         d_r_h = d_r_h_x[t, ..., :H]
         # through z = sigmoid(W_z @ v + b_z)
@@ -543,10 +543,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_r * ddot_r_dr_pre[t] + d_r_h * h_prev[t] + d_dot_r_h * dot_h_prev[t])
             * ddot_r_ddot_r_pre[t]
         )
-        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_r_dot_r_z_dot_z_pre[t])
+        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_rz_pre_and_dot[t])
         # through v = concat(h[t-1], x)
         d_dot_v = d_dot_r_pre @ W_r + d_dot_z_pre @ W_z
-        d_v[t] = d_r_dot_r_z_dot_z_pre[t] @ parts.T
+        d_v[t] = d_rz_pre_and_dot[t] @ W_rz_and_dot.T
         d_h_prev = (
             d_v[t, ..., :H]
             + d_r_h * r[t]
@@ -558,18 +558,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., :H]
-    d_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 2 * H:3 * H]
-    d_n_pre_steps = d_dot_n_pre2[..., :H]
+    d_r_pre_steps = d_rz_pre_and_dot[..., :H]
+    d_z_pre_steps = d_rz_pre_and_dot[..., 2 * H:3 * H]
+    d_n_pre_steps = d_n_pre_and_dot[..., :H]
     d_x = d_v[..., H:H + I] + d_r_h_x[..., H:H + I]
     d_W_r_W_r_v = outer_sum(d_r_pre_steps, v)
-    d_W_r_dot_W_r_v_v = outer_sum(d_r_dot_r_z_dot_z_pre[..., H:2 * H], dot_v)
+    d_W_r_dot_W_r_v_v = outer_sum(d_rz_pre_and_dot[..., H:2 * H], dot_v)
     d_b_r = d_r_pre_steps.sum(axis=(0, 1))
     d_W_z_W_z_v = outer_sum(d_z_pre_steps, v)
-    d_W_z_dot_W_z_v_v = outer_sum(d_r_dot_r_z_dot_z_pre[..., 3 * H:4 * H], dot_v)
+    d_W_z_dot_W_z_v_v = outer_sum(d_rz_pre_and_dot[..., 3 * H:4 * H], dot_v)
     d_b_z = d_z_pre_steps.sum(axis=(0, 1))
     d_W_n_W_n_r_h_x = outer_sum(d_n_pre_steps, r_h_x)
-    d_W_n_dot_W_n_r_h_x_r_h_x = outer_sum(d_dot_n_pre2[..., H:2 * H], dot_r_h_x)
+    d_W_n_dot_W_n_r_h_x_r_h_x = outer_sum(d_n_pre_and_dot[..., H:2 * H], dot_r_h_x)
     d_b_n = d_n_pre_steps.sum(axis=(0, 1))
     d_W_r = d_W_r_W_r_v + d_W_r_dot_W_r_v_v
     d_W_z = d_W_z_W_z_v + d_W_z_dot_W_z_v_v

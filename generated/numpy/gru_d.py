@@ -196,16 +196,16 @@ def forward(params, inputs, state=None, memory="all"):
     rzn_in = times(m, V_rzn, b_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
+    x_in2 = m * x
     r_in = rzn_in[..., :H]
     z_in = rzn_in[..., H:2 * H]
     n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat[t] @ W_rzn
@@ -372,16 +372,16 @@ def forward_states(params, inputs, state, size, dtype):
     rzn_in = times(m, V_rzn, b_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
+    x_in2 = m * x
     z_in = rzn_in[..., H:2 * H]
     r_in = rzn_in[..., :H]
     n_in = rzn_in[..., 2 * H:3 * H]
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat @ W_rzn
@@ -563,7 +563,7 @@ def infer(params, inputs, state=None):
     rzn_in = times(m, V_rzn, b_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
+    x_in2 = m * x
     z_in = rzn_in[..., H:2 * H]
     r_in = rzn_in[..., :H]
     n_in = rzn_in[..., 2 * H:3 * H]
@@ -571,9 +571,9 @@ def infer(params, inputs, state=None):
     x_last_prev = state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
+        x_last = x_last_prev * x_hat_in[t] + x_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         W_rzn_x_hat = x_hat @ W_rzn
@@ -610,7 +610,7 @@ def step(params, inputs, state=None):
     gamma_h = np.exp(-np.maximum(times(delta, W_d.T) + b_d, 0))
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
+    x_in2 = m * x
     z_in = times(m, V_z.T, b_z)
     r_in = times(m, V_r.T, b_r)
     n_in = times(m, V_n.T, b_n)
@@ -618,9 +618,9 @@ def step(params, inputs, state=None):
     x_last_prev = state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_in2[t]
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
+        x_last = x_last_prev * x_hat_in[t] + x_in2[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
@@ -665,16 +665,16 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_V_n, dot_b_n = dot_params["V_n"], dot_params["b_n"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_W_d2 = np.concatenate([W_d.T, dot_W_d.T], axis=-1)
+    W_d_and_dot = np.concatenate([W_d.T, dot_W_d.T], axis=-1)
     V_r_T = V_r.T
     V_z_T = V_z.T
     V_n_T = V_n.T
-    parts2 = np.concatenate([V_r_T, dot_V_r.T, V_z_T, dot_V_z.T, V_n_T, dot_V_n.T], axis=-1)
+    V_rzn_and_dot = np.concatenate([V_r_T, dot_V_r.T, V_z_T, dot_V_z.T, V_n_T, dot_V_n.T], axis=-1)
     V_rzn = np.concatenate([V_r_T, V_z_T, V_n_T], axis=-1)
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
-    parts4 = (
+    W_rzn_and_dot = (
         np.ascontiguousarray(
             np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
         )
@@ -682,75 +682,75 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     W_rzn = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1))
     U_r_T = U_r.T
     U_z_T = U_z.T
-    parts6 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
+    U_rz_and_dot = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
     U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
-    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
+    U_n_and_dot = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
     gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
     gamma_x = np.exp(-gamma_x_relu)
-    parts = times(delta, dot_W_d2)
-    gamma_h_relu = np.maximum(parts[..., :H] + b_d, 0)
+    W_d_delta_and_dot = times(delta, W_d_and_dot)
+    gamma_h_relu = np.maximum(W_d_delta_and_dot[..., :H] + b_d, 0)
     gamma_h = np.exp(-gamma_h_relu)
     dot_gamma_h = (
-        -(parts[..., H:2 * H] + times(dot_delta, W_d.T) + dot_b_d)
+        -(W_d_delta_and_dot[..., H:2 * H] + times(dot_delta, W_d.T) + dot_b_d)
         * np.greater(gamma_h_relu, 0).astype(dtype)
         * gamma_h
     )
-    parts3 = times(m, parts2)
+    V_rzn_m_and_dot = times(m, V_rzn_and_dot)
     dot_V_rzn_m_m = times(dot_m, V_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
-    x_in2 = x - (1 - gamma_x) * x_mean
+    x_in2 = m * x
+    x_mean_in = x - (1 - gamma_x) * x_mean
     dot_x_hat_in = (
         -(dot_w_x * delta + dot_delta * w_x + dot_b_x)
         * np.greater(gamma_x_relu, 0).astype(dtype)
         * gamma_x
         * (1 - m)
     )
-    dot_x_hat_in2 = (1 - m) * gamma_x
-    dot_x_hat_in3 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
+    gamma_x_in = (1 - m) * gamma_x
+    gamma_x_in2 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
-    r_in = parts3[..., :H] + b_r
-    z_in = parts3[..., 2 * H:3 * H] + b_z
-    dot_r_in = parts3[..., H:2 * H] + dot_V_rzn_m_m[..., :H] + dot_b_r
-    n_in = parts3[..., 4 * H:5 * H] + b_n
-    dot_n_in = parts3[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H] + dot_b_n
-    dot_z_in = parts3[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H] + dot_b_z
+    r_in = V_rzn_m_and_dot[..., :H] + b_r
+    z_in = V_rzn_m_and_dot[..., 2 * H:3 * H] + b_z
+    dot_r_in = V_rzn_m_and_dot[..., H:2 * H] + dot_V_rzn_m_m[..., :H] + dot_b_r
+    n_in = V_rzn_m_and_dot[..., 4 * H:5 * H] + b_n
+    dot_n_in = V_rzn_m_and_dot[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H] + dot_b_n
+    dot_z_in = V_rzn_m_and_dot[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H] + dot_b_z
 
     x_last_prev = state["x_last"]
     dot_x_last_prev = dot_state["x_last"]
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat = (gamma_x[t] * x_last_prev + x_in[t]) * x_hat_in[t] + x_in2[t]
         dot_x_hat = (
-            dot_m[t] * (x_in2[t] - gamma_x[t] * x_last_prev)
-            + dot_x_last_prev * dot_x_hat_in2[t]
+            dot_m[t] * (x_mean_in[t] - gamma_x[t] * x_last_prev)
+            + dot_x_last_prev * gamma_x_in[t]
             + (x_last_prev - x_mean) * dot_x_hat_in[t]
-            + dot_x_hat_in3[t]
+            + gamma_x_in2[t]
         )
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last = x_last_prev * x_hat_in[t] + x_hat_in2[t]
+        x_last = x_last_prev * x_hat_in[t] + x_in2[t]
         dot_x_last = dot_m[t] * (x[t] - x_last_prev) + dot_x_last_prev * x_hat_in[t] + dot_x_last_in[t]
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         dot_s = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
-        parts5 = x_hat @ parts4
+        W_rzn_x_hat_and_dot = x_hat @ W_rzn_and_dot
         dot_W_rzn_x_hat_x_hat = dot_x_hat @ W_rzn
-        parts7 = s @ parts6
+        U_rz_s_and_dot = s @ U_rz_and_dot
         dot_U_rz_s_s = dot_s @ U_rz
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        r = sigmoid(parts5[..., :H] + parts7[..., :H] + r_in[t])
+        r = sigmoid(W_rzn_x_hat_and_dot[..., :H] + U_rz_s_and_dot[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        z = sigmoid(parts5[..., 2 * H:3 * H] + parts7[..., 2 * H:3 * H] + z_in[t])
+        z = sigmoid(W_rzn_x_hat_and_dot[..., 2 * H:3 * H] + U_rz_s_and_dot[..., 2 * H:3 * H] + z_in[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         r_s = r * s
         dot_r_s = (
             (
-                parts5[..., H:2 * H]
+                W_rzn_x_hat_and_dot[..., H:2 * H]
                 + dot_W_rzn_x_hat_x_hat[..., :H]
-                + parts7[..., H:2 * H]
+                + U_rz_s_and_dot[..., H:2 * H]
                 + dot_U_rz_s_s[..., :H]
                 + dot_r_in[t]
             )
@@ -759,15 +759,15 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
             * s
             + r * dot_s
         )
-        parts8 = r_s @ dot_U_n2
-        n = np.tanh(parts5[..., 4 * H:5 * H] + parts8[..., :H] + n_in[t])
+        U_n_r_s_and_dot = r_s @ U_n_and_dot
+        n = np.tanh(W_rzn_x_hat_and_dot[..., 4 * H:5 * H] + U_n_r_s_and_dot[..., :H] + n_in[t])
         # h = (1 - z) * s + z * n
         h[t] = (1 - z) * s + z * n
         dot_h[t] = (
             (
-                parts5[..., 3 * H:4 * H]
+                W_rzn_x_hat_and_dot[..., 3 * H:4 * H]
                 + dot_W_rzn_x_hat_x_hat[..., H:2 * H]
-                + parts7[..., 3 * H:4 * H]
+                + U_rz_s_and_dot[..., 3 * H:4 * H]
                 + dot_U_rz_s_s[..., H:2 * H]
                 + dot_z_in[t]
             )
@@ -777,9 +777,9 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
             + (1 - z) * dot_s
             + z
             * (
-                parts5[..., 5 * H:6 * H]
+                W_rzn_x_hat_and_dot[..., 5 * H:6 * H]
                 + dot_W_rzn_x_hat_x_hat[..., 2 * H:3 * H]
-                + parts8[..., H:2 * H]
+                + U_n_r_s_and_dot[..., H:2 * H]
                 + dot_r_s @ U_n.T
                 + dot_n_in[t]
             )
@@ -831,21 +831,21 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     V_r_T = V_r.T
     V_z_T = V_z.T
     V_n_T = V_n.T
-    parts = np.concatenate([V_r_T, dot_V_r.T, V_z_T, dot_V_z.T, V_n_T, dot_V_n.T], axis=-1)
+    V_rzn_and_dot = np.concatenate([V_r_T, dot_V_r.T, V_z_T, dot_V_z.T, V_n_T, dot_V_n.T], axis=-1)
     V_rzn = np.concatenate([V_r_T, V_z_T, V_n_T], axis=-1)
-    dot_U_r2 = np.concatenate([dot_U_r, U_r], axis=-1)
-    dot_U_z2 = np.concatenate([dot_U_z, U_z], axis=-1)
+    dot_and_U_r = np.concatenate([dot_U_r, U_r], axis=-1)
+    dot_and_U_z = np.concatenate([dot_U_z, U_z], axis=-1)
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
-    parts3 = (
+    W_rzn_and_dot = (
         np.ascontiguousarray(
             np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
         )
     )
     W_rzn = np.ascontiguousarray(np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1))
     U_rz = np.ascontiguousarray(np.concatenate([U_r.T, U_z.T], axis=-1))
-    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
+    U_n_and_dot = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
     gamma_x_relu = np.maximum(w_x * delta + b_x, 0)
@@ -860,87 +860,90 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     )
     gamma_h = np.exp(-gamma_h_relu)
     dot_gamma_h = -dot_gamma_h_relu * gamma_h
-    parts2 = times(m, parts)
+    V_rzn_m_and_dot = times(m, V_rzn_and_dot)
     dot_V_rzn_m_m = times(dot_m, V_rzn)
     x_in = (1 - gamma_x) * x_mean
     x_hat_in = 1 - m
-    x_hat_in2 = m * x
-    x_in2 = x - (1 - gamma_x) * x_mean
+    x_in2 = m * x
+    x_mean_in = x - (1 - gamma_x) * x_mean
     dot_x_hat_in = -dot_gamma_x_relu * gamma_x * (1 - m)
-    dot_x_hat_in2 = (1 - m) * gamma_x
-    dot_x_hat_in3 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
+    gamma_x_in = (1 - m) * gamma_x
+    gamma_x_in2 = dot_x * m + dot_x_mean * (1 - m) * (1 - gamma_x)
     dot_x_last_in = dot_x * m
-    dot_r_in = parts2[..., H:2 * H] + dot_V_rzn_m_m[..., :H] + dot_b_r
-    r_in = parts2[..., :H] + b_r
-    dot_z_in = parts2[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H] + dot_b_z
-    z_in = parts2[..., 2 * H:3 * H] + b_z
-    dot_n_in = parts2[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H] + dot_b_n
-    n_in = parts2[..., 4 * H:5 * H] + b_n
+    dot_r_in = V_rzn_m_and_dot[..., H:2 * H] + dot_V_rzn_m_m[..., :H] + dot_b_r
+    r_in = V_rzn_m_and_dot[..., :H] + b_r
+    dot_z_in = V_rzn_m_and_dot[..., 3 * H:4 * H] + dot_V_rzn_m_m[..., H:2 * H] + dot_b_z
+    z_in = V_rzn_m_and_dot[..., 2 * H:3 * H] + b_z
+    dot_n_in = V_rzn_m_and_dot[..., 5 * H:6 * H] + dot_V_rzn_m_m[..., 2 * H:3 * H] + dot_b_n
+    n_in = V_rzn_m_and_dot[..., 4 * H:5 * H] + b_n
 
     for t in range(T):
         # x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_hat_in2[t]
+        x_hat[t] = (gamma_x[t] * x_last_prev[t] + x_in[t]) * x_hat_in[t] + x_in2[t]
         dot_x_hat[t] = (
-            dot_m[t] * (x_in2[t] - gamma_x[t] * x_last_prev[t])
-            + dot_x_last_prev[t] * dot_x_hat_in2[t]
+            dot_m[t] * (x_mean_in[t] - gamma_x[t] * x_last_prev[t])
+            + dot_x_last_prev[t] * gamma_x_in[t]
             + (x_last_prev[t] - x_mean) * dot_x_hat_in[t]
-            + dot_x_hat_in3[t]
+            + gamma_x_in2[t]
         )
         # x_last = m * x + (1 - m) * x_last[t-1]
-        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_hat_in2[t]
+        x_last[t] = x_last_prev[t] * x_hat_in[t] + x_in2[t]
         dot_x_last[t] = (
             dot_m[t] * (x[t] - x_last_prev[t]) + dot_x_last_prev[t] * x_hat_in[t] + dot_x_last_in[t]
         )
         # s = gamma_h * h[t-1]
         s = gamma_h[t] * h_prev[t]
         dot_s = dot_gamma_h[t] * h_prev[t] + dot_h_prev[t] * gamma_h[t]
-        dot_s2 = np.concatenate([s, dot_s], axis=-1)
-        parts4 = x_hat[t] @ parts3
+        s_and_dot = np.concatenate([s, dot_s], axis=-1)
+        W_rzn_x_hat_and_dot = x_hat[t] @ W_rzn_and_dot
         dot_W_rzn_x_hat_x_hat = dot_x_hat[t] @ W_rzn
         U_rz_s = s @ U_rz
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
         dot_r_pre[t] = (
-            dot_s2 @ dot_U_r2.T + parts4[..., H:2 * H] + dot_W_rzn_x_hat_x_hat[..., :H] + dot_r_in[t]
+            s_and_dot @ dot_and_U_r.T
+            + W_rzn_x_hat_and_dot[..., H:2 * H]
+            + dot_W_rzn_x_hat_x_hat[..., :H]
+            + dot_r_in[t]
         )
-        r[t] = sigmoid(parts4[..., :H] + U_rz_s[..., :H] + r_in[t])
+        r[t] = sigmoid(W_rzn_x_hat_and_dot[..., :H] + U_rz_s[..., :H] + r_in[t])
         dot_r[t] = dot_r_pre[t] * r[t] * (1 - r[t])
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         dot_z_pre[t] = (
-            dot_s2 @ dot_U_z2.T
-            + parts4[..., 3 * H:4 * H]
+            s_and_dot @ dot_and_U_z.T
+            + W_rzn_x_hat_and_dot[..., 3 * H:4 * H]
             + dot_W_rzn_x_hat_x_hat[..., H:2 * H]
             + dot_z_in[t]
         )
-        z[t] = sigmoid(parts4[..., 2 * H:3 * H] + U_rz_s[..., H:2 * H] + z_in[t])
+        z[t] = sigmoid(W_rzn_x_hat_and_dot[..., 2 * H:3 * H] + U_rz_s[..., H:2 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         r_s = r[t] * s
         dot_r_s[t] = dot_r[t] * s + dot_s * r[t]
-        parts5 = r_s @ dot_U_n2
+        U_n_r_s_and_dot = r_s @ U_n_and_dot
         dot_n_pre[t] = (
-            parts4[..., 5 * H:6 * H]
+            W_rzn_x_hat_and_dot[..., 5 * H:6 * H]
             + dot_W_rzn_x_hat_x_hat[..., 2 * H:3 * H]
-            + parts5[..., H:2 * H]
+            + U_n_r_s_and_dot[..., H:2 * H]
             + dot_r_s[t] @ U_n.T
             + dot_n_in[t]
         )
-        n[t] = np.tanh(parts4[..., 4 * H:5 * H] + parts5[..., :H] + n_in[t])
+        n[t] = np.tanh(W_rzn_x_hat_and_dot[..., 4 * H:5 * H] + U_n_r_s_and_dot[..., :H] + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - z) * s + z * n
         h[t] = (1 - z[t]) * s + z[t] * n[t]
         dot_h[t] = dot_z[t] * (n[t] - s) + dot_s * (1 - z[t]) + dot_n[t] * z[t]
     d_x_last_prev_rows, d_x_last_prev, d_x_last_next = carried(zeros["x_last"], T, last=True)
     d_dot_x_last_prev_rows, d_dot_x_last_prev, d_dot_x_last_next = carried(dstate["x_last"], T, last=True)
-    d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
-    d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
+    d_n_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    d_rz_pre_and_dot = np.empty((T, B, 4 * H), dtype)
     d_dot_s, d_s = (np.empty((T, B, H), dtype) for _ in range(2))
     d_dot_x_hat, d_x_hat = (np.empty((T, B, I), dtype) for _ in range(2))
-    parts6 = np.concatenate([V_r.T, dot_V_r.T, V_z.T, dot_V_z.T], axis=-1)
-    dot_V_n2 = np.concatenate([V_n.T, dot_V_n.T], axis=-1)
-    dot_U_n2 = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
-    parts7 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
-    parts8 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
-    dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
+    V_rz_and_dot = np.concatenate([V_r.T, dot_V_r.T, V_z.T, dot_V_z.T], axis=-1)
+    V_n_and_dot = np.concatenate([V_n.T, dot_V_n.T], axis=-1)
+    U_n_and_dot = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
+    U_rz_and_dot = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
+    W_rz_and_dot = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    W_n_and_dot = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
     UW_n = np.ascontiguousarray(np.concatenate([U_n, W_n], axis=-1))
     UW_r = np.ascontiguousarray(np.concatenate([U_r, W_r], axis=-1))
     UW_z = np.ascontiguousarray(np.concatenate([U_z, W_z], axis=-1))
@@ -975,10 +978,10 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_dot_n = d_dot_h * z[t]
         d_dot_n_pre = d_dot_n * ddot_n_ddot_n_pre[t]
         d_n_pre = (d_dot_n * ddot_n_dn_pre[t] + d_h_next * z[t] + d_dot_h * dot_z[t]) * ddot_n_ddot_n_pre[t]
-        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_dot_n_pre2[t])
-        d_dot_parts = d_dot_n_pre @ UW_n
-        d_dot_r_s = d_dot_parts[..., :H]
-        d_r_s = d_dot_n_pre2[t] @ dot_U_n2.T
+        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_n_pre_and_dot[t])
+        UW_n_d_dot_n_pre = d_dot_n_pre @ UW_n
+        d_dot_r_s = UW_n_d_dot_n_pre[..., :H]
+        d_r_s = d_n_pre_and_dot[t] @ U_n_and_dot.T
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         d_dot_z = d_dot_h * ddot_h_ddot_z[t]
         d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
@@ -990,23 +993,28 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_dot_r = d_dot_r_s * s[t]
         d_dot_r_pre = d_dot_r * ddot_r_ddot_r_pre[t]
         d_r_pre = (d_dot_r * ddot_r_dr_pre[t] + d_r_s * s[t] + d_dot_r_s * dot_s[t]) * ddot_r_ddot_r_pre[t]
-        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_r_dot_r_z_dot_z_pre[t])
-        d_dot_parts2 = d_dot_r_pre @ UW_r
-        d_dot_parts3 = d_dot_z_pre @ UW_z
+        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_rz_pre_and_dot[t])
+        UW_r_d_dot_r_pre = d_dot_r_pre @ UW_r
+        UW_z_d_dot_z_pre = d_dot_z_pre @ UW_z
         # through s = gamma_h * h[t-1]
         d_dot_s[t] = (
-            d_dot_parts2[..., :H] + d_dot_parts3[..., :H] + d_dot_r_s * r[t] + d_dot_h * ddot_h_ddot_s[t]
+            UW_r_d_dot_r_pre[..., :H]
+            + UW_z_d_dot_z_pre[..., :H]
+            + d_dot_r_s * r[t]
+            + d_dot_h * ddot_h_ddot_s[t]
         )
         d_s[t] = (
-            d_r_dot_r_z_dot_z_pre[t] @ parts7.T
+            d_rz_pre_and_dot[t] @ U_rz_and_dot.T
             + d_r_s * r[t]
             + d_dot_r_s * dot_r[t]
             + d_h_next * ddot_h_ddot_s[t]
             - d_dot_h * dot_z[t]
         )
         # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
-        d_dot_x_hat[t] = d_dot_parts2[..., H:H + I] + d_dot_parts3[..., H:H + I] + d_dot_parts[..., H:H + I]
-        d_x_hat[t] = d_dot_n_pre2[t] @ dot_W_n2.T + d_r_dot_r_z_dot_z_pre[t] @ parts8.T
+        d_dot_x_hat[t] = (
+            UW_r_d_dot_r_pre[..., H:H + I] + UW_z_d_dot_z_pre[..., H:H + I] + UW_n_d_dot_n_pre[..., H:H + I]
+        )
+        d_x_hat[t] = d_n_pre_and_dot[t] @ W_n_and_dot.T + d_rz_pre_and_dot[t] @ W_rz_and_dot.T
         d_h_prev = d_s[t] * gamma_h[t] + d_dot_s[t] * dot_gamma_h[t]
         d_x_last_prev[t] = (
             d_x_hat[t] * dx_hat_dx_last_prev[t]
@@ -1021,12 +1029,12 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., :H]
-    d_dot_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., H:2 * H]
-    d_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 2 * H:3 * H]
-    d_dot_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 3 * H:4 * H]
-    d_n_pre_steps = d_dot_n_pre2[..., :H]
-    d_dot_n_pre_steps = d_dot_n_pre2[..., H:2 * H]
+    d_r_pre_steps = d_rz_pre_and_dot[..., :H]
+    d_dot_r_pre_steps = d_rz_pre_and_dot[..., H:2 * H]
+    d_z_pre_steps = d_rz_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_z_pre_steps = d_rz_pre_and_dot[..., 3 * H:4 * H]
+    d_n_pre_steps = d_n_pre_and_dot[..., :H]
+    d_dot_n_pre_steps = d_n_pre_and_dot[..., H:2 * H]
     d_dot_gamma_h = d_dot_s * h_prev
     d_dot_gamma_h_pre = -d_dot_gamma_h * gamma_h * np.greater(gamma_h_relu, 0).astype(dtype)
     d_gamma_h_pre = (
@@ -1048,8 +1056,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     )
     d_x = d_x_hat * m + m * d_x_last_next + d_dot_x_hat * dot_m + dot_m * d_dot_x_last_next
     d_m = (
-        times(d_dot_n_pre2, dot_V_n2.T)
-        + times(d_r_dot_r_z_dot_z_pre, parts6.T)
+        times(d_n_pre_and_dot, V_n_and_dot.T)
+        + times(d_rz_pre_and_dot, V_rz_and_dot.T)
         + d_x_hat * (x - gamma_x * x_last_prev - (1 - gamma_x) * x_mean)
         + (x - x_last_prev) * d_x_last_next
         + (

@@ -427,48 +427,51 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
-    parts = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
+    W_rzn_and_dot = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
     W_rzn = np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1)
     U_r_T = U_r.T
     U_z_T = U_z.T
-    parts3 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
+    U_rz_and_dot = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
     U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
-    dot_U_n2 = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
+    U_n_and_dot = np.ascontiguousarray(np.concatenate([U_n.T, dot_U_n.T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_rzn_x_and_dot = times(x, W_rzn_and_dot)
     dot_W_rzn_x_x = times(dot_x, W_rzn)
-    r_in = parts2[..., :H] + b_r
-    z_in = parts2[..., 2 * H:3 * H] + b_z
-    dot_r_in = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
-    n_in = parts2[..., 4 * H:5 * H] + b_n
-    dot_n_in = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
-    dot_z_in = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
+    r_in = W_rzn_x_and_dot[..., :H] + b_r
+    z_in = W_rzn_x_and_dot[..., 2 * H:3 * H] + b_z
+    dot_r_in = W_rzn_x_and_dot[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
+    n_in = W_rzn_x_and_dot[..., 4 * H:5 * H] + b_n
+    dot_n_in = W_rzn_x_and_dot[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
+    dot_z_in = W_rzn_x_and_dot[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_rz_h_and_dot = h_prev[t] @ U_rz_and_dot
         dot_U_rz_h_h_prev = dot_h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        r = sigmoid(parts4[..., :H] + r_in[t])
+        r = sigmoid(U_rz_h_and_dot[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        z = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
+        z = sigmoid(U_rz_h_and_dot[..., 2 * H:3 * H] + z_in[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         r_h = r * h_prev[t]
         dot_r_h = (
-            (parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_in[t]) * r * (1 - r) * h_prev[t]
+            (U_rz_h_and_dot[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_in[t])
+            * r
+            * (1 - r)
+            * h_prev[t]
             + r * dot_h_prev[t]
         )
-        parts5 = r_h @ dot_U_n2
-        n = np.tanh(parts5[..., :H] + n_in[t])
+        U_n_r_h_and_dot = r_h @ U_n_and_dot
+        n = np.tanh(U_n_r_h_and_dot[..., :H] + n_in[t])
         # h = z * h[t-1] + (1 - z) * n
         h[t] = z * h_prev[t] + (1 - z) * n
         dot_h[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_in[t])
+            (U_rz_h_and_dot[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_in[t])
             * z
             * (1 - z)
             * (h_prev[t] - n)
             + z * dot_h_prev[t]
-            + (1 - z) * (parts5[..., H:2 * H] + dot_r_h @ U_n.T + dot_n_in[t]) * (1 - n**2)
+            + (1 - z) * (U_n_r_h_and_dot[..., H:2 * H] + dot_r_h @ U_n.T + dot_n_in[t]) * (1 - n**2)
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -501,50 +504,50 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
-    parts = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
+    W_rzn_and_dot = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
     W_rzn = np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1)
-    dot_U_n2 = np.concatenate([dot_U_n, U_n], axis=-1)
+    dot_and_U_n = np.concatenate([dot_U_n, U_n], axis=-1)
     U_r_T = U_r.T
     U_z_T = U_z.T
-    parts3 = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
+    U_rz_and_dot = np.ascontiguousarray(np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T], axis=-1))
     U_rz = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_rzn_x_and_dot = times(x, W_rzn_and_dot)
     dot_W_rzn_x_x = times(dot_x, W_rzn)
-    dot_r_in = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
-    r_in = parts2[..., :H] + b_r
-    dot_z_in = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
-    z_in = parts2[..., 2 * H:3 * H] + b_z
-    dot_n_in = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
-    n_in = parts2[..., 4 * H:5 * H] + b_n
+    dot_r_in = W_rzn_x_and_dot[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
+    r_in = W_rzn_x_and_dot[..., :H] + b_r
+    dot_z_in = W_rzn_x_and_dot[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
+    z_in = W_rzn_x_and_dot[..., 2 * H:3 * H] + b_z
+    dot_n_in = W_rzn_x_and_dot[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
+    n_in = W_rzn_x_and_dot[..., 4 * H:5 * H] + b_n
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_rz_h_and_dot = h_prev[t] @ U_rz_and_dot
         dot_U_rz_h_h_prev = dot_h_prev[t] @ U_rz
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_in[t]
-        r[t] = sigmoid(parts4[..., :H] + r_in[t])
+        dot_r_pre[t] = U_rz_h_and_dot[..., H:2 * H] + dot_U_rz_h_h_prev[..., :H] + dot_r_in[t]
+        r[t] = sigmoid(U_rz_h_and_dot[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_in[t]
-        z[t] = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
+        dot_z_pre[t] = U_rz_h_and_dot[..., 3 * H:4 * H] + dot_U_rz_h_h_prev[..., H:2 * H] + dot_z_in[t]
+        z[t] = sigmoid(U_rz_h_and_dot[..., 2 * H:3 * H] + z_in[t])
         dot_z[t] = dot_z_pre[t] * z[t] * (1 - z[t])
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         r_h = r[t] * h_prev[t]
         dot_r_h = dot_r_pre[t] * r[t] * (1 - r[t]) * h_prev[t] + r[t] * dot_h_prev[t]
-        dot_r_h2 = np.concatenate([r_h, dot_r_h], axis=-1)
-        dot_n_pre[t] = dot_r_h2 @ dot_U_n2.T + dot_n_in[t]
+        r_h_and_dot = np.concatenate([r_h, dot_r_h], axis=-1)
+        dot_n_pre[t] = r_h_and_dot @ dot_and_U_n.T + dot_n_in[t]
         n[t] = np.tanh(r_h @ U_n.T + n_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = z * h[t-1] + (1 - z) * n
         h[t] = z[t] * h_prev[t] + (1 - z[t]) * n[t]
         dot_h[t] = dot_z[t] * (h_prev[t] - n[t]) + dot_h_prev[t] * z[t] + dot_n[t] * (1 - z[t])
-    d_dot_n_pre2 = np.empty((T, B, 2 * H), dtype)
-    d_r_dot_r_z_dot_z_pre = np.empty((T, B, 4 * H), dtype)
-    parts5 = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
-    dot_W_n2 = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
-    dot_U_n2 = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
-    parts3 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
+    d_n_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    d_rz_pre_and_dot = np.empty((T, B, 4 * H), dtype)
+    W_rz_and_dot = np.concatenate([W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    W_n_and_dot = np.concatenate([W_n.T, dot_W_n.T], axis=-1)
+    U_n_and_dot = np.concatenate([U_n.T, dot_U_n.T], axis=-1)
+    U_rz_and_dot = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T], axis=-1)
 
     # all steps at once
     dot_r = dot_r_pre * r * (1 - r)
@@ -572,9 +575,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_n * ddot_n_dn_pre[t] + d_h_next * ddot_h_ddot_n[t] - d_dot_h * dot_z[t])
             * ddot_n_ddot_n_pre[t]
         )
-        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_dot_n_pre2[t])
+        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_n_pre_and_dot[t])
         d_dot_r_h = d_dot_n_pre @ U_n
-        d_r_h = d_dot_n_pre2[t] @ dot_U_n2.T
+        d_r_h = d_n_pre_and_dot[t] @ U_n_and_dot.T
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         d_dot_z = d_dot_h * ddot_h_ddot_z[t]
         d_dot_z_pre = d_dot_z * ddot_z_ddot_z_pre[t]
@@ -589,9 +592,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_r * ddot_r_dr_pre[t] + d_r_h * h_prev[t] + d_dot_r_h * dot_h_prev[t])
             * ddot_r_ddot_r_pre[t]
         )
-        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_r_dot_r_z_dot_z_pre[t])
+        np.concatenate([d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre], axis=-1, out=d_rz_pre_and_dot[t])
         d_h_prev = (
-            d_r_dot_r_z_dot_z_pre[t] @ parts3.T
+            d_rz_pre_and_dot[t] @ U_rz_and_dot.T
             + d_r_h * r[t]
             + d_dot_r_h * dot_r[t]
             + d_h_next * z[t]
@@ -601,13 +604,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., :H]
-    d_dot_r_pre_steps = d_r_dot_r_z_dot_z_pre[..., H:2 * H]
-    d_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 2 * H:3 * H]
-    d_dot_z_pre_steps = d_r_dot_r_z_dot_z_pre[..., 3 * H:4 * H]
-    d_n_pre_steps = d_dot_n_pre2[..., :H]
-    d_dot_n_pre_steps = d_dot_n_pre2[..., H:2 * H]
-    d_x = times(d_dot_n_pre2, dot_W_n2.T) + times(d_r_dot_r_z_dot_z_pre, parts5.T)
+    d_r_pre_steps = d_rz_pre_and_dot[..., :H]
+    d_dot_r_pre_steps = d_rz_pre_and_dot[..., H:2 * H]
+    d_z_pre_steps = d_rz_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_z_pre_steps = d_rz_pre_and_dot[..., 3 * H:4 * H]
+    d_n_pre_steps = d_n_pre_and_dot[..., :H]
+    d_dot_n_pre_steps = d_n_pre_and_dot[..., H:2 * H]
+    d_x = times(d_n_pre_and_dot, W_n_and_dot.T) + times(d_rz_pre_and_dot, W_rz_and_dot.T)
     d_W_r_W_r_x = outer_sum(d_r_pre_steps, x)
     d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre_steps, dot_x)
     d_U_r_U_r_h = outer_sum(d_r_pre_steps, h_prev)

@@ -179,7 +179,7 @@ def backward(params, tape, dy, dstate=None):
     W_r, U_r, W_z, U_z, W_n = params["W_r"], params["U_r"], params["W_z"], params["U_z"], params["W_n"]
     U_n, b_hn = params["U_n"], params["b_hn"]
     x, h_prev, r, z, U_n_h, n = tape.x, tape.h_prev, tape.r, tape.z, tape.U_n_h, tape.n
-    d_parts = np.empty((T, B, 4 * H), dtype)
+    d_n_pre_to_U_n_h = np.empty((T, B, 4 * H), dtype)
     W_nrz = np.concatenate([W_n.T, W_r.T, W_z.T], axis=-1)
     U_rzn = np.concatenate([U_r.T, U_z.T, U_n.T], axis=-1)
 
@@ -199,18 +199,18 @@ def backward(params, tape, dy, dstate=None):
         d_z_pre = d_h * dh_dz_pre[t]
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         d_r_pre = d_n_pre * dn_pre_dr_pre[t]
-        np.concatenate([d_n_pre, d_r_pre, d_z_pre, d_U_n_h], axis=-1, out=d_parts[t])
-        d_h_prev = d_parts[t, ..., H:4 * H] @ U_rzn.T + d_h * z[t]
+        np.concatenate([d_n_pre, d_r_pre, d_z_pre, d_U_n_h], axis=-1, out=d_n_pre_to_U_n_h[t])
+        d_h_prev = d_n_pre_to_U_n_h[t, ..., H:4 * H] @ U_rzn.T + d_h * z[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_nrz_pre = d_parts[..., :3 * H]
-    d_x = times(d_nrz_pre, W_nrz.T)
-    d_W_nrz = outer_sum(x, d_nrz_pre)
+    d_nrz_pre_steps = d_n_pre_to_U_n_h[..., :3 * H]
+    d_x = times(d_nrz_pre_steps, W_nrz.T)
+    d_W_nrz = outer_sum(x, d_nrz_pre_steps)
     d_W_r = d_W_nrz[..., H:2 * H].T
-    d_U_rzn = outer_sum(h_prev, d_parts[..., H:4 * H])
+    d_U_rzn = outer_sum(h_prev, d_n_pre_to_U_n_h[..., H:4 * H])
     d_U_r = d_U_rzn[..., :H].T
-    d_b_nrz = d_nrz_pre.sum(axis=(0, 1))
+    d_b_nrz = d_nrz_pre_steps.sum(axis=(0, 1))
     d_b_r = d_b_nrz[..., H:2 * H]
     d_W_z = d_W_nrz[..., 2 * H:3 * H].T
     d_U_z = d_U_rzn[..., H:2 * H].T
@@ -218,7 +218,7 @@ def backward(params, tape, dy, dstate=None):
     d_W_n = d_W_nrz[..., :H].T
     d_b_n = d_b_nrz[..., :H]
     d_U_n = d_U_rzn[..., 2 * H:3 * H].T
-    d_b_hn = np.einsum("tbh,tbh->h", d_parts[..., :H], r)
+    d_b_hn = np.einsum("tbh,tbh->h", d_n_pre_to_U_n_h[..., :H], r)
 
     dparams = {
         "W_r": d_W_r.copy(),
@@ -275,7 +275,7 @@ def backward_states(params, tape, dy, dstate):
     W_r, U_r, b_r, W_z, U_z = params["W_r"], params["U_r"], params["b_r"], params["W_z"], params["U_z"]
     b_z, W_n, b_n, U_n, b_hn = params["b_z"], params["W_n"], params["b_n"], params["U_n"], params["b_hn"]
     x, h_prev = tape.x, tape.h_prev
-    d_parts = np.empty((T, B, 4 * H), dtype)
+    d_n_pre_to_U_n_h = np.empty((T, B, 4 * H), dtype)
     W_nrz = np.concatenate([W_n.T, W_r.T, W_z.T], axis=-1)
     U_rzn = np.concatenate([U_r.T, U_z.T, U_n.T], axis=-1)
 
@@ -299,18 +299,18 @@ def backward_states(params, tape, dy, dstate):
         d_z_pre = d_h * dh_dz_pre[t]
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         d_r_pre = d_n_pre * dn_pre_dr_pre[t]
-        np.concatenate([d_n_pre, d_r_pre, d_z_pre, d_U_n_h], axis=-1, out=d_parts[t])
-        d_h_prev = d_parts[t, ..., H:4 * H] @ U_rzn.T + d_h * z[t]
+        np.concatenate([d_n_pre, d_r_pre, d_z_pre, d_U_n_h], axis=-1, out=d_n_pre_to_U_n_h[t])
+        d_h_prev = d_n_pre_to_U_n_h[t, ..., H:4 * H] @ U_rzn.T + d_h * z[t]
         d_h_next = d_h_prev
 
     # all steps at once
-    d_nrz_pre = d_parts[..., :3 * H]
-    d_x = times(d_nrz_pre, W_nrz.T)
-    d_W_nrz = outer_sum(x, d_nrz_pre)
+    d_nrz_pre_steps = d_n_pre_to_U_n_h[..., :3 * H]
+    d_x = times(d_nrz_pre_steps, W_nrz.T)
+    d_W_nrz = outer_sum(x, d_nrz_pre_steps)
     d_W_r = d_W_nrz[..., H:2 * H].T
-    d_U_rzn = outer_sum(h_prev, d_parts[..., H:4 * H])
+    d_U_rzn = outer_sum(h_prev, d_n_pre_to_U_n_h[..., H:4 * H])
     d_U_r = d_U_rzn[..., :H].T
-    d_b_nrz = d_nrz_pre.sum(axis=(0, 1))
+    d_b_nrz = d_nrz_pre_steps.sum(axis=(0, 1))
     d_b_r = d_b_nrz[..., H:2 * H]
     d_W_z = d_W_nrz[..., 2 * H:3 * H].T
     d_U_z = d_U_rzn[..., H:2 * H].T
@@ -318,7 +318,7 @@ def backward_states(params, tape, dy, dstate):
     d_W_n = d_W_nrz[..., :H].T
     d_b_n = d_b_nrz[..., :H]
     d_U_n = d_U_rzn[..., 2 * H:3 * H].T
-    d_b_hn = np.einsum("tbh,tbh->h", d_parts[..., :H], r)
+    d_b_hn = np.einsum("tbh,tbh->h", d_n_pre_to_U_n_h[..., :H], r)
 
     dparams = {
         "W_r": d_W_r.copy(),
@@ -445,12 +445,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
-    parts = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
+    W_rzn_and_dot = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
     W_rzn = np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1)
     U_r_T = U_r.T
     U_z_T = U_z.T
     U_n_T = U_n.T
-    parts3 = (
+    U_rzn_and_dot = (
         np.ascontiguousarray(
             np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T, U_n_T, dot_U_n.T], axis=-1)
         )
@@ -458,39 +458,39 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_rzn = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T, U_n_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_rzn_x_and_dot = times(x, W_rzn_and_dot)
     dot_W_rzn_x_x = times(dot_x, W_rzn)
-    r_in = parts2[..., :H] + b_r
-    z_in = parts2[..., 2 * H:3 * H] + b_z
-    n_in = parts2[..., 4 * H:5 * H] + b_n
-    dot_r_in = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
-    dot_n_in = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
-    dot_z_in = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
+    r_in = W_rzn_x_and_dot[..., :H] + b_r
+    z_in = W_rzn_x_and_dot[..., 2 * H:3 * H] + b_z
+    n_in = W_rzn_x_and_dot[..., 4 * H:5 * H] + b_n
+    dot_r_in = W_rzn_x_and_dot[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
+    dot_n_in = W_rzn_x_and_dot[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
+    dot_z_in = W_rzn_x_and_dot[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_rzn_h_and_dot = h_prev[t] @ U_rzn_and_dot
         dot_U_rzn_h_h_prev = dot_h_prev[t] @ U_rzn
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        r = sigmoid(parts4[..., :H] + r_in[t])
+        r = sigmoid(U_rzn_h_and_dot[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        z = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
+        z = sigmoid(U_rzn_h_and_dot[..., 2 * H:3 * H] + z_in[t])
         # n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        U_n_h = parts4[..., 4 * H:5 * H]
+        U_n_h = U_rzn_h_and_dot[..., 4 * H:5 * H]
         n = np.tanh(r * (U_n_h + b_hn) + n_in[t])
         # h = (1 - z) * n + z * h[t-1]
         h[t] = (1 - z) * n + z * h_prev[t]
         dot_h[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_U_rzn_h_h_prev[..., H:2 * H] + dot_z_in[t])
+            (U_rzn_h_and_dot[..., 3 * H:4 * H] + dot_U_rzn_h_h_prev[..., H:2 * H] + dot_z_in[t])
             * z
             * (1 - z)
             * (h_prev[t] - n)
             + (1 - z)
             * (
-                (parts4[..., H:2 * H] + dot_U_rzn_h_h_prev[..., :H] + dot_r_in[t])
+                (U_rzn_h_and_dot[..., H:2 * H] + dot_U_rzn_h_h_prev[..., :H] + dot_r_in[t])
                 * r
                 * (1 - r)
                 * (U_n_h + b_hn)
-                + r * (parts4[..., 5 * H:6 * H] + dot_U_rzn_h_h_prev[..., 2 * H:3 * H])
+                + r * (U_rzn_h_and_dot[..., 5 * H:6 * H] + dot_U_rzn_h_h_prev[..., 2 * H:3 * H])
                 + r * dot_b_hn
                 + dot_n_in[t]
             )
@@ -530,12 +530,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_r_T = W_r.T
     W_z_T = W_z.T
     W_n_T = W_n.T
-    parts = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
+    W_rzn_and_dot = np.concatenate([W_r_T, dot_W_r.T, W_z_T, dot_W_z.T, W_n_T, dot_W_n.T], axis=-1)
     W_rzn = np.concatenate([W_r_T, W_z_T, W_n_T], axis=-1)
     U_r_T = U_r.T
     U_z_T = U_z.T
     U_n_T = U_n.T
-    parts3 = (
+    U_rzn_and_dot = (
         np.ascontiguousarray(
             np.concatenate([U_r_T, dot_U_r.T, U_z_T, dot_U_z.T, U_n_T, dot_U_n.T], axis=-1)
         )
@@ -543,27 +543,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_rzn = np.ascontiguousarray(np.concatenate([U_r_T, U_z_T, U_n_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_rzn_x_and_dot = times(x, W_rzn_and_dot)
     dot_W_rzn_x_x = times(dot_x, W_rzn)
-    dot_r_in = parts2[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
-    r_in = parts2[..., :H] + b_r
-    dot_z_in = parts2[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
-    z_in = parts2[..., 2 * H:3 * H] + b_z
-    dot_n_in = parts2[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
-    n_in = parts2[..., 4 * H:5 * H] + b_n
+    dot_r_in = W_rzn_x_and_dot[..., H:2 * H] + dot_W_rzn_x_x[..., :H] + dot_b_r
+    r_in = W_rzn_x_and_dot[..., :H] + b_r
+    dot_z_in = W_rzn_x_and_dot[..., 3 * H:4 * H] + dot_W_rzn_x_x[..., H:2 * H] + dot_b_z
+    z_in = W_rzn_x_and_dot[..., 2 * H:3 * H] + b_z
+    dot_n_in = W_rzn_x_and_dot[..., 5 * H:6 * H] + dot_W_rzn_x_x[..., 2 * H:3 * H] + dot_b_n
+    n_in = W_rzn_x_and_dot[..., 4 * H:5 * H] + b_n
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_rzn_h_and_dot = h_prev[t] @ U_rzn_and_dot
         dot_U_rzn_h_h_prev = dot_h_prev[t] @ U_rzn
         # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        dot_r_pre[t] = parts4[..., H:2 * H] + dot_U_rzn_h_h_prev[..., :H] + dot_r_in[t]
-        r[t] = sigmoid(parts4[..., :H] + r_in[t])
+        dot_r_pre[t] = U_rzn_h_and_dot[..., H:2 * H] + dot_U_rzn_h_h_prev[..., :H] + dot_r_in[t]
+        r[t] = sigmoid(U_rzn_h_and_dot[..., :H] + r_in[t])
         # z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_rzn_h_h_prev[..., H:2 * H] + dot_z_in[t]
-        z[t] = sigmoid(parts4[..., 2 * H:3 * H] + z_in[t])
+        dot_z_pre[t] = U_rzn_h_and_dot[..., 3 * H:4 * H] + dot_U_rzn_h_h_prev[..., H:2 * H] + dot_z_in[t]
+        z[t] = sigmoid(U_rzn_h_and_dot[..., 2 * H:3 * H] + z_in[t])
         # n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        U_n_h[t] = parts4[..., 4 * H:5 * H]
-        dot_U_n_h[t] = parts4[..., 5 * H:6 * H] + dot_U_rzn_h_h_prev[..., 2 * H:3 * H]
+        U_n_h[t] = U_rzn_h_and_dot[..., 4 * H:5 * H]
+        dot_U_n_h[t] = U_rzn_h_and_dot[..., 5 * H:6 * H] + dot_U_rzn_h_h_prev[..., 2 * H:3 * H]
         dot_n_pre[t] = (
             dot_r_pre[t] * r[t] * (1 - r[t]) * (U_n_h[t] + b_hn)
             + r[t] * dot_U_n_h[t]
@@ -579,9 +579,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + (1 - z[t]) * dot_n[t]
             + z[t] * dot_h_prev[t]
         )
-    d_parts = np.empty((T, B, 8 * H), dtype)
-    parts = np.concatenate([W_n.T, dot_W_n.T, W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
-    parts3 = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T, U_n.T, dot_U_n.T], axis=-1)
+    d_n_pre_to_U_n_h_and_dot = np.empty((T, B, 8 * H), dtype)
+    W_nrz_and_dot = np.concatenate([W_n.T, dot_W_n.T, W_r.T, dot_W_r.T, W_z.T, dot_W_z.T], axis=-1)
+    U_rzn_and_dot = np.concatenate([U_r.T, dot_U_r.T, U_z.T, dot_U_z.T, U_n.T, dot_U_n.T], axis=-1)
 
     # all steps at once
     dot_r = dot_r_pre * r * (1 - r)
@@ -633,20 +633,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_n_pre, d_dot_n_pre, d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_U_n_h, d_dot_U_n_h],
             axis=-1,
-            out=d_parts[t]
+            out=d_n_pre_to_U_n_h_and_dot[t]
         )
-        d_h_prev = d_parts[t, ..., 2 * H:8 * H] @ parts3.T + d_h_next * z[t] + d_dot_h * dot_z[t]
+        d_h_prev = (
+            d_n_pre_to_U_n_h_and_dot[t, ..., 2 * H:8 * H] @ U_rzn_and_dot.T
+            + d_h_next * z[t]
+            + d_dot_h * dot_z[t]
+        )
         d_dot_h_prev = d_dot_r_pre @ U_r + d_dot_z_pre @ U_z + d_dot_U_n_h @ U_n + d_dot_h * z[t]
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_r_pre_steps = d_parts[..., 2 * H:3 * H]
-    d_dot_r_pre_steps = d_parts[..., 3 * H:4 * H]
-    d_z_pre_steps = d_parts[..., 4 * H:5 * H]
-    d_dot_z_pre_steps = d_parts[..., 5 * H:6 * H]
-    d_n_pre_steps = d_parts[..., :H]
-    d_dot_n_pre_steps = d_parts[..., H:2 * H]
-    d_x = times(d_parts[..., :6 * H], parts.T)
+    d_r_pre_steps = d_n_pre_to_U_n_h_and_dot[..., 2 * H:3 * H]
+    d_dot_r_pre_steps = d_n_pre_to_U_n_h_and_dot[..., 3 * H:4 * H]
+    d_z_pre_steps = d_n_pre_to_U_n_h_and_dot[..., 4 * H:5 * H]
+    d_dot_z_pre_steps = d_n_pre_to_U_n_h_and_dot[..., 5 * H:6 * H]
+    d_n_pre_steps = d_n_pre_to_U_n_h_and_dot[..., :H]
+    d_dot_n_pre_steps = d_n_pre_to_U_n_h_and_dot[..., H:2 * H]
+    d_x = times(d_n_pre_to_U_n_h_and_dot[..., :6 * H], W_nrz_and_dot.T)
     d_W_r_W_r_x = outer_sum(d_r_pre_steps, x)
     d_W_r_dot_W_r_x_x = outer_sum(d_dot_r_pre_steps, dot_x)
     d_U_r_U_r_h = outer_sum(d_r_pre_steps, h_prev)
@@ -660,8 +664,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W_n_W_n_x = outer_sum(d_n_pre_steps, x)
     d_W_n_dot_W_n_x_x = outer_sum(d_dot_n_pre_steps, dot_x)
     d_b_n = d_n_pre_steps.sum(axis=(0, 1))
-    d_U_n_U_n_h = outer_sum(d_parts[..., 6 * H:7 * H], h_prev)
-    d_U_n_dot_U_n_h_h_prev = outer_sum(d_parts[..., 7 * H:8 * H], dot_h_prev)
+    d_U_n_U_n_h = outer_sum(d_n_pre_to_U_n_h_and_dot[..., 6 * H:7 * H], h_prev)
+    d_U_n_dot_U_n_h_h_prev = outer_sum(d_n_pre_to_U_n_h_and_dot[..., 7 * H:8 * H], dot_h_prev)
     d_b_hn_n_pre = np.einsum("tbh,tbh->h", d_n_pre_steps, r)
     d_b_hn_dot_n_pre = np.einsum("tbh,tbh->h", d_dot_n_pre_steps, dot_r)
     d_W_r = d_W_r_W_r_x + d_W_r_dot_W_r_x_x

@@ -426,21 +426,25 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_a_softplus = dot_Lambda * np.expm1(-a_softplus)
     W_a_T = W_a.T
     W_i_T = W_i.T
-    parts = np.concatenate([W_a_T, dot_W_a.T, W_i_T, dot_W_i.T], axis=-1)
+    W_ai_and_dot = np.concatenate([W_a_T, dot_W_a.T, W_i_T, dot_W_i.T], axis=-1)
     W_ai = np.concatenate([W_a_T, W_i_T], axis=-1)
 
     # all steps at once
     u = times(x, W_u.T)
     dot_u = times(x, dot_W_u.T) + times(dot_x, W_u.T)
-    parts2 = times(u, parts)
+    W_ai_u_and_dot = times(u, W_ai_and_dot)
     dot_W_ai_u_u = times(dot_u, W_ai)
-    r = sigmoid(parts2[..., :H] + b_a)
-    i = sigmoid(parts2[..., 2 * H:3 * H] + b_i)
+    r = sigmoid(W_ai_u_and_dot[..., :H] + b_a)
+    i = sigmoid(W_ai_u_and_dot[..., 2 * H:3 * H] + b_i)
     a = np.exp(-c * a_softplus * r)
     dot_a = (
         (
             -dot_a_softplus * r * c
-            - (parts2[..., H:2 * H] + dot_W_ai_u_u[..., :H] + dot_b_a) * r * (1 - r) * c * a_softplus
+            - (W_ai_u_and_dot[..., H:2 * H] + dot_W_ai_u_u[..., :H] + dot_b_a)
+            * r
+            * (1 - r)
+            * c
+            * a_softplus
         )
         * a
     )
@@ -456,7 +460,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     )
     h_in = h_sqrt * i * u
     dot_h_in = (
-        h_sqrt * (parts2[..., 3 * H:4 * H] + dot_W_ai_u_u[..., H:2 * H] + dot_b_i) * i * (1 - i) * u
+        h_sqrt
+        * (W_ai_u_and_dot[..., 3 * H:4 * H] + dot_W_ai_u_u[..., H:2 * H] + dot_b_i)
+        * i
+        * (1 - i)
+        * u
         - dot_a * a * i * u / h_sqrt
         + h_sqrt * i * dot_u
     )

@@ -281,12 +281,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W, dot_u, dot_b = dot_params["W"], dot_params["u"], dot_params["b"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
 
     # all steps at once
-    W_x_dot_W_x_W = times(x, dot_W2)
-    h_in = W_x_dot_W_x_W[..., :H] + b
-    dot_in = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T) + dot_b
+    W_x_and_dot = times(x, W_and_dot)
+    h_in = W_x_and_dot[..., :H] + b
+    dot_in = W_x_and_dot[..., H:2 * H] + times(dot_x, W.T) + dot_b
 
     for t in range(T):
         # h = relu(W @ x + u * h[t-1] + b)
@@ -316,19 +316,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
 
     # all steps at once
-    W_x_dot_W_x_W = times(x, dot_W2)
-    h_in = W_x_dot_W_x_W[..., :H] + b
-    dot_in = W_x_dot_W_x_W[..., H:2 * H] + times(dot_x, W.T) + dot_b
+    W_x_and_dot = times(x, W_and_dot)
+    h_in = W_x_and_dot[..., :H] + b
+    dot_in = W_x_and_dot[..., H:2 * H] + times(dot_x, W.T) + dot_b
 
     for t in range(T):
         # h = relu(W @ x + u * h[t-1] + b)
         h[t] = np.maximum(u * h_prev[t] + h_in[t], 0)
         dot_h[t] = (dot_u * h_prev[t] + dot_h_prev[t] * u + dot_in[t]) * np.greater(h[t], 0).astype(dtype)
-    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    d_h_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
 
     # all steps at once
     ddot_h_ddot_h_pre = np.greater(h, 0).astype(dtype)
@@ -339,15 +339,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through h = relu(W @ x + u * h[t-1] + b)
         d_dot_h_pre = (dy[t] + d_dot_h_next) * ddot_h_ddot_h_pre[t]
         d_h_pre = d_h_next * ddot_h_ddot_h_pre[t]
-        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_h_pre_and_dot[t])
         d_h_prev = d_h_pre * u + d_dot_h_pre * dot_u
         d_dot_h_prev = d_dot_h_pre * u
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_h_pre_steps = d_dot_h_pre2[..., :H]
-    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
-    d_x = times(d_dot_h_pre2, dot_W2.T)
+    d_h_pre_steps = d_h_pre_and_dot[..., :H]
+    d_dot_h_pre_steps = d_h_pre_and_dot[..., H:2 * H]
+    d_x = times(d_h_pre_and_dot, W_and_dot.T)
     d_W_W_x = outer_sum(d_h_pre_steps, x)
     d_W_dot_W_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
     d_u_h_pre = np.einsum("tbh,tbh->h", d_h_pre_steps, h_prev)

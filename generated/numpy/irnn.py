@@ -281,20 +281,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_U, dot_W, dot_b = dot_params["U"], dot_params["W"], dot_params["b"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_and_dot = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
     # all steps at once
-    U_x_dot_U_x_U = times(x, dot_U2)
-    h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
+    U_x_and_dot = times(x, U_and_dot)
+    h_in = U_x_and_dot[..., :H] + b
+    dot_in = U_x_and_dot[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     for t in range(T):
-        W_h_dot_W_h_W = h_prev[t] @ dot_W2
+        W_h_and_dot = h_prev[t] @ W_and_dot
         # h = relu(U @ x + W @ h[t-1] + b)
-        h[t] = np.maximum(W_h_dot_W_h_W[..., :H] + h_in[t], 0)
+        h[t] = np.maximum(W_h_and_dot[..., :H] + h_in[t], 0)
         dot_h[t] = (
-            (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_in[t])
+            (W_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_in[t])
             * np.greater(h[t], 0).astype(dtype)
         )
 
@@ -321,25 +321,25 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     zeros = filled("state", None, size, dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_and_dot = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
 
     # all steps at once
-    U_x_dot_U_x_U = times(x, dot_U2)
-    h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
+    U_x_and_dot = times(x, U_and_dot)
+    h_in = U_x_and_dot[..., :H] + b
+    dot_in = U_x_and_dot[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     for t in range(T):
-        W_h_dot_W_h_W = h_prev[t] @ dot_W2
+        W_h_and_dot = h_prev[t] @ W_and_dot
         # h = relu(U @ x + W @ h[t-1] + b)
-        h[t] = np.maximum(W_h_dot_W_h_W[..., :H] + h_in[t], 0)
+        h[t] = np.maximum(W_h_and_dot[..., :H] + h_in[t], 0)
         dot_h[t] = (
-            (W_h_dot_W_h_W[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_in[t])
+            (W_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ W.T + dot_in[t])
             * np.greater(h[t], 0).astype(dtype)
         )
-    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
+    d_h_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
 
     # all steps at once
     ddot_h_ddot_h_pre = np.greater(h, 0).astype(dtype)
@@ -350,15 +350,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through h = relu(U @ x + W @ h[t-1] + b)
         d_dot_h_pre = (dy[t] + d_dot_h_next) * ddot_h_ddot_h_pre[t]
         d_h_pre = d_h_next * ddot_h_ddot_h_pre[t]
-        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
-        d_h_prev = d_dot_h_pre2[t] @ dot_W2.T
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_h_pre_and_dot[t])
+        d_h_prev = d_h_pre_and_dot[t] @ W_and_dot.T
         d_dot_h_prev = d_dot_h_pre @ W
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_h_pre_steps = d_dot_h_pre2[..., :H]
-    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
-    d_x = times(d_dot_h_pre2, dot_U2.T)
+    d_h_pre_steps = d_h_pre_and_dot[..., :H]
+    d_dot_h_pre_steps = d_h_pre_and_dot[..., H:2 * H]
+    d_x = times(d_h_pre_and_dot, U_and_dot.T)
     d_U_U_x = outer_sum(d_h_pre_steps, x)
     d_U_dot_U_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
     d_W_W_h = outer_sum(d_h_pre_steps, h_prev)

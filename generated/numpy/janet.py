@@ -169,7 +169,7 @@ def backward(params, tape, dy, dstate=None):
     # all steps at once
     dh_dg_pre = (1 - h_sigmoid) * (1 - g**2)
     dh_ds = h_prev * sigmoid_s * (1 - sigmoid_s)
-    dh_ds2 = -g * h_sigmoid * (1 - h_sigmoid)
+    local_s = -g * h_sigmoid * (1 - h_sigmoid)
 
     d_h_next = dstate["h"]
     for t in reversed(range(T)):
@@ -178,7 +178,7 @@ def backward(params, tape, dy, dstate=None):
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         d_g_pre = d_h * dh_dg_pre[t]
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        d_s = d_h * dh_ds[t] + d_h * dh_ds2[t]
+        d_s = d_h * dh_ds[t] + d_h * local_s[t]
         np.concatenate([d_s, d_g_pre], axis=-1, out=d_s_g_pre[t])
         d_h_prev = d_s_g_pre[t] @ U_fc.T + d_h * sigmoid_s[t]
         d_h_next = d_h_prev
@@ -254,7 +254,7 @@ def backward_states(params, tape, dy, dstate):
     h_sigmoid = sigmoid(s - beta)
     dh_dg_pre = (1 - h_sigmoid) * (1 - g**2)
     dh_ds = h_prev * sigmoid_s * (1 - sigmoid_s)
-    dh_ds2 = -g * h_sigmoid * (1 - h_sigmoid)
+    local_s = -g * h_sigmoid * (1 - h_sigmoid)
 
     d_h_next = dstate["h"]
     for t in reversed(range(T)):
@@ -263,7 +263,7 @@ def backward_states(params, tape, dy, dstate):
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         d_g_pre = d_h * dh_dg_pre[t]
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        d_s = d_h * dh_ds[t] + d_h * dh_ds2[t]
+        d_s = d_h * dh_ds[t] + d_h * local_s[t]
         np.concatenate([d_s, d_g_pre], axis=-1, out=d_s_g_pre[t])
         d_h_prev = d_s_g_pre[t] @ U_fc.T + d_h * sigmoid_s[t]
         d_h_next = d_h_prev
@@ -389,29 +389,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     W_f_T = W_f.T
     W_c_T = W_c.T
-    parts = np.concatenate([W_f_T, dot_W_f.T, W_c_T, dot_W_c.T], axis=-1)
+    W_fc_and_dot = np.concatenate([W_f_T, dot_W_f.T, W_c_T, dot_W_c.T], axis=-1)
     W_fc = np.concatenate([W_f_T, W_c_T], axis=-1)
     U_f_T = U_f.T
     U_c_T = U_c.T
-    parts3 = np.ascontiguousarray(np.concatenate([U_f_T, dot_U_f.T, U_c_T, dot_U_c.T], axis=-1))
+    U_fc_and_dot = np.ascontiguousarray(np.concatenate([U_f_T, dot_U_f.T, U_c_T, dot_U_c.T], axis=-1))
     U_fc = np.ascontiguousarray(np.concatenate([U_f_T, U_c_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_fc_x_and_dot = times(x, W_fc_and_dot)
     dot_W_fc_x_x = times(dot_x, W_fc)
-    f_in = parts2[..., :H] + b_f
-    dot_f_in = parts2[..., H:2 * H] + dot_W_fc_x_x[..., :H] + dot_b_f
-    c_in = parts2[..., 2 * H:3 * H] + b_c
-    dot_c_in = parts2[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H] + dot_b_c
+    f_in = W_fc_x_and_dot[..., :H] + b_f
+    dot_f_in = W_fc_x_and_dot[..., H:2 * H] + dot_W_fc_x_x[..., :H] + dot_b_f
+    c_in = W_fc_x_and_dot[..., 2 * H:3 * H] + b_c
+    dot_c_in = W_fc_x_and_dot[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H] + dot_b_c
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_fc_h_and_dot = h_prev[t] @ U_fc_and_dot
         dot_U_fc_h_h_prev = dot_h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = parts4[..., :H] + f_in[t]
-        dot_s = parts4[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_f_in[t]
+        s = U_fc_h_and_dot[..., :H] + f_in[t]
+        dot_s = U_fc_h_and_dot[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_f_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        g = np.tanh(parts4[..., 2 * H:3 * H] + c_in[t])
+        g = np.tanh(U_fc_h_and_dot[..., 2 * H:3 * H] + c_in[t])
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s = sigmoid(s)
         h_sigmoid = sigmoid(s - beta)
@@ -421,7 +421,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             - dot_s * h_sigmoid * (1 - h_sigmoid) * g
             + sigmoid_s * dot_h_prev[t]
             + (1 - h_sigmoid)
-            * (parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_c_in[t])
+            * (U_fc_h_and_dot[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_c_in[t])
             * (1 - g**2)
         )
 
@@ -454,30 +454,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_sigmoid = np.empty((T, B, H), dtype)
     W_f_T = W_f.T
     W_c_T = W_c.T
-    parts = np.concatenate([W_f_T, dot_W_f.T, W_c_T, dot_W_c.T], axis=-1)
+    W_fc_and_dot = np.concatenate([W_f_T, dot_W_f.T, W_c_T, dot_W_c.T], axis=-1)
     W_fc = np.concatenate([W_f_T, W_c_T], axis=-1)
     U_f_T = U_f.T
     U_c_T = U_c.T
-    parts3 = np.ascontiguousarray(np.concatenate([U_f_T, dot_U_f.T, U_c_T, dot_U_c.T], axis=-1))
+    U_fc_and_dot = np.ascontiguousarray(np.concatenate([U_f_T, dot_U_f.T, U_c_T, dot_U_c.T], axis=-1))
     U_fc = np.ascontiguousarray(np.concatenate([U_f_T, U_c_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_fc_x_and_dot = times(x, W_fc_and_dot)
     dot_W_fc_x_x = times(dot_x, W_fc)
-    f_in = parts2[..., :H] + b_f
-    dot_f_in = parts2[..., H:2 * H] + dot_W_fc_x_x[..., :H] + dot_b_f
-    dot_c_in = parts2[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H] + dot_b_c
-    c_in = parts2[..., 2 * H:3 * H] + b_c
+    f_in = W_fc_x_and_dot[..., :H] + b_f
+    dot_f_in = W_fc_x_and_dot[..., H:2 * H] + dot_W_fc_x_x[..., :H] + dot_b_f
+    dot_c_in = W_fc_x_and_dot[..., 3 * H:4 * H] + dot_W_fc_x_x[..., H:2 * H] + dot_b_c
+    c_in = W_fc_x_and_dot[..., 2 * H:3 * H] + b_c
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_fc_h_and_dot = h_prev[t] @ U_fc_and_dot
         dot_U_fc_h_h_prev = dot_h_prev[t] @ U_fc
         # s = W_f @ x + U_f @ h[t-1] + b_f
-        s = parts4[..., :H] + f_in[t]
-        dot_s[t] = parts4[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_f_in[t]
+        s = U_fc_h_and_dot[..., :H] + f_in[t]
+        dot_s[t] = U_fc_h_and_dot[..., H:2 * H] + dot_U_fc_h_h_prev[..., :H] + dot_f_in[t]
         # g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_c_in[t]
-        g[t] = np.tanh(parts4[..., 2 * H:3 * H] + c_in[t])
+        dot_g_pre[t] = U_fc_h_and_dot[..., 3 * H:4 * H] + dot_U_fc_h_h_prev[..., H:2 * H] + dot_c_in[t]
+        g[t] = np.tanh(U_fc_h_and_dot[..., 2 * H:3 * H] + c_in[t])
         # h = sigmoid(s) * h[t-1] + (1 - sigmoid(s - beta)) * g
         sigmoid_s[t] = sigmoid(s)
         dot_sigmoid_s[t] = dot_s[t] * sigmoid_s[t] * (1 - sigmoid_s[t])
@@ -490,9 +490,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             - dot_h_sigmoid[t] * g[t]
             + dot_g_pre[t] * (1 - g[t]**2) * (1 - h_sigmoid[t])
         )
-    d_parts = np.empty((T, B, 4 * H), dtype)
-    parts = np.concatenate([W_f.T, dot_W_f.T, W_c.T, dot_W_c.T], axis=-1)
-    parts3 = np.concatenate([U_f.T, dot_U_f.T, U_c.T, dot_U_c.T], axis=-1)
+    d_s_g_pre_and_dot = np.empty((T, B, 4 * H), dtype)
+    W_fc_and_dot = np.concatenate([W_f.T, dot_W_f.T, W_c.T, dot_W_c.T], axis=-1)
+    U_fc_and_dot = np.concatenate([U_f.T, dot_U_f.T, U_c.T, dot_U_c.T], axis=-1)
 
     # all steps at once
     dot_g = dot_g_pre * (1 - g**2)
@@ -526,17 +526,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + (d_dot_h_sigmoid * ddot_h_sigmoid_ds[t] - d_h_next * g[t] - d_dot_h * dot_g[t])
             * ddot_h_sigmoid_ddot_s[t]
         )
-        np.concatenate([d_s, d_dot_s, d_g_pre, d_dot_g_pre], axis=-1, out=d_parts[t])
-        d_h_prev = d_parts[t] @ parts3.T + d_h_next * sigmoid_s[t] + d_dot_h * dot_sigmoid_s[t]
+        np.concatenate([d_s, d_dot_s, d_g_pre, d_dot_g_pre], axis=-1, out=d_s_g_pre_and_dot[t])
+        d_h_prev = (
+            d_s_g_pre_and_dot[t] @ U_fc_and_dot.T + d_h_next * sigmoid_s[t] + d_dot_h * dot_sigmoid_s[t]
+        )
         d_dot_h_prev = d_dot_s @ U_f + d_dot_g_pre @ U_c + d_dot_h * sigmoid_s[t]
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_s_steps = d_parts[..., :H]
-    d_dot_s_steps = d_parts[..., H:2 * H]
-    d_g_pre_steps = d_parts[..., 2 * H:3 * H]
-    d_dot_g_pre_steps = d_parts[..., 3 * H:4 * H]
-    d_x = times(d_parts, parts.T)
+    d_s_steps = d_s_g_pre_and_dot[..., :H]
+    d_dot_s_steps = d_s_g_pre_and_dot[..., H:2 * H]
+    d_g_pre_steps = d_s_g_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_g_pre_steps = d_s_g_pre_and_dot[..., 3 * H:4 * H]
+    d_x = times(d_s_g_pre_and_dot, W_fc_and_dot.T)
     d_W_f_W_f_x = outer_sum(d_s_steps, x)
     d_W_f_dot_W_f_x_x = outer_sum(d_dot_s_steps, dot_x)
     d_U_f_U_f_h = outer_sum(d_s_steps, h_prev)

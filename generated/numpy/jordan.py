@@ -326,24 +326,24 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_c = dot_params["c"]
     y_rows, y_prev, y = carried(state["y"], T)
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
-    dot_V2 = np.ascontiguousarray(np.concatenate([V.T, dot_V.T], axis=-1))
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_and_dot = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
+    V_and_dot = np.ascontiguousarray(np.concatenate([V.T, dot_V.T], axis=-1))
 
     # all steps at once
-    U_x_dot_U_x_U = times(x, dot_U2)
-    h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
+    U_x_and_dot = times(x, U_and_dot)
+    h_in = U_x_and_dot[..., :H] + b
+    dot_in = U_x_and_dot[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     for t in range(T):
-        W_y_dot_W_y_W = y_prev[t] @ dot_W2
+        W_y_and_dot = y_prev[t] @ W_and_dot
         # h = tanh(U @ x + W @ y[t-1] + b)
-        h = np.tanh(W_y_dot_W_y_W[..., :H] + h_in[t])
-        dot_h = (W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_in[t]) * (1 - h**2)
-        V_h_dot_V_h_V = h @ dot_V2
+        h = np.tanh(W_y_and_dot[..., :H] + h_in[t])
+        dot_h = (W_y_and_dot[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_in[t]) * (1 - h**2)
+        V_h_and_dot = h @ V_and_dot
         # y = sigmoid(V @ h + c)
-        y[t] = sigmoid(V_h_dot_V_h_V[..., :O] + c)
-        dot_y[t] = (V_h_dot_V_h_V[..., O:2 * O] + dot_h @ V.T + dot_c) * y[t] * (1 - y[t])
+        y[t] = sigmoid(V_h_and_dot[..., :O] + c)
+        dot_y[t] = (V_h_and_dot[..., O:2 * O] + dot_h @ V.T + dot_c) * y[t] * (1 - y[t])
 
     last = {"y": y_rows[-1].copy()}
     dot_last = {"y": dot_y_rows[-1].copy()}
@@ -371,31 +371,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows, dot_y_prev, dot_y = carried(dot_state["y"], T)
     dot_h_pre, h = (np.empty((T, B, H), dtype) for _ in range(2))
     dot_y_pre = np.empty((T, B, O), dtype)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W2 = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
-    dot_V2 = np.ascontiguousarray(np.concatenate([V.T, dot_V.T], axis=-1))
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_and_dot = np.ascontiguousarray(np.concatenate([W.T, dot_W.T], axis=-1))
+    V_and_dot = np.ascontiguousarray(np.concatenate([V.T, dot_V.T], axis=-1))
 
     # all steps at once
-    U_x_dot_U_x_U = times(x, dot_U2)
-    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
-    h_in = U_x_dot_U_x_U[..., :H] + b
+    U_x_and_dot = times(x, U_and_dot)
+    dot_in = U_x_and_dot[..., H:2 * H] + times(dot_x, U.T) + dot_b
+    h_in = U_x_and_dot[..., :H] + b
 
     for t in range(T):
-        W_y_dot_W_y_W = y_prev[t] @ dot_W2
+        W_y_and_dot = y_prev[t] @ W_and_dot
         # h = tanh(U @ x + W @ y[t-1] + b)
-        dot_h_pre[t] = W_y_dot_W_y_W[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_in[t]
-        h[t] = np.tanh(W_y_dot_W_y_W[..., :H] + h_in[t])
+        dot_h_pre[t] = W_y_and_dot[..., H:2 * H] + dot_y_prev[t] @ W.T + dot_in[t]
+        h[t] = np.tanh(W_y_and_dot[..., :H] + h_in[t])
         dot_h = dot_h_pre[t] * (1 - h[t]**2)
-        V_h_dot_V_h_V = h[t] @ dot_V2
+        V_h_and_dot = h[t] @ V_and_dot
         # y = sigmoid(V @ h + c)
-        dot_y_pre[t] = V_h_dot_V_h_V[..., O:2 * O] + dot_h @ V.T + dot_c
-        y[t] = sigmoid(V_h_dot_V_h_V[..., :O] + c)
+        dot_y_pre[t] = V_h_and_dot[..., O:2 * O] + dot_h @ V.T + dot_c
+        y[t] = sigmoid(V_h_and_dot[..., :O] + c)
         dot_y[t] = dot_y_pre[t] * y[t] * (1 - y[t])
     d_dot_y_pre, d_y_pre = (np.empty((T, B, O), dtype) for _ in range(2))
-    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W2 = np.concatenate([W.T, dot_W.T], axis=-1)
-    dot_V3 = np.ascontiguousarray(np.concatenate([V, dot_V], axis=-1))
+    d_h_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_and_dot = np.concatenate([W.T, dot_W.T], axis=-1)
+    V_and_dot_T = np.ascontiguousarray(np.concatenate([V, dot_V], axis=-1))
 
     # all steps at once
     dot_h = dot_h_pre * (1 - h**2)
@@ -411,7 +411,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_y = dy[t] + d_dot_y_next
         d_dot_y_pre[t] = d_dot_y * ddot_y_ddot_y_pre[t]
         d_y_pre[t] = (d_y_next + d_dot_y * ddot_y_dy_pre[t]) * ddot_y_ddot_y_pre[t]
-        d_dot_h_h_dot_V_h_V = d_dot_y_pre[t] @ dot_V3
+        d_dot_h_h_dot_V_h_V = d_dot_y_pre[t] @ V_and_dot_T
         d_dot_h = d_dot_h_h_dot_V_h_V[..., :H]
         # through h = tanh(U @ x + W @ y[t-1] + b)
         d_dot_h_pre = d_dot_h * ddot_h_ddot_h_pre[t]
@@ -419,15 +419,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_h * ddot_h_dh_pre[t] + d_y_pre[t] @ V + d_dot_h_h_dot_V_h_V[..., H:2 * H])
             * ddot_h_ddot_h_pre[t]
         )
-        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
-        d_y_prev = d_dot_h_pre2[t] @ dot_W2.T
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_h_pre_and_dot[t])
+        d_y_prev = d_h_pre_and_dot[t] @ W_and_dot.T
         d_dot_y_prev = d_dot_h_pre @ W
         d_y_next, d_dot_y_next = d_y_prev, d_dot_y_prev
 
     # all steps at once
-    d_h_pre_steps = d_dot_h_pre2[..., :H]
-    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
-    d_x = times(d_dot_h_pre2, dot_U2.T)
+    d_h_pre_steps = d_h_pre_and_dot[..., :H]
+    d_dot_h_pre_steps = d_h_pre_and_dot[..., H:2 * H]
+    d_x = times(d_h_pre_and_dot, U_and_dot.T)
     d_U_U_x = outer_sum(d_h_pre_steps, x)
     d_U_dot_U_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
     d_W_W_y = outer_sum(d_h_pre_steps, y_prev)

@@ -148,11 +148,11 @@ def forward(params, x, state=None, memory="all"):
     W_12z = np.ascontiguousarray(np.concatenate([W_1.T, W_2.T, W_z.T], axis=-1))
 
     # all steps at once
-    parts_in = times(x, V_12zy, b_12zy)
-    dt_1_sigmoid_in = parts_in[..., :H]
-    dt_2_sigmoid_in = parts_in[..., H:2 * H]
-    z_in = parts_in[..., 2 * H:3 * H]
-    y_in = parts_in[..., 3 * H:4 * H]
+    dt_1_sigmoid_to_y_in = times(x, V_12zy, b_12zy)
+    dt_1_sigmoid_in = dt_1_sigmoid_to_y_in[..., :H]
+    dt_2_sigmoid_in = dt_1_sigmoid_to_y_in[..., H:2 * H]
+    z_in = dt_1_sigmoid_to_y_in[..., 2 * H:3 * H]
+    y_in = dt_1_sigmoid_to_y_in[..., 3 * H:4 * H]
 
     for t in range(T):
         W_12z_y = y_prev[t] @ W_12z
@@ -499,7 +499,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     V_2_T = V_2.T
     V_z_T = V_z.T
     V_y_T = V_y.T
-    parts = (
+    V_12zy_and_dot = (
         np.concatenate(
             [V_1_T, dot_V_1.T, V_2_T, dot_V_2.T, V_z_T, dot_V_z.T, V_y_T, dot_V_y.T],
             axis=-1
@@ -509,63 +509,63 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_1_T = W_1.T
     W_2_T = W_2.T
     W_z_T = W_z.T
-    parts3 = (
+    W_12z_and_dot = (
         np.ascontiguousarray(
             np.concatenate([W_1_T, dot_W_1.T, W_2_T, dot_W_2.T, W_z_T, dot_W_z.T], axis=-1)
         )
     )
     W_12z = np.ascontiguousarray(np.concatenate([W_1_T, W_2_T, W_z_T], axis=-1))
-    dot_W_y2 = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
+    W_y_and_dot = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    V_12zy_x_and_dot = times(x, V_12zy_and_dot)
     dot_V_12zy_x_x = times(dot_x, V_12zy)
-    dt_1_sigmoid_in = parts2[..., :H] + b_1
-    dt_2_sigmoid_in = parts2[..., 2 * H:3 * H] + b_2
-    z_in = parts2[..., 4 * H:5 * H] + b_z
-    dot_z_in = parts2[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H] + dot_b_z
-    dot_1_in = parts2[..., H:2 * H] + dot_V_12zy_x_x[..., :H] + dot_b_1
-    y_in = parts2[..., 6 * H:7 * H] + b_y
-    dot_y_in = parts2[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H] + dot_b_y
-    dot_2_in = parts2[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H] + dot_b_2
+    dt_1_sigmoid_in = V_12zy_x_and_dot[..., :H] + b_1
+    dt_2_sigmoid_in = V_12zy_x_and_dot[..., 2 * H:3 * H] + b_2
+    z_in = V_12zy_x_and_dot[..., 4 * H:5 * H] + b_z
+    dot_z_in = V_12zy_x_and_dot[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H] + dot_b_z
+    dot_1_in = V_12zy_x_and_dot[..., H:2 * H] + dot_V_12zy_x_x[..., :H] + dot_b_1
+    y_in = V_12zy_x_and_dot[..., 6 * H:7 * H] + b_y
+    dot_y_in = V_12zy_x_and_dot[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H] + dot_b_y
+    dot_2_in = V_12zy_x_and_dot[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H] + dot_b_2
 
     z_prev = state["z"]
     dot_z_prev = dot_state["z"]
     for t in range(T):
-        parts4 = y_prev[t] @ parts3
+        W_12z_y_and_dot = y_prev[t] @ W_12z_and_dot
         dot_W_12z_y_y_prev = dot_y_prev[t] @ W_12z
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        dt_1_sigmoid = sigmoid(parts4[..., :H] + dt_1_sigmoid_in[t])
+        dt_1_sigmoid = sigmoid(W_12z_y_and_dot[..., :H] + dt_1_sigmoid_in[t])
         dt_1 = dt * dt_1_sigmoid
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        dt_2_sigmoid = sigmoid(parts4[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
+        dt_2_sigmoid = sigmoid(W_12z_y_and_dot[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
         dt_2 = dt * dt_2_sigmoid
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        z_tanh = np.tanh(parts4[..., 4 * H:5 * H] + z_in[t])
+        z_tanh = np.tanh(W_12z_y_and_dot[..., 4 * H:5 * H] + z_in[t])
         z = (1 - dt_1) * z_prev + dt_1 * z_tanh
         dot_z = (
-            (parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_1_in[t])
+            (W_12z_y_and_dot[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_1_in[t])
             * dt_1_sigmoid
             * (1 - dt_1_sigmoid)
             * dt
             * (z_tanh - z_prev)
             + dot_z_prev * (1 - dt_1)
-            + (parts4[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_in[t])
+            + (W_12z_y_and_dot[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_in[t])
             * (1 - z_tanh**2)
             * dt_1
         )
-        parts5 = z @ dot_W_y2
+        W_y_z_and_dot = z @ W_y_and_dot
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        y_tanh = np.tanh(parts5[..., :H] + y_in[t])
+        y_tanh = np.tanh(W_y_z_and_dot[..., :H] + y_in[t])
         y[t] = (1 - dt_2) * y_prev[t] + dt_2 * y_tanh
         dot_y[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_2_in[t])
+            (W_12z_y_and_dot[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_2_in[t])
             * dt_2_sigmoid
             * (1 - dt_2_sigmoid)
             * dt
             * (y_tanh - y_prev[t])
             + dot_y_prev[t] * (1 - dt_2)
-            + (parts5[..., H:2 * H] + dot_z @ W_y.T + dot_y_in[t]) * (1 - y_tanh**2) * dt_2
+            + (W_y_z_and_dot[..., H:2 * H] + dot_z @ W_y.T + dot_y_in[t]) * (1 - y_tanh**2) * dt_2
         )
         z_prev, dot_z_prev = z, dot_z
 
@@ -605,7 +605,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     V_2_T = V_2.T
     V_z_T = V_z.T
     V_y_T = V_y.T
-    parts = (
+    V_12zy_and_dot = (
         np.concatenate(
             [V_1_T, dot_V_1.T, V_2_T, dot_V_2.T, V_z_T, dot_V_z.T, V_y_T, dot_V_y.T],
             axis=-1
@@ -615,64 +615,66 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_1_T = W_1.T
     W_2_T = W_2.T
     W_z_T = W_z.T
-    parts3 = (
+    W_12z_and_dot = (
         np.ascontiguousarray(
             np.concatenate([W_1_T, dot_W_1.T, W_2_T, dot_W_2.T, W_z_T, dot_W_z.T], axis=-1)
         )
     )
     W_12z = np.ascontiguousarray(np.concatenate([W_1_T, W_2_T, W_z_T], axis=-1))
-    dot_W_y2 = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
+    W_y_and_dot = np.ascontiguousarray(np.concatenate([W_y.T, dot_W_y.T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    V_12zy_x_and_dot = times(x, V_12zy_and_dot)
     dot_V_12zy_x_x = times(dot_x, V_12zy)
-    dot_1_in = parts2[..., H:2 * H] + dot_V_12zy_x_x[..., :H] + dot_b_1
-    dt_1_sigmoid_in = parts2[..., :H] + b_1
-    dot_2_in = parts2[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H] + dot_b_2
-    dt_2_sigmoid_in = parts2[..., 2 * H:3 * H] + b_2
-    dot_z_in = parts2[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H] + dot_b_z
-    z_in = parts2[..., 4 * H:5 * H] + b_z
-    dot_y_in = parts2[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H] + dot_b_y
-    y_in = parts2[..., 6 * H:7 * H] + b_y
+    dot_1_in = V_12zy_x_and_dot[..., H:2 * H] + dot_V_12zy_x_x[..., :H] + dot_b_1
+    dt_1_sigmoid_in = V_12zy_x_and_dot[..., :H] + b_1
+    dot_2_in = V_12zy_x_and_dot[..., 3 * H:4 * H] + dot_V_12zy_x_x[..., H:2 * H] + dot_b_2
+    dt_2_sigmoid_in = V_12zy_x_and_dot[..., 2 * H:3 * H] + b_2
+    dot_z_in = V_12zy_x_and_dot[..., 5 * H:6 * H] + dot_V_12zy_x_x[..., 2 * H:3 * H] + dot_b_z
+    z_in = V_12zy_x_and_dot[..., 4 * H:5 * H] + b_z
+    dot_y_in = V_12zy_x_and_dot[..., 7 * H:8 * H] + dot_V_12zy_x_x[..., 3 * H:4 * H] + dot_b_y
+    y_in = V_12zy_x_and_dot[..., 6 * H:7 * H] + b_y
 
     for t in range(T):
-        parts4 = y_prev[t] @ parts3
+        W_12z_y_and_dot = y_prev[t] @ W_12z_and_dot
         dot_W_12z_y_y_prev = dot_y_prev[t] @ W_12z
         # dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        dot_dt_1_pre[t] = parts4[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_1_in[t]
-        dt_1_sigmoid[t] = sigmoid(parts4[..., :H] + dt_1_sigmoid_in[t])
+        dot_dt_1_pre[t] = W_12z_y_and_dot[..., H:2 * H] + dot_W_12z_y_y_prev[..., :H] + dot_1_in[t]
+        dt_1_sigmoid[t] = sigmoid(W_12z_y_and_dot[..., :H] + dt_1_sigmoid_in[t])
         dt_1 = dt * dt_1_sigmoid[t]
         dot_dt_1[t] = dot_dt_1_pre[t] * dt_1_sigmoid[t] * (1 - dt_1_sigmoid[t]) * dt
         # dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        dot_dt_2_pre[t] = parts4[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_2_in[t]
-        dt_2_sigmoid[t] = sigmoid(parts4[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
+        dot_dt_2_pre[t] = W_12z_y_and_dot[..., 3 * H:4 * H] + dot_W_12z_y_y_prev[..., H:2 * H] + dot_2_in[t]
+        dt_2_sigmoid[t] = sigmoid(W_12z_y_and_dot[..., 2 * H:3 * H] + dt_2_sigmoid_in[t])
         dt_2 = dt * dt_2_sigmoid[t]
         dot_dt_2[t] = dot_dt_2_pre[t] * dt_2_sigmoid[t] * (1 - dt_2_sigmoid[t]) * dt
         # z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        dot_z_pre[t] = parts4[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_in[t]
-        z_tanh[t] = np.tanh(parts4[..., 4 * H:5 * H] + z_in[t])
+        dot_z_pre[t] = (
+            W_12z_y_and_dot[..., 5 * H:6 * H] + dot_W_12z_y_y_prev[..., 2 * H:3 * H] + dot_z_in[t]
+        )
+        z_tanh[t] = np.tanh(W_12z_y_and_dot[..., 4 * H:5 * H] + z_in[t])
         z[t] = (1 - dt_1) * z_prev[t] + dt_1 * z_tanh[t]
         dot_z[t] = (
             dot_dt_1[t] * (z_tanh[t] - z_prev[t])
             + dot_z_prev[t] * (1 - dt_1)
             + dot_z_pre[t] * (1 - z_tanh[t]**2) * dt_1
         )
-        parts5 = z[t] @ dot_W_y2
+        W_y_z_and_dot = z[t] @ W_y_and_dot
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        dot_y_pre[t] = parts5[..., H:2 * H] + dot_z[t] @ W_y.T + dot_y_in[t]
-        y_tanh[t] = np.tanh(parts5[..., :H] + y_in[t])
+        dot_y_pre[t] = W_y_z_and_dot[..., H:2 * H] + dot_z[t] @ W_y.T + dot_y_in[t]
+        y_tanh[t] = np.tanh(W_y_z_and_dot[..., :H] + y_in[t])
         y[t] = (1 - dt_2) * y_prev[t] + dt_2 * y_tanh[t]
         dot_y[t] = (
             dot_dt_2[t] * (y_tanh[t] - y_prev[t])
             + dot_y_prev[t] * (1 - dt_2)
             + dot_y_pre[t] * (1 - y_tanh[t]**2) * dt_2
         )
-    d_dot_y_pre2 = np.empty((T, B, 2 * H), dtype)
-    d_parts_pre = np.empty((T, B, 6 * H), dtype)
-    parts6 = np.concatenate([V_1.T, dot_V_1.T, V_2.T, dot_V_2.T, V_z.T, dot_V_z.T], axis=-1)
-    dot_V_y2 = np.concatenate([V_y.T, dot_V_y.T], axis=-1)
-    dot_W_y2 = np.concatenate([W_y.T, dot_W_y.T], axis=-1)
-    parts3 = np.concatenate([W_1.T, dot_W_1.T, W_2.T, dot_W_2.T, W_z.T, dot_W_z.T], axis=-1)
+    d_y_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    d_dt_1_dt_2_z_pre_and_dot = np.empty((T, B, 6 * H), dtype)
+    V_12z_and_dot = np.concatenate([V_1.T, dot_V_1.T, V_2.T, dot_V_2.T, V_z.T, dot_V_z.T], axis=-1)
+    V_y_and_dot = np.concatenate([V_y.T, dot_V_y.T], axis=-1)
+    W_y_and_dot = np.concatenate([W_y.T, dot_W_y.T], axis=-1)
+    W_12z_and_dot = np.concatenate([W_1.T, dot_W_1.T, W_2.T, dot_W_2.T, W_z.T, dot_W_z.T], axis=-1)
 
     # all steps at once
     dt_1 = dt * dt_1_sigmoid
@@ -682,12 +684,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_z_tanh_ddot_z_pre = 1 - z_tanh**2
     ddot_z_tanh_dz_pre = -2 * dot_z_pre * z_tanh
     ddot_y_ddot_dt_2_sigmoid = (y_tanh - y_prev) * dt
-    ddot_dt_2_sigmoid_ddot_dt_2_pre = dt_2_sigmoid * (1 - dt_2_sigmoid)
+    local_dot_dt_2_pre = dt_2_sigmoid * (1 - dt_2_sigmoid)
     ddot_dt_2_sigmoid_ddt_2_pre = dot_dt_2_pre * (1 - dt_2_sigmoid) - dot_dt_2_pre * dt_2_sigmoid
     ddot_y_ddt_2_pre = dot_y_pre * (1 - y_tanh**2) - dot_y_prev
     dy_ddt_2_pre = y_tanh - y_prev
     ddot_z_ddot_dt_1_sigmoid = (z_tanh - z_prev) * dt
-    ddot_dt_1_sigmoid_ddot_dt_1_pre = dt_1_sigmoid * (1 - dt_1_sigmoid)
+    local_dot_dt_1_pre = dt_1_sigmoid * (1 - dt_1_sigmoid)
     ddot_dt_1_sigmoid_ddt_1_pre = dot_dt_1_pre * (1 - dt_1_sigmoid) - dot_dt_1_pre * dt_1_sigmoid
     ddot_z_ddt_1_pre = dot_z_pre * (1 - z_tanh**2) - dot_z_prev
     dz_ddt_1_pre = z_tanh - z_prev
@@ -707,10 +709,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_y_tanh * ddot_y_tanh_dy_pre[t] + d_y_next * dt_2[t] + d_dot_y * dot_dt_2[t])
             * ddot_y_tanh_ddot_y_pre[t]
         )
-        np.concatenate([d_y_pre, d_dot_y_pre], axis=-1, out=d_dot_y_pre2[t])
+        np.concatenate([d_y_pre, d_dot_y_pre], axis=-1, out=d_y_pre_and_dot[t])
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
         d_dot_z = d_dot_z_next + d_dot_y_pre @ W_y
-        d_z = d_dot_y_pre2[t] @ dot_W_y2.T + d_z_next
+        d_z = d_y_pre_and_dot[t] @ W_y_and_dot.T + d_z_next
         d_dot_z_tanh = d_dot_z * dt_1[t]
         d_dot_z_pre = d_dot_z_tanh * ddot_z_tanh_ddot_z_pre[t]
         d_z_pre = (
@@ -719,30 +721,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
         d_dot_dt_2_sigmoid = d_dot_y * ddot_y_ddot_dt_2_sigmoid[t]
-        d_dot_dt_2_pre = d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
+        d_dot_dt_2_pre = d_dot_dt_2_sigmoid * local_dot_dt_2_pre[t]
         d_dt_2_pre = (
             (
                 d_dot_dt_2_sigmoid * ddot_dt_2_sigmoid_ddt_2_pre[t]
                 + (d_y_next * dy_ddt_2_pre[t] + d_dot_y * ddot_y_ddt_2_pre[t]) * dt
             )
-            * ddot_dt_2_sigmoid_ddot_dt_2_pre[t]
+            * local_dot_dt_2_pre[t]
         )
         # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
         d_dot_dt_1_sigmoid = d_dot_z * ddot_z_ddot_dt_1_sigmoid[t]
-        d_dot_dt_1_pre = d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
+        d_dot_dt_1_pre = d_dot_dt_1_sigmoid * local_dot_dt_1_pre[t]
         d_dt_1_pre = (
             (
                 d_dot_dt_1_sigmoid * ddot_dt_1_sigmoid_ddt_1_pre[t]
                 + (d_z * dz_ddt_1_pre[t] + d_dot_z * ddot_z_ddt_1_pre[t]) * dt
             )
-            * ddot_dt_1_sigmoid_ddot_dt_1_pre[t]
+            * local_dot_dt_1_pre[t]
         )
         np.concatenate(
             [d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_dt_1_dt_2_z_pre_and_dot[t]
         )
-        d_y_prev = d_parts_pre[t] @ parts3.T + d_y_next * dy_dy_prev[t] - d_dot_y * dot_dt_2[t]
+        d_y_prev = (
+            d_dt_1_dt_2_z_pre_and_dot[t] @ W_12z_and_dot.T
+            + d_y_next * dy_dy_prev[t]
+            - d_dot_y * dot_dt_2[t]
+        )
         d_z_prev = d_z * dz_dz_prev[t] - d_dot_z * dot_dt_1[t]
         d_dot_y_prev = (
             d_dot_dt_1_pre @ W_1 + d_dot_dt_2_pre @ W_2 + d_dot_z_pre @ W_z + d_dot_y * dy_dy_prev[t]
@@ -751,15 +757,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_y_next, d_z_next, d_dot_y_next, d_dot_z_next = d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev
 
     # all steps at once
-    d_dt_1_pre_steps = d_parts_pre[..., :H]
-    d_dot_dt_1_pre_steps = d_parts_pre[..., H:2 * H]
-    d_dt_2_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_dot_dt_2_pre_steps = d_parts_pre[..., 3 * H:4 * H]
-    d_z_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_dot_z_pre_steps = d_parts_pre[..., 5 * H:6 * H]
-    d_y_pre_steps = d_dot_y_pre2[..., :H]
-    d_dot_y_pre_steps = d_dot_y_pre2[..., H:2 * H]
-    d_x = times(d_dot_y_pre2, dot_V_y2.T) + times(d_parts_pre, parts6.T)
+    d_dt_1_pre_steps = d_dt_1_dt_2_z_pre_and_dot[..., :H]
+    d_dot_dt_1_pre_steps = d_dt_1_dt_2_z_pre_and_dot[..., H:2 * H]
+    d_dt_2_pre_steps = d_dt_1_dt_2_z_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_dt_2_pre_steps = d_dt_1_dt_2_z_pre_and_dot[..., 3 * H:4 * H]
+    d_z_pre_steps = d_dt_1_dt_2_z_pre_and_dot[..., 4 * H:5 * H]
+    d_dot_z_pre_steps = d_dt_1_dt_2_z_pre_and_dot[..., 5 * H:6 * H]
+    d_y_pre_steps = d_y_pre_and_dot[..., :H]
+    d_dot_y_pre_steps = d_y_pre_and_dot[..., H:2 * H]
+    d_x = times(d_y_pre_and_dot, V_y_and_dot.T) + times(d_dt_1_dt_2_z_pre_and_dot, V_12z_and_dot.T)
     d_W_1_W_1_y = outer_sum(d_dt_1_pre_steps, y_prev)
     d_W_1_dot_W_1_y_y_prev = outer_sum(d_dot_dt_1_pre_steps, dot_y_prev)
     d_V_1_V_1_x = outer_sum(d_dt_1_pre_steps, x)

@@ -263,10 +263,10 @@ def forward_states(params, x, state, size, dtype):
     # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
     exp_gamma_log = np.exp(gamma_log)
     B_re_im = np.concatenate([B_re.T, B_im.T], axis=-1)
-    exp_gamma_log2 = np.concatenate([exp_gamma_log, exp_gamma_log], axis=-1)
+    exp_gamma_log_twice = np.concatenate([exp_gamma_log, exp_gamma_log], axis=-1)
 
     # all steps at once
-    h_re_im_in = exp_gamma_log2 * (times(x, B_re_im))
+    h_re_im_in = exp_gamma_log_twice * (times(x, B_re_im))
     h_re_in = h_re_im_in[..., :H]
     h_im_in = h_re_im_in[..., H:2 * H]
 
@@ -400,10 +400,10 @@ def infer(params, x, state=None):
     # h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
     exp_gamma_log = np.exp(gamma_log)
     B_re_im = np.concatenate([B_re.T, B_im.T], axis=-1)
-    exp_gamma_log2 = np.concatenate([exp_gamma_log, exp_gamma_log], axis=-1)
+    exp_gamma_log_twice = np.concatenate([exp_gamma_log, exp_gamma_log], axis=-1)
 
     # all steps at once
-    h_re_im_in = exp_gamma_log2 * (times(x, B_re_im))
+    h_re_im_in = exp_gamma_log_twice * (times(x, B_re_im))
     h_re_in = h_re_im_in[..., :H]
     h_im_in = h_re_im_in[..., H:2 * H]
 
@@ -496,22 +496,23 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_exp_gamma_log = dot_gamma_log * exp_gamma_log
     B_re_T = B_re.T
     B_im_T = B_im.T
-    parts = np.concatenate([B_re_T, dot_B_re.T, B_im_T, dot_B_im.T], axis=-1)
+    B_re_im_and_dot = np.concatenate([B_re_T, dot_B_re.T, B_im_T, dot_B_im.T], axis=-1)
     B_re_im = np.concatenate([B_re_T, B_im_T], axis=-1)
 
     # all steps at once
-    parts2 = times(x, parts)
-    B_re_x = parts2[..., :H]
+    B_re_im_x_and_dot = times(x, B_re_im_and_dot)
+    B_re_x = B_re_im_x_and_dot[..., :H]
     dot_B_re_im_x_x = times(dot_x, B_re_im)
-    B_im_x = parts2[..., 2 * H:3 * H]
+    B_im_x = B_re_im_x_and_dot[..., 2 * H:3 * H]
     h_re_in = exp_gamma_log * B_re_x
     dot_h_re_in = (
-        dot_exp_gamma_log * B_re_x + (parts2[..., H:2 * H] + dot_B_re_im_x_x[..., :H]) * exp_gamma_log
+        dot_exp_gamma_log * B_re_x
+        + (B_re_im_x_and_dot[..., H:2 * H] + dot_B_re_im_x_x[..., :H]) * exp_gamma_log
     )
     h_im_in = exp_gamma_log * B_im_x
     dot_h_im_in = (
         dot_exp_gamma_log * B_im_x
-        + (parts2[..., 3 * H:4 * H] + dot_B_re_im_x_x[..., H:2 * H]) * exp_gamma_log
+        + (B_re_im_x_and_dot[..., 3 * H:4 * H] + dot_B_re_im_x_x[..., H:2 * H]) * exp_gamma_log
     )
 
     for t in range(T):
@@ -623,17 +624,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_h_im_in[t]
         )
     d_dot_h_im, d_h_im, d_dot_h_re, d_h_re = (np.empty((T, B, H), dtype) for _ in range(4))
-    dot_C_im2 = np.concatenate([C_im, dot_C_im], axis=-1)
-    dot_C_re2 = np.concatenate([C_re, dot_C_re], axis=-1)
+    C_im_and_dot = np.concatenate([C_im, dot_C_im], axis=-1)
+    C_re_and_dot = np.concatenate([C_re, dot_C_re], axis=-1)
 
     # all steps at once
     d_dot_C_im_h_im = -dy
-    d_parts_im = times(d_dot_C_im_h_im, dot_C_im2)
-    d_dot_h_im_dot_C_im_h_im_h_im = d_parts_im[..., :H]
-    d_h_im_dot_C_im_h_im_C_im = d_parts_im[..., H:2 * H]
-    d_parts_re = times(dy, dot_C_re2)
-    d_dot_h_re_dot_C_re_h_re_h_re = d_parts_re[..., :H]
-    d_h_re_dot_C_re_h_re_C_re = d_parts_re[..., H:2 * H]
+    C_im_and_dot_d_dot_C_im_h_im = times(d_dot_C_im_h_im, C_im_and_dot)
+    d_dot_h_im_dot_C_im_h_im_h_im = C_im_and_dot_d_dot_C_im_h_im[..., :H]
+    d_h_im_dot_C_im_h_im_C_im = C_im_and_dot_d_dot_C_im_h_im[..., H:2 * H]
+    C_re_and_dot_dy = times(dy, C_re_and_dot)
+    d_dot_h_re_dot_C_re_h_re_h_re = C_re_and_dot_dy[..., :H]
+    d_h_re_dot_C_re_h_re_C_re = C_re_and_dot_dy[..., H:2 * H]
 
     d_h_re_next = zeros["h_re"]
     d_h_im_next = zeros["h_im"]

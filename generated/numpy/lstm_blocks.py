@@ -549,12 +549,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_o_T = W_o.T
-    parts = np.concatenate([W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T], axis=-1)
+    W_ifo_and_dot = np.concatenate([W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T], axis=-1)
     W_ifo = np.concatenate([W_i_T, W_f_T, W_o_T], axis=-1)
     U_i_T = U_i.T
     U_f_T = U_f.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifo_and_dot = (
         np.ascontiguousarray(
             np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_o_T, dot_U_o.T], axis=-1)
         )
@@ -562,34 +562,34 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_ifo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_ifo_x_and_dot = times(x, W_ifo_and_dot)
     dot_W_ifo_x_x = times(dot_x, W_ifo)
-    i_in = parts2[..., :N] + b_i
-    f_in = parts2[..., 2 * N:3 * N] + b_f
-    o_in = parts2[..., 4 * N:5 * N] + b_o
+    i_in = W_ifo_x_and_dot[..., :N] + b_i
+    f_in = W_ifo_x_and_dot[..., 2 * N:3 * N] + b_f
+    o_in = W_ifo_x_and_dot[..., 4 * N:5 * N] + b_o
     z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
     dot_z_in = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x) + dot_b_z
-    dot_f_in = parts2[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N] + dot_b_f
-    dot_i_in = parts2[..., N:2 * N] + dot_W_ifo_x_x[..., :N] + dot_b_i
-    dot_o_in = parts2[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N] + dot_b_o
+    dot_f_in = W_ifo_x_and_dot[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N] + dot_b_f
+    dot_i_in = W_ifo_x_and_dot[..., N:2 * N] + dot_W_ifo_x_x[..., :N] + dot_b_i
+    dot_o_in = W_ifo_x_and_dot[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_ifo_h_and_dot = h_prev[t] @ U_ifo_and_dot
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_U_i_h_U_i = parts4[..., N:2 * N]
+        dot_U_i_h_U_i = U_ifo_h_and_dot[..., N:2 * N]
         dot_U_ifo_h_h_prev = dot_h_prev[t] @ U_ifo
         dot_U_i_h_h_prev = dot_U_ifo_h_h_prev[..., :N]
-        i = sigmoid(parts4[..., :N] + i_in[t])
+        i = sigmoid(U_ifo_h_and_dot[..., :N] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_U_f_h_U_f = parts4[..., 3 * N:4 * N]
+        dot_U_f_h_U_f = U_ifo_h_and_dot[..., 3 * N:4 * N]
         dot_U_f_h_h_prev = dot_U_ifo_h_h_prev[..., N:2 * N]
-        f = sigmoid(parts4[..., 2 * N:3 * N] + f_in[t])
+        f = sigmoid(U_ifo_h_and_dot[..., 2 * N:3 * N] + f_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_U_o_h_U_o = parts4[..., 5 * N:6 * N]
+        dot_U_o_h_U_o = U_ifo_h_and_dot[..., 5 * N:6 * N]
         dot_U_o_h_h_prev = dot_U_ifo_h_h_prev[..., 2 * N:3 * N]
-        o = sigmoid(parts4[..., 4 * N:5 * N] + o_in[t])
+        o = sigmoid(U_ifo_h_and_dot[..., 4 * N:5 * N] + o_in[t])
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         z = np.tanh(np.einsum("nsh,bh->bns", U_z, h_prev[t]) + z_in[t])
         # c = f * c[t-1] + i * z
@@ -665,12 +665,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_o_T = W_o.T
-    parts = np.concatenate([W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T], axis=-1)
+    W_ifo_and_dot = np.concatenate([W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T], axis=-1)
     W_ifo = np.concatenate([W_i_T, W_f_T, W_o_T], axis=-1)
     U_i_T = U_i.T
     U_f_T = U_f.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifo_and_dot = (
         np.ascontiguousarray(
             np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_o_T, dot_U_o.T], axis=-1)
         )
@@ -678,29 +678,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_ifo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_ifo_x_and_dot = times(x, W_ifo_and_dot)
     dot_W_ifo_x_x = times(dot_x, W_ifo)
-    dot_i_in = parts2[..., N:2 * N] + dot_W_ifo_x_x[..., :N] + dot_b_i
-    i_in = parts2[..., :N] + b_i
-    dot_f_in = parts2[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N] + dot_b_f
-    f_in = parts2[..., 2 * N:3 * N] + b_f
-    dot_o_in = parts2[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N] + dot_b_o
-    o_in = parts2[..., 4 * N:5 * N] + b_o
+    dot_i_in = W_ifo_x_and_dot[..., N:2 * N] + dot_W_ifo_x_x[..., :N] + dot_b_i
+    i_in = W_ifo_x_and_dot[..., :N] + b_i
+    dot_f_in = W_ifo_x_and_dot[..., 3 * N:4 * N] + dot_W_ifo_x_x[..., N:2 * N] + dot_b_f
+    f_in = W_ifo_x_and_dot[..., 2 * N:3 * N] + b_f
+    dot_o_in = W_ifo_x_and_dot[..., 5 * N:6 * N] + dot_W_ifo_x_x[..., 2 * N:3 * N] + dot_b_o
+    o_in = W_ifo_x_and_dot[..., 4 * N:5 * N] + b_o
     dot_z_in = np.einsum("nsi,tbi->tbns", dot_W_z, x) + np.einsum("nsi,tbi->tbns", W_z, dot_x) + dot_b_z
     z_in = np.einsum("nsi,tbi->tbns", W_z, x) + b_z
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_ifo_h_and_dot = h_prev[t] @ U_ifo_and_dot
         dot_U_ifo_h_h_prev = dot_h_prev[t] @ U_ifo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts4[..., N:2 * N] + dot_U_ifo_h_h_prev[..., :N] + dot_i_in[t]
-        i[t] = sigmoid(parts4[..., :N] + i_in[t])
+        dot_i_pre[t] = U_ifo_h_and_dot[..., N:2 * N] + dot_U_ifo_h_h_prev[..., :N] + dot_i_in[t]
+        i[t] = sigmoid(U_ifo_h_and_dot[..., :N] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts4[..., 3 * N:4 * N] + dot_U_ifo_h_h_prev[..., N:2 * N] + dot_f_in[t]
-        f[t] = sigmoid(parts4[..., 2 * N:3 * N] + f_in[t])
+        dot_f_pre[t] = U_ifo_h_and_dot[..., 3 * N:4 * N] + dot_U_ifo_h_h_prev[..., N:2 * N] + dot_f_in[t]
+        f[t] = sigmoid(U_ifo_h_and_dot[..., 2 * N:3 * N] + f_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 5 * N:6 * N] + dot_U_ifo_h_h_prev[..., 2 * N:3 * N] + dot_o_in[t]
-        o[t] = sigmoid(parts4[..., 4 * N:5 * N] + o_in[t])
+        dot_o_pre[t] = (
+            U_ifo_h_and_dot[..., 5 * N:6 * N] + dot_U_ifo_h_h_prev[..., 2 * N:3 * N] + dot_o_in[t]
+        )
+        o[t] = sigmoid(U_ifo_h_and_dot[..., 4 * N:5 * N] + o_in[t])
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         dot_z_pre[t] = (
             np.einsum("nsh,bh->bns", dot_U_z, h_prev[t])
@@ -732,9 +734,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_h[t] = dot_h_sum.sum(axis=2)
     d_dot_h_sum, d_h_sum = (np.empty((T, B, H, N), dtype) for _ in range(2))
     d_dot_z_pre, d_z_pre = (np.empty((T, B, N, S), dtype) for _ in range(2))
-    d_parts_pre = np.empty((T, B, 6 * N), dtype)
-    parts = np.concatenate([W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_o.T, dot_W_o.T], axis=-1)
-    parts3 = np.concatenate([U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_o.T, dot_U_o.T], axis=-1)
+    d_ifo_pre_and_dot = np.empty((T, B, 6 * N), dtype)
+    W_ifo_and_dot = np.concatenate([W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_o.T, dot_W_o.T], axis=-1)
+    U_ifo_and_dot = np.concatenate([U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_o.T, dot_U_o.T], axis=-1)
 
     # all steps at once
     dot_i = dot_i_pre * i * (1 - i)
@@ -820,10 +822,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_ifo_pre_and_dot[t]
         )
         d_h_prev = (
-            d_parts_pre[t] @ parts3.T
+            d_ifo_pre_and_dot[t] @ U_ifo_and_dot.T
             + np.einsum("bns,nsh->bh", d_z_pre[t], U_z)
             + np.einsum("bns,nsh->bh", d_dot_z_pre[t], dot_U_z)
         )
@@ -838,14 +840,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
-    d_i_pre_steps = d_parts_pre[..., :N]
-    d_dot_i_pre_steps = d_parts_pre[..., N:2 * N]
-    d_f_pre_steps = d_parts_pre[..., 2 * N:3 * N]
-    d_dot_f_pre_steps = d_parts_pre[..., 3 * N:4 * N]
-    d_o_pre_steps = d_parts_pre[..., 4 * N:5 * N]
-    d_dot_o_pre_steps = d_parts_pre[..., 5 * N:6 * N]
+    d_i_pre_steps = d_ifo_pre_and_dot[..., :N]
+    d_dot_i_pre_steps = d_ifo_pre_and_dot[..., N:2 * N]
+    d_f_pre_steps = d_ifo_pre_and_dot[..., 2 * N:3 * N]
+    d_dot_f_pre_steps = d_ifo_pre_and_dot[..., 3 * N:4 * N]
+    d_o_pre_steps = d_ifo_pre_and_dot[..., 4 * N:5 * N]
+    d_dot_o_pre_steps = d_ifo_pre_and_dot[..., 5 * N:6 * N]
     d_x = (
-        times(d_parts_pre, parts.T)
+        times(d_ifo_pre_and_dot, W_ifo_and_dot.T)
         + np.einsum("tbns,nsi->tbi", d_z_pre, W_z)
         + np.einsum("tbns,nsi->tbi", d_dot_z_pre, dot_W_z)
     )

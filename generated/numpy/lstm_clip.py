@@ -523,7 +523,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -534,7 +534,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -545,43 +545,46 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_ifgo_x_and_dot = times(x, W_ifgo_and_dot)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    i_in = parts2[..., :H] + b_i
-    f_in = parts2[..., 2 * H:3 * H] + b_f
-    g_in = parts2[..., 4 * H:5 * H] + b_g
-    o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
-    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
-    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
+    i_in = W_ifgo_x_and_dot[..., :H] + b_i
+    f_in = W_ifgo_x_and_dot[..., 2 * H:3 * H] + b_f
+    g_in = W_ifgo_x_and_dot[..., 4 * H:5 * H] + b_g
+    o_in = W_ifgo_x_and_dot[..., 6 * H:7 * H] + b_o
+    dot_g_in = W_ifgo_x_and_dot[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    dot_f_in = W_ifgo_x_and_dot[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_i_in = W_ifgo_x_and_dot[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    dot_o_in = W_ifgo_x_and_dot[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_ifgo_h_and_dot = h_prev[t] @ U_ifgo_and_dot
         dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i = sigmoid(parts4[..., :H] + i_in[t])
+        i = sigmoid(U_ifgo_h_and_dot[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
+        f = sigmoid(U_ifgo_h_and_dot[..., 2 * H:3 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        g = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
+        g = np.tanh(U_ifgo_h_and_dot[..., 4 * H:5 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
+        o = sigmoid(U_ifgo_h_and_dot[..., 6 * H:7 * H] + o_in[t])
         # c = clip(f * c[t-1] + i * g, -limit, limit)
         c_pre = f * c_prev + i * g
         c = np.minimum(np.maximum(c_pre, -limit), limit)
         dot_c = (
             (
-                (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t])
+                (U_ifgo_h_and_dot[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t])
                 * f
                 * (1 - f)
                 * c_prev
                 + f * dot_c_prev
-                + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]) * i * (1 - i) * g
+                + (U_ifgo_h_and_dot[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t])
+                * i
+                * (1 - i)
+                * g
                 + i
-                * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t])
+                * (U_ifgo_h_and_dot[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t])
                 * (1 - g**2)
             )
             * np.greater(c_pre, -limit).astype(dtype)
@@ -591,7 +594,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
+            (U_ifgo_h_and_dot[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * tanh_c
@@ -635,7 +638,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -646,7 +649,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -657,33 +660,37 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_ifgo_x_and_dot = times(x, W_ifgo_and_dot)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
-    i_in = parts2[..., :H] + b_i
-    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
-    f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
-    g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
-    o_in = parts2[..., 6 * H:7 * H] + b_o
+    dot_i_in = W_ifgo_x_and_dot[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    i_in = W_ifgo_x_and_dot[..., :H] + b_i
+    dot_f_in = W_ifgo_x_and_dot[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    f_in = W_ifgo_x_and_dot[..., 2 * H:3 * H] + b_f
+    dot_g_in = W_ifgo_x_and_dot[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    g_in = W_ifgo_x_and_dot[..., 4 * H:5 * H] + b_g
+    dot_o_in = W_ifgo_x_and_dot[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
+    o_in = W_ifgo_x_and_dot[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_ifgo_h_and_dot = h_prev[t] @ U_ifgo_and_dot
         dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
-        i[t] = sigmoid(parts4[..., :H] + i_in[t])
+        dot_i_pre[t] = U_ifgo_h_and_dot[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
+        i[t] = sigmoid(U_ifgo_h_and_dot[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
-        f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
+        dot_f_pre[t] = U_ifgo_h_and_dot[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
+        f[t] = sigmoid(U_ifgo_h_and_dot[..., 2 * H:3 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
-        g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
+        dot_g_pre[t] = (
+            U_ifgo_h_and_dot[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
+        )
+        g[t] = np.tanh(U_ifgo_h_and_dot[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t]
-        o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
+        dot_o_pre[t] = (
+            U_ifgo_h_and_dot[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t]
+        )
+        o[t] = sigmoid(U_ifgo_h_and_dot[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = clip(f * c[t-1] + i * g, -limit, limit)
         c_pre = f[t] * c_prev[t] + i[t] * g[t]
@@ -703,14 +710,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
         h[t] = o[t] * tanh_c
         dot_h[t] = dot_o[t] * tanh_c + dot_tanh_c[t] * o[t]
-    d_parts_pre = np.empty((T, B, 8 * H), dtype)
-    parts = (
+    d_ifgo_pre_and_dot = np.empty((T, B, 8 * H), dtype)
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
             axis=-1
         )
     )
-    parts3 = (
+    U_ifgo_and_dot = (
         np.concatenate(
             [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
             axis=-1
@@ -781,24 +788,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_ifgo_pre_and_dot[t]
         )
-        d_h_prev = d_parts_pre[t] @ parts3.T
+        d_h_prev = d_ifgo_pre_and_dot[t] @ U_ifgo_and_dot.T
         d_c_prev = d_c_pre * f[t] + d_dot_c_pre * dot_f[t]
         d_dot_h_prev = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f + d_dot_g_pre @ U_g + d_dot_o_pre @ U_o
         d_dot_c_prev = d_dot_c_pre * f[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
-    d_i_pre_steps = d_parts_pre[..., :H]
-    d_dot_i_pre_steps = d_parts_pre[..., H:2 * H]
-    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_dot_f_pre_steps = d_parts_pre[..., 3 * H:4 * H]
-    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_dot_g_pre_steps = d_parts_pre[..., 5 * H:6 * H]
-    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
-    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
-    d_x = times(d_parts_pre, parts.T)
+    d_i_pre_steps = d_ifgo_pre_and_dot[..., :H]
+    d_dot_i_pre_steps = d_ifgo_pre_and_dot[..., H:2 * H]
+    d_f_pre_steps = d_ifgo_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_ifgo_pre_and_dot[..., 3 * H:4 * H]
+    d_g_pre_steps = d_ifgo_pre_and_dot[..., 4 * H:5 * H]
+    d_dot_g_pre_steps = d_ifgo_pre_and_dot[..., 5 * H:6 * H]
+    d_o_pre_steps = d_ifgo_pre_and_dot[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_ifgo_pre_and_dot[..., 7 * H:8 * H]
+    d_x = times(d_ifgo_pre_and_dot, W_ifgo_and_dot.T)
     d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
     d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
     d_U_i_U_i_h = outer_sum(d_i_pre_steps, h_prev)

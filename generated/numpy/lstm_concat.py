@@ -436,7 +436,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
@@ -452,29 +452,37 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # v = concat(h[t-1], x)
         v = np.concatenate([h_prev[t], x[t]], axis=-1)
         dot_v = np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1)
-        parts2 = v @ parts
+        W_ifgo_v_and_dot = v @ W_ifgo_and_dot
         dot_W_ifgo_v_v = dot_v @ W_ifgo
         # i = sigmoid(W_i @ v + b_i)
-        i = sigmoid(parts2[..., :H] + b_i)
+        i = sigmoid(W_ifgo_v_and_dot[..., :H] + b_i)
         # f = sigmoid(W_f @ v + b_f)
-        f = sigmoid(parts2[..., 2 * H:3 * H] + b_f)
+        f = sigmoid(W_ifgo_v_and_dot[..., 2 * H:3 * H] + b_f)
         # g = tanh(W_g @ v + b_g)
-        g = np.tanh(parts2[..., 4 * H:5 * H] + b_g)
+        g = np.tanh(W_ifgo_v_and_dot[..., 4 * H:5 * H] + b_g)
         # o = sigmoid(W_o @ v + b_o)
-        o = sigmoid(parts2[..., 6 * H:7 * H] + b_o)
+        o = sigmoid(W_ifgo_v_and_dot[..., 6 * H:7 * H] + b_o)
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (parts2[..., 3 * H:4 * H] + dot_W_ifgo_v_v[..., H:2 * H] + dot_b_f) * f * (1 - f) * c_prev
+            (W_ifgo_v_and_dot[..., 3 * H:4 * H] + dot_W_ifgo_v_v[..., H:2 * H] + dot_b_f)
+            * f
+            * (1 - f)
+            * c_prev
             + f * dot_c_prev
-            + (parts2[..., H:2 * H] + dot_W_ifgo_v_v[..., :H] + dot_b_i) * i * (1 - i) * g
-            + i * (parts2[..., 5 * H:6 * H] + dot_W_ifgo_v_v[..., 2 * H:3 * H] + dot_b_g) * (1 - g**2)
+            + (W_ifgo_v_and_dot[..., H:2 * H] + dot_W_ifgo_v_v[..., :H] + dot_b_i) * i * (1 - i) * g
+            + i
+            * (W_ifgo_v_and_dot[..., 5 * H:6 * H] + dot_W_ifgo_v_v[..., 2 * H:3 * H] + dot_b_g)
+            * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (parts2[..., 7 * H:8 * H] + dot_W_ifgo_v_v[..., 3 * H:4 * H] + dot_b_o) * o * (1 - o) * tanh_c
+            (W_ifgo_v_and_dot[..., 7 * H:8 * H] + dot_W_ifgo_v_v[..., 3 * H:4 * H] + dot_b_o)
+            * o
+            * (1 - o)
+            * tanh_c
             + o * dot_c * (1 - tanh_c**2)
         )
         c_prev, dot_c_prev = c, dot_c
@@ -514,7 +522,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
@@ -528,20 +536,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # v = concat(h[t-1], x)
         np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
         np.concatenate([dot_h_prev[t], dot_x[t]], axis=-1, out=dot_v[t])
-        parts2 = v[t] @ parts
+        W_ifgo_v_and_dot = v[t] @ W_ifgo_and_dot
         dot_W_ifgo_v_v = dot_v[t] @ W_ifgo
         # i = sigmoid(W_i @ v + b_i)
-        dot_i_pre[t] = parts2[..., H:2 * H] + dot_W_ifgo_v_v[..., :H] + dot_b_i
-        i[t] = sigmoid(parts2[..., :H] + b_i)
+        dot_i_pre[t] = W_ifgo_v_and_dot[..., H:2 * H] + dot_W_ifgo_v_v[..., :H] + dot_b_i
+        i[t] = sigmoid(W_ifgo_v_and_dot[..., :H] + b_i)
         # f = sigmoid(W_f @ v + b_f)
-        dot_f_pre[t] = parts2[..., 3 * H:4 * H] + dot_W_ifgo_v_v[..., H:2 * H] + dot_b_f
-        f[t] = sigmoid(parts2[..., 2 * H:3 * H] + b_f)
+        dot_f_pre[t] = W_ifgo_v_and_dot[..., 3 * H:4 * H] + dot_W_ifgo_v_v[..., H:2 * H] + dot_b_f
+        f[t] = sigmoid(W_ifgo_v_and_dot[..., 2 * H:3 * H] + b_f)
         # g = tanh(W_g @ v + b_g)
-        dot_g_pre[t] = parts2[..., 5 * H:6 * H] + dot_W_ifgo_v_v[..., 2 * H:3 * H] + dot_b_g
-        g[t] = np.tanh(parts2[..., 4 * H:5 * H] + b_g)
+        dot_g_pre[t] = W_ifgo_v_and_dot[..., 5 * H:6 * H] + dot_W_ifgo_v_v[..., 2 * H:3 * H] + dot_b_g
+        g[t] = np.tanh(W_ifgo_v_and_dot[..., 4 * H:5 * H] + b_g)
         # o = sigmoid(W_o @ v + b_o)
-        dot_o_pre[t] = parts2[..., 7 * H:8 * H] + dot_W_ifgo_v_v[..., 3 * H:4 * H] + dot_b_o
-        o[t] = sigmoid(parts2[..., 6 * H:7 * H] + b_o)
+        dot_o_pre[t] = W_ifgo_v_and_dot[..., 7 * H:8 * H] + dot_W_ifgo_v_v[..., 3 * H:4 * H] + dot_b_o
+        o[t] = sigmoid(W_ifgo_v_and_dot[..., 6 * H:7 * H] + b_o)
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
@@ -556,9 +564,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
         h[t] = o[t] * tanh_c
         dot_h[t] = dot_o[t] * tanh_c + dot_tanh_c[t] * o[t]
-    d_parts_pre = np.empty((T, B, 8 * H), dtype)
+    d_ifgo_pre_and_dot = np.empty((T, B, 8 * H), dtype)
     d_v = np.empty((T, B, H + I), dtype)
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
             axis=-1
@@ -620,11 +628,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_ifgo_pre_and_dot[t]
         )
         # through v = concat(h[t-1], x)
         d_dot_v = d_dot_i_pre @ W_i + d_dot_f_pre @ W_f + d_dot_g_pre @ W_g + d_dot_o_pre @ W_o
-        d_v[t] = d_parts_pre[t] @ parts.T
+        d_v[t] = d_ifgo_pre_and_dot[t] @ W_ifgo_and_dot.T
         d_h_prev = d_v[t, ..., :H]
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
         d_dot_h_prev = d_dot_v[..., :H]
@@ -632,22 +640,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
-    d_i_pre_steps = d_parts_pre[..., :H]
-    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
+    d_i_pre_steps = d_ifgo_pre_and_dot[..., :H]
+    d_f_pre_steps = d_ifgo_pre_and_dot[..., 2 * H:3 * H]
+    d_g_pre_steps = d_ifgo_pre_and_dot[..., 4 * H:5 * H]
+    d_o_pre_steps = d_ifgo_pre_and_dot[..., 6 * H:7 * H]
     d_x = d_v[..., H:H + I]
     d_W_i_W_i_v = outer_sum(d_i_pre_steps, v)
-    d_W_i_dot_W_i_v_v = outer_sum(d_parts_pre[..., H:2 * H], dot_v)
+    d_W_i_dot_W_i_v_v = outer_sum(d_ifgo_pre_and_dot[..., H:2 * H], dot_v)
     d_b_i = d_i_pre_steps.sum(axis=(0, 1))
     d_W_f_W_f_v = outer_sum(d_f_pre_steps, v)
-    d_W_f_dot_W_f_v_v = outer_sum(d_parts_pre[..., 3 * H:4 * H], dot_v)
+    d_W_f_dot_W_f_v_v = outer_sum(d_ifgo_pre_and_dot[..., 3 * H:4 * H], dot_v)
     d_b_f = d_f_pre_steps.sum(axis=(0, 1))
     d_W_g_W_g_v = outer_sum(d_g_pre_steps, v)
-    d_W_g_dot_W_g_v_v = outer_sum(d_parts_pre[..., 5 * H:6 * H], dot_v)
+    d_W_g_dot_W_g_v_v = outer_sum(d_ifgo_pre_and_dot[..., 5 * H:6 * H], dot_v)
     d_b_g = d_g_pre_steps.sum(axis=(0, 1))
     d_W_o_W_o_v = outer_sum(d_o_pre_steps, v)
-    d_W_o_dot_W_o_v_v = outer_sum(d_parts_pre[..., 7 * H:8 * H], dot_v)
+    d_W_o_dot_W_o_v_v = outer_sum(d_ifgo_pre_and_dot[..., 7 * H:8 * H], dot_v)
     d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_i = d_W_i_W_i_v + d_W_i_dot_W_i_v_v
     d_W_f = d_W_f_W_f_v + d_W_f_dot_W_f_v_v

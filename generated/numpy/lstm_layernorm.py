@@ -301,7 +301,7 @@ def backward(params, tape, dy, dstate=None):
     dg_pre_dg_pre_by_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
     do_pre_do_pre_by_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
     local_s_u_sum_arg = 0.125 / (s_u * H)
-    ds_u_sum_arg_ds_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
+    local_s_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
     ds_u_sum_arg_du = 2 * u - 2 * m_u[:, :, None]
     dm_u_f_pre_du = -1 / s_u
     do_pre_du_o = gamma_uo / s_u[:, :, None]
@@ -355,7 +355,7 @@ def backward(params, tape, dy, dstate=None):
                 (B, 4 * H,)
             )
         )
-        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ds_u_sum_arg_ds_u_sum_arg_by_m_u[t]
+        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * local_s_u_sum_arg_by_m_u[t]
         d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_m_u_i_pre = np.einsum("bh,h->b", d_i_pre[t], gamma_ui)
@@ -516,8 +516,8 @@ def forward_states(params, x, state, size, dtype):
     s_w_sum_arg = (w - m_w[:, :, None])**2
     s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
     c_in = gamma_wf * (w[..., H:2 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_f
-    c_in2 = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
-    c_in3 = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    b_i_in = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    b_g_in = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
     h_in = gamma_wo * (w[..., 3 * H:4 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     for t in range(T):
@@ -530,8 +530,8 @@ def forward_states(params, x, state, size, dtype):
         # c = f * c[t-1] + i * g
         c[t] = (
             sigmoid(gamma_uf * (u[..., H:2 * H] - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev[t]
-            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
-            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + b_i_in[t])
+            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + b_g_in[t])
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c[t].sum(axis=1)
@@ -624,7 +624,7 @@ def backward_states(params, tape, dy, dstate):
     dg_pre_dg_pre_by_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
     do_pre_do_pre_by_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
     local_s_u_sum_arg = 0.125 / (s_u * H)
-    ds_u_sum_arg_ds_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
+    local_s_u_sum_arg_by_m_u = 2 * m_u[:, :, None] - 2 * u
     ds_u_sum_arg_du = 2 * u - 2 * m_u[:, :, None]
     dm_u_f_pre_du = -1 / s_u
     do_pre_du_o = gamma_uo / s_u[:, :, None]
@@ -678,7 +678,7 @@ def backward_states(params, tape, dy, dstate):
                 (B, 4 * H,)
             )
         )
-        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ds_u_sum_arg_ds_u_sum_arg_by_m_u[t]
+        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * local_s_u_sum_arg_by_m_u[t]
         d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_m_u_i_pre = np.einsum("bh,h->b", d_i_pre[t], gamma_ui)
@@ -864,8 +864,8 @@ def infer(params, x, state=None):
     s_w_sum_arg = (w - m_w[:, :, None])**2
     s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
     c_in = gamma_wf * (w[..., H:2 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_f
-    c_in2 = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
-    c_in3 = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    b_i_in = (w[..., :H] - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    b_g_in = (w[..., 2 * H:3 * H] - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
     h_in = gamma_wo * (w[..., 3 * H:4 * H] - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     c_prev = state["c"]
@@ -879,8 +879,8 @@ def infer(params, x, state=None):
         # c = f * c[t-1] + i * g
         c = (
             sigmoid(gamma_uf * (u[..., H:2 * H] - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev
-            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
-            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+            + sigmoid((u[..., :H] - m_u[:, None]) * gamma_ui / s_u[:, None] + b_i_in[t])
+            * np.tanh((u[..., 2 * H:3 * H] - m_u[:, None]) * gamma_ug / s_u[:, None] + b_g_in[t])
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c.sum(axis=1)
@@ -920,8 +920,8 @@ def step(params, x, state=None):
     s_w_sum_arg = (w - m_w[:, :, None])**2
     s_w = np.sqrt(0.25 * (s_w_sum_arg.sum(axis=2)) / H + eps)
     c_in = gamma_wf * (w_f - m_w[:, :, None]) / s_w[:, :, None] + b_f
-    c_in2 = (w_i - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
-    c_in3 = (w_g - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
+    b_i_in = (w_i - m_w[:, :, None]) * gamma_wi / s_w[:, :, None] + b_i
+    b_g_in = (w_g - m_w[:, :, None]) * gamma_wg / s_w[:, :, None] + b_g
     h_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     c_prev = state["c"]
@@ -944,8 +944,8 @@ def step(params, x, state=None):
         # c = f * c[t-1] + i * g
         c = (
             sigmoid(gamma_uf * (u_f - m_u[:, None]) / s_u[:, None] + c_in[t]) * c_prev
-            + sigmoid((u_i - m_u[:, None]) * gamma_ui / s_u[:, None] + c_in2[t])
-            * np.tanh((u_g - m_u[:, None]) * gamma_ug / s_u[:, None] + c_in3[t])
+            + sigmoid((u_i - m_u[:, None]) * gamma_ui / s_u[:, None] + b_i_in[t])
+            * np.tanh((u_g - m_u[:, None]) * gamma_ug / s_u[:, None] + b_g_in[t])
         )
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         sum_c = c.sum(axis=1)
@@ -994,7 +994,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -1005,7 +1005,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -1016,16 +1016,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
-    w_i = parts2[..., :H]
+    w_ifgo_and_dot = times(x, W_ifgo_and_dot)
+    w_i = w_ifgo_and_dot[..., :H]
     dot_w_ifgo_x = times(dot_x, W_ifgo)
-    dot_w_i = parts2[..., H:2 * H] + dot_w_ifgo_x[..., :H]
-    w_f = parts2[..., 2 * H:3 * H]
-    dot_w_f = parts2[..., 3 * H:4 * H] + dot_w_ifgo_x[..., H:2 * H]
-    w_g = parts2[..., 4 * H:5 * H]
-    dot_w_g = parts2[..., 5 * H:6 * H] + dot_w_ifgo_x[..., 2 * H:3 * H]
-    w_o = parts2[..., 6 * H:7 * H]
-    dot_w_o = parts2[..., 7 * H:8 * H] + dot_w_ifgo_x[..., 3 * H:4 * H]
+    dot_w_i = w_ifgo_and_dot[..., H:2 * H] + dot_w_ifgo_x[..., :H]
+    w_f = w_ifgo_and_dot[..., 2 * H:3 * H]
+    dot_w_f = w_ifgo_and_dot[..., 3 * H:4 * H] + dot_w_ifgo_x[..., H:2 * H]
+    w_g = w_ifgo_and_dot[..., 4 * H:5 * H]
+    dot_w_g = w_ifgo_and_dot[..., 5 * H:6 * H] + dot_w_ifgo_x[..., 2 * H:3 * H]
+    w_o = w_ifgo_and_dot[..., 6 * H:7 * H]
+    dot_w_o = w_ifgo_and_dot[..., 7 * H:8 * H] + dot_w_ifgo_x[..., 3 * H:4 * H]
     w = np.concatenate([w_i, w_f, w_g, w_o], axis=-1)
     dot_w = np.concatenate([dot_w_i, dot_w_f, dot_w_g, dot_w_o], axis=-1)
     m_w = 0.25 * (w.sum(axis=2)) / H
@@ -1072,20 +1072,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        u_ifgo_and_dot = h_prev[t] @ U_ifgo_and_dot
         # u_i = U_i @ h[t-1]
-        u_i = parts4[..., :H]
+        u_i = u_ifgo_and_dot[..., :H]
         dot_u_ifgo_h_prev = dot_h_prev[t] @ U_ifgo
-        dot_u_i = parts4[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
+        dot_u_i = u_ifgo_and_dot[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
         # u_f = U_f @ h[t-1]
-        u_f = parts4[..., 2 * H:3 * H]
-        dot_u_f = parts4[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
+        u_f = u_ifgo_and_dot[..., 2 * H:3 * H]
+        dot_u_f = u_ifgo_and_dot[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g = parts4[..., 4 * H:5 * H]
-        dot_u_g = parts4[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
+        u_g = u_ifgo_and_dot[..., 4 * H:5 * H]
+        dot_u_g = u_ifgo_and_dot[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o = parts4[..., 6 * H:7 * H]
-        dot_u_o = parts4[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
+        u_o = u_ifgo_and_dot[..., 6 * H:7 * H]
+        dot_u_o = u_ifgo_and_dot[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
         # u = concat(u_i, u_f, u_g, u_o)
         u = np.concatenate([u_i, u_f, u_g, u_o], axis=-1)
         dot_u = np.concatenate([dot_u_i, dot_u_f, dot_u_g, dot_u_o], axis=-1)
@@ -1219,7 +1219,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -1283,20 +1283,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     o_in = gamma_wo * (w_o - m_w[:, :, None]) / s_w[:, :, None] + b_o
 
     for t in range(T):
-        parts2 = h_prev[t] @ parts
+        u_ifgo_and_dot = h_prev[t] @ U_ifgo_and_dot
         # u_i = U_i @ h[t-1]
-        u_i = parts2[..., :H]
+        u_i = u_ifgo_and_dot[..., :H]
         dot_u_ifgo_h_prev = dot_h_prev[t] @ U_ifgo
-        dot_u_i = parts2[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
+        dot_u_i = u_ifgo_and_dot[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
         # u_f = U_f @ h[t-1]
-        u_f = parts2[..., 2 * H:3 * H]
-        dot_u_f = parts2[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
+        u_f = u_ifgo_and_dot[..., 2 * H:3 * H]
+        dot_u_f = u_ifgo_and_dot[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g = parts2[..., 4 * H:5 * H]
-        dot_u_g = parts2[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
+        u_g = u_ifgo_and_dot[..., 4 * H:5 * H]
+        dot_u_g = u_ifgo_and_dot[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o = parts2[..., 6 * H:7 * H]
-        dot_u_o = parts2[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
+        u_o = u_ifgo_and_dot[..., 6 * H:7 * H]
+        dot_u_o = u_ifgo_and_dot[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
         # u = concat(u_i, u_f, u_g, u_o)
         np.concatenate([u_i, u_f, u_g, u_o], axis=-1, out=u[t])
         np.concatenate([dot_u_i, dot_u_f, dot_u_g, dot_u_o], axis=-1, out=dot_u[t])
@@ -1379,8 +1379,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
     d_dot_h_pre, d_h_pre, d_dot_o_pre, d_o_pre, d_dot_g_pre = (np.empty((T, B, H), dtype) for _ in range(5))
     d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
-    d_parts = np.empty((T, B, 8 * H), dtype)
-    parts = (
+    d_u_ifgo_and_dot = np.empty((T, B, 8 * H), dtype)
+    U_ifgo_and_dot = (
         np.concatenate(
             [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
             axis=-1
@@ -1419,12 +1419,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_standard = (c - sum_c[:, :, None] / H) / (H * c_std[:, :, None])
     ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2
     ddot_h_tanh_dh_pre = -2 * dot_h_pre * h_tanh
-    ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std = (
+    local_dot_layer_norm_c_by_dot_c_std = (
         -(dot_c - dot_c_mean[:, :, None] - layer_norm_c * dot_c_share[:, :, None])
         / c_std[:, :, None]**2
     )
-    ddot_c_share_dot_layer_norm_c_ddot_c_dot = -1 / (c_std * H)
-    ddot_layer_norm_c_dlayer_norm_c = -dot_c_share / c_std
+    local_dot_c_dot = -1 / (c_std * H)
+    local_layer_norm_c = -dot_c_share / c_std
     ddot_layer_norm_c_ddot_c = 1 / c_std
     dlayer_norm_c_dot_dc = -layer_norm_c / H
     ddot_o_ddot_o_pre = o * (1 - o)
@@ -1435,10 +1435,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_f_df_pre = dot_f_pre * (1 - f) - dot_f_pre * f
     ddot_i_ddot_i_pre = i * (1 - i)
     ddot_i_di_pre = dot_i_pre * (1 - i) - dot_i_pre * i
-    ddot_i_pre_ddot_i_pre_by_dot_s_u = -gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
-    ddot_f_pre_ddot_f_pre_by_dot_s_u = -gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2
-    ddot_g_pre_ddot_g_pre_by_dot_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
-    ddot_o_pre_ddot_o_pre_by_dot_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_dot_i_pre_by_dot_s_u = -gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_dot_f_pre_by_dot_s_u = -gamma_uf * (u_f - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_dot_g_pre_by_dot_s_u = -gamma_ug * (u_g - m_u[:, :, None]) / s_u[:, :, None]**2
+    local_dot_o_pre_by_dot_s_u = -gamma_uo * (u_o - m_u[:, :, None]) / s_u[:, :, None]**2
     ddot_i_pre_ddot_i_pre_by_s_u = (
         dot_m_u[:, :, None] * gamma_ui / s_u[:, :, None]**2
         - dot_gamma_ui * (u_i - m_u[:, :, None]) / s_u[:, :, None]**2
@@ -1465,8 +1465,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     ddot_s_u_ddot_s_u_sum_arg = 0.125 / (s_u * H)
     ddot_s_u_ds_u_sum_arg = -0.5 * dot_s_u_pre / s_u**2
-    ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u = 2 * m_u[:, :, None] - 2 * u
-    ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_m_u = 2 * dot_m_u[:, :, None] - 2 * dot_u
+    local_dot_s_u_sum_arg_by_dot_m_u = 2 * m_u[:, :, None] - 2 * u
+    local_dot_s_u_sum_arg_by_m_u = 2 * dot_m_u[:, :, None] - 2 * dot_u
     ddot_i_pre_ddot_i_pre_by_m_u = (
         dot_s_u[:, :, None] * gamma_ui / s_u[:, :, None]**2 - dot_gamma_ui / s_u[:, :, None]
     )
@@ -1513,25 +1513,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             * ddot_h_tanh_ddot_h_pre[t]
         )
         d_dot_layer_norm_c = d_dot_h_pre[t] * gamma_c
-        d_dot_layer_norm_c_by_dot_c_std = (
-            d_dot_layer_norm_c * ddot_layer_norm_c_ddot_layer_norm_c_by_dot_c_std[t]
-        )
+        d_dot_layer_norm_c_by_dot_c_std = d_dot_layer_norm_c * local_dot_layer_norm_c_by_dot_c_std[t]
         d_dot_c_std = d_dot_layer_norm_c_by_dot_c_std.sum(axis=1)
-        d_dot_c_dot = (
-            (np.einsum("bh,bh->b", d_dot_layer_norm_c, layer_norm_c[t]))
-            * ddot_c_share_dot_layer_norm_c_ddot_c_dot[t]
-        )
+        d_dot_c_dot = (np.einsum("bh,bh->b", d_dot_layer_norm_c, layer_norm_c[t])) * local_dot_c_dot[t]
         d_dot_c_mean_dot_layer_norm_c = d_dot_layer_norm_c.sum(axis=1)
         d_layer_norm_c = (
             d_dot_c_dot[:, None] * dot_c[t]
-            + d_dot_layer_norm_c * ddot_layer_norm_c_dlayer_norm_c[t, :, None]
+            + d_dot_layer_norm_c * local_layer_norm_c[t, :, None]
             + d_h_pre[t] * gamma_c
             + d_dot_h_pre[t] * dot_gamma_c
         )
         # through c = f * c[t-1] + i * g
         d_dot_c = (
             d_dot_c_next
-            + d_dot_c_mean_dot_layer_norm_c[:, None] * ddot_c_share_dot_layer_norm_c_ddot_c_dot[t, :, None]
+            + d_dot_c_mean_dot_layer_norm_c[:, None] * local_dot_c_dot[t, :, None]
             + d_dot_c_dot[:, None] * layer_norm_c[t]
             + d_dot_layer_norm_c * ddot_layer_norm_c_ddot_c[t, :, None]
         )
@@ -1570,13 +1565,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_i = d_dot_c * g[t]
         d_dot_i_pre[t] = d_dot_i * ddot_i_ddot_i_pre[t]
         d_i_pre[t] = (d_dot_i * ddot_i_di_pre[t] + d_c * g[t] + d_dot_c * dot_g[t]) * ddot_i_ddot_i_pre[t]
-        d_dot_i_pre_by_dot_s_u = d_dot_i_pre[t] * ddot_i_pre_ddot_i_pre_by_dot_s_u[t]
+        d_dot_i_pre_by_dot_s_u = d_dot_i_pre[t] * local_dot_i_pre_by_dot_s_u[t]
         # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        d_dot_f_pre_by_dot_s_u = d_dot_f_pre[t] * ddot_f_pre_ddot_f_pre_by_dot_s_u[t]
+        d_dot_f_pre_by_dot_s_u = d_dot_f_pre[t] * local_dot_f_pre_by_dot_s_u[t]
         # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        d_dot_g_pre_by_dot_s_u = d_dot_g_pre[t] * ddot_g_pre_ddot_g_pre_by_dot_s_u[t]
+        d_dot_g_pre_by_dot_s_u = d_dot_g_pre[t] * local_dot_g_pre_by_dot_s_u[t]
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        d_dot_o_pre_by_dot_s_u = d_dot_o_pre[t] * ddot_o_pre_ddot_o_pre_by_dot_s_u[t]
+        d_dot_o_pre_by_dot_s_u = d_dot_o_pre[t] * local_dot_o_pre_by_dot_s_u[t]
         # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
         d_dot_s_u = (
             d_dot_i_pre_by_dot_s_u.sum(axis=1)
@@ -1585,22 +1580,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + d_dot_o_pre_by_dot_s_u.sum(axis=1)
         )
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        d_i_pre_by_s_u = d_i_pre[t] * ddot_i_pre_ddot_i_pre_by_dot_s_u[t]
+        d_i_pre_by_s_u = d_i_pre[t] * local_dot_i_pre_by_dot_s_u[t]
         d_s_u_i_pre = d_i_pre_by_s_u.sum(axis=1)
         d_dot_i_pre_by_s_u = d_dot_i_pre[t] * ddot_i_pre_ddot_i_pre_by_s_u[t]
         d_s_u_dot_i_pre = d_dot_i_pre_by_s_u.sum(axis=1)
         # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        d_f_pre_by_s_u = d_f_pre[t] * ddot_f_pre_ddot_f_pre_by_dot_s_u[t]
+        d_f_pre_by_s_u = d_f_pre[t] * local_dot_f_pre_by_dot_s_u[t]
         d_s_u_f_pre = d_f_pre_by_s_u.sum(axis=1)
         d_dot_f_pre_by_s_u = d_dot_f_pre[t] * ddot_f_pre_ddot_f_pre_by_s_u[t]
         d_s_u_dot_f_pre = d_dot_f_pre_by_s_u.sum(axis=1)
         # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        d_g_pre_by_s_u = d_g_pre[t] * ddot_g_pre_ddot_g_pre_by_dot_s_u[t]
+        d_g_pre_by_s_u = d_g_pre[t] * local_dot_g_pre_by_dot_s_u[t]
         d_s_u_g_pre = d_g_pre_by_s_u.sum(axis=1)
         d_dot_g_pre_by_s_u = d_dot_g_pre[t] * ddot_g_pre_ddot_g_pre_by_s_u[t]
         d_s_u_dot_g_pre = d_dot_g_pre_by_s_u.sum(axis=1)
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        d_o_pre_by_s_u = d_o_pre[t] * ddot_o_pre_ddot_o_pre_by_dot_s_u[t]
+        d_o_pre_by_s_u = d_o_pre[t] * local_dot_o_pre_by_dot_s_u[t]
         d_s_u_o_pre = d_o_pre_by_s_u.sum(axis=1)
         d_dot_o_pre_by_s_u = d_dot_o_pre[t] * ddot_o_pre_ddot_o_pre_by_s_u[t]
         d_s_u_dot_o_pre = d_dot_o_pre_by_s_u.sum(axis=1)
@@ -1625,7 +1620,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
                 (B, 4 * H,)
             )
         )
-        d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u[t]
+        d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * local_dot_s_u_sum_arg_by_dot_m_u[t]
         d_dot_m_u_dot_s_u_sum_arg = d_dot_s_u_sum_arg_by_dot_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_dot_m_u_dot_i_pre = np.einsum("bh,h->b", d_dot_i_pre[t], gamma_ui)
@@ -1636,9 +1631,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         d_dot_m_u_dot_o_pre = np.einsum("bh,h->b", d_dot_o_pre[t], gamma_uo)
         # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_dot_m_u[t]
+        d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * local_dot_s_u_sum_arg_by_dot_m_u[t]
         d_m_u_s_u_sum_arg = d_s_u_sum_arg_by_m_u.sum(axis=1)
-        d_dot_s_u_sum_arg_by_m_u = d_dot_s_u_sum_arg * ddot_s_u_sum_arg_ddot_s_u_sum_arg_by_m_u[t]
+        d_dot_s_u_sum_arg_by_m_u = d_dot_s_u_sum_arg * local_dot_s_u_sum_arg_by_m_u[t]
         d_m_u_dot_s_u_sum_arg = d_dot_s_u_sum_arg_by_m_u.sum(axis=1)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         d_m_u_i_pre = np.einsum("bh,h->b", d_i_pre[t], gamma_ui)
@@ -1712,9 +1707,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_u_i, d_dot_u_i, d_u_f, d_dot_u_f, d_u_g, d_dot_u_g, d_u_o, d_dot_u_o],
             axis=-1,
-            out=d_parts[t]
+            out=d_u_ifgo_and_dot[t]
         )
-        d_h_prev = d_parts[t] @ parts.T
+        d_h_prev = d_u_ifgo_and_dot[t] @ U_ifgo_and_dot.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
         d_dot_h_prev = d_dot_u_i @ U_i + d_dot_u_f @ U_f + d_dot_u_g @ U_g + d_dot_u_o @ U_o
         d_dot_c_prev = d_dot_c * f[t]
@@ -1910,14 +1905,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W_g_dot_w_g_x = outer_sum(d_dot_w_g, dot_x)
     d_W_o_w_o = outer_sum(d_w_o, x)
     d_W_o_dot_w_o_x = outer_sum(d_dot_w_o, dot_x)
-    d_U_i_u_i = outer_sum(d_parts[..., :H], h_prev)
-    d_U_i_dot_u_i_h_prev = outer_sum(d_parts[..., H:2 * H], dot_h_prev)
-    d_U_f_u_f = outer_sum(d_parts[..., 2 * H:3 * H], h_prev)
-    d_U_f_dot_u_f_h_prev = outer_sum(d_parts[..., 3 * H:4 * H], dot_h_prev)
-    d_U_g_u_g = outer_sum(d_parts[..., 4 * H:5 * H], h_prev)
-    d_U_g_dot_u_g_h_prev = outer_sum(d_parts[..., 5 * H:6 * H], dot_h_prev)
-    d_U_o_u_o = outer_sum(d_parts[..., 6 * H:7 * H], h_prev)
-    d_U_o_dot_u_o_h_prev = outer_sum(d_parts[..., 7 * H:8 * H], dot_h_prev)
+    d_U_i_u_i = outer_sum(d_u_ifgo_and_dot[..., :H], h_prev)
+    d_U_i_dot_u_i_h_prev = outer_sum(d_u_ifgo_and_dot[..., H:2 * H], dot_h_prev)
+    d_U_f_u_f = outer_sum(d_u_ifgo_and_dot[..., 2 * H:3 * H], h_prev)
+    d_U_f_dot_u_f_h_prev = outer_sum(d_u_ifgo_and_dot[..., 3 * H:4 * H], dot_h_prev)
+    d_U_g_u_g = outer_sum(d_u_ifgo_and_dot[..., 4 * H:5 * H], h_prev)
+    d_U_g_dot_u_g_h_prev = outer_sum(d_u_ifgo_and_dot[..., 5 * H:6 * H], dot_h_prev)
+    d_U_o_u_o = outer_sum(d_u_ifgo_and_dot[..., 6 * H:7 * H], h_prev)
+    d_U_o_dot_u_o_h_prev = outer_sum(d_u_ifgo_and_dot[..., 7 * H:8 * H], dot_h_prev)
     d_i_pre_by_gamma_wi = d_i_pre * (w_i - m_w[:, :, None]) / s_w[:, :, None]
     d_gamma_wi_i_pre = d_i_pre_by_gamma_wi.sum(axis=(0, 1))
     d_dot_i_pre_by_gamma_wi = (

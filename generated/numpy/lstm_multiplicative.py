@@ -539,19 +539,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_mifgo_and_dot = (
         np.concatenate(
             [W_m_T, dot_W_m.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
         )
     )
     W_mifgo = np.concatenate([W_m_T, W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
-    dot_U_m2 = np.ascontiguousarray(np.concatenate([U_m.T, dot_U_m.T], axis=-1))
+    U_m_and_dot = np.ascontiguousarray(np.concatenate([U_m.T, dot_U_m.T], axis=-1))
     U_i_T = U_i.T
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts4 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -562,50 +562,55 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
-    W_m_x = parts2[..., :H]
+    W_mifgo_x_and_dot = times(x, W_mifgo_and_dot)
+    W_m_x = W_mifgo_x_and_dot[..., :H]
     dot_W_mifgo_x_x = times(dot_x, W_mifgo)
-    dot_W_m_x = parts2[..., H:2 * H] + dot_W_mifgo_x_x[..., :H]
-    i_in = parts2[..., 2 * H:3 * H] + b_i
-    f_in = parts2[..., 4 * H:5 * H] + b_f
-    g_in = parts2[..., 6 * H:7 * H] + b_g
-    o_in = parts2[..., 8 * H:9 * H] + b_o
-    dot_g_in = parts2[..., 7 * H:8 * H] + dot_W_mifgo_x_x[..., 3 * H:4 * H] + dot_b_g
-    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_mifgo_x_x[..., 2 * H:3 * H] + dot_b_f
-    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_mifgo_x_x[..., H:2 * H] + dot_b_i
-    dot_o_in = parts2[..., 9 * H:10 * H] + dot_W_mifgo_x_x[..., 4 * H:5 * H] + dot_b_o
+    dot_W_m_x = W_mifgo_x_and_dot[..., H:2 * H] + dot_W_mifgo_x_x[..., :H]
+    i_in = W_mifgo_x_and_dot[..., 2 * H:3 * H] + b_i
+    f_in = W_mifgo_x_and_dot[..., 4 * H:5 * H] + b_f
+    g_in = W_mifgo_x_and_dot[..., 6 * H:7 * H] + b_g
+    o_in = W_mifgo_x_and_dot[..., 8 * H:9 * H] + b_o
+    dot_g_in = W_mifgo_x_and_dot[..., 7 * H:8 * H] + dot_W_mifgo_x_x[..., 3 * H:4 * H] + dot_b_g
+    dot_f_in = W_mifgo_x_and_dot[..., 5 * H:6 * H] + dot_W_mifgo_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_i_in = W_mifgo_x_and_dot[..., 3 * H:4 * H] + dot_W_mifgo_x_x[..., H:2 * H] + dot_b_i
+    dot_o_in = W_mifgo_x_and_dot[..., 9 * H:10 * H] + dot_W_mifgo_x_x[..., 4 * H:5 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts3 = h_prev[t] @ dot_U_m2
+        U_m_h_and_dot = h_prev[t] @ U_m_and_dot
         # m = (W_m @ x) * (U_m @ h[t-1])
-        U_m_h = parts3[..., :H]
+        U_m_h = U_m_h_and_dot[..., :H]
         m = W_m_x[t] * U_m_h
-        dot_m = dot_W_m_x[t] * U_m_h + (parts3[..., H:2 * H] + dot_h_prev[t] @ U_m.T) * W_m_x[t]
-        parts5 = m @ parts4
+        dot_m = dot_W_m_x[t] * U_m_h + (U_m_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ U_m.T) * W_m_x[t]
+        U_ifgo_m_and_dot = m @ U_ifgo_and_dot
         dot_U_ifgo_m_m = dot_m @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ m + b_i)
-        i = sigmoid(parts5[..., :H] + i_in[t])
+        i = sigmoid(U_ifgo_m_and_dot[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ m + b_f)
-        f = sigmoid(parts5[..., 2 * H:3 * H] + f_in[t])
+        f = sigmoid(U_ifgo_m_and_dot[..., 2 * H:3 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ m + b_g)
-        g = np.tanh(parts5[..., 4 * H:5 * H] + g_in[t])
+        g = np.tanh(U_ifgo_m_and_dot[..., 4 * H:5 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ m + b_o)
-        o = sigmoid(parts5[..., 6 * H:7 * H] + o_in[t])
+        o = sigmoid(U_ifgo_m_and_dot[..., 6 * H:7 * H] + o_in[t])
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
-            (parts5[..., 3 * H:4 * H] + dot_U_ifgo_m_m[..., H:2 * H] + dot_f_in[t]) * f * (1 - f) * c_prev
+            (U_ifgo_m_and_dot[..., 3 * H:4 * H] + dot_U_ifgo_m_m[..., H:2 * H] + dot_f_in[t])
+            * f
+            * (1 - f)
+            * c_prev
             + f * dot_c_prev
-            + (parts5[..., H:2 * H] + dot_U_ifgo_m_m[..., :H] + dot_i_in[t]) * i * (1 - i) * g
-            + i * (parts5[..., 5 * H:6 * H] + dot_U_ifgo_m_m[..., 2 * H:3 * H] + dot_g_in[t]) * (1 - g**2)
+            + (U_ifgo_m_and_dot[..., H:2 * H] + dot_U_ifgo_m_m[..., :H] + dot_i_in[t]) * i * (1 - i) * g
+            + i
+            * (U_ifgo_m_and_dot[..., 5 * H:6 * H] + dot_U_ifgo_m_m[..., 2 * H:3 * H] + dot_g_in[t])
+            * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (parts5[..., 7 * H:8 * H] + dot_U_ifgo_m_m[..., 3 * H:4 * H] + dot_o_in[t])
+            (U_ifgo_m_and_dot[..., 7 * H:8 * H] + dot_U_ifgo_m_m[..., 3 * H:4 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * tanh_c
@@ -646,11 +651,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
     U_m_h, dot_U_m_h, dot_i_pre, i, dot_f_pre, f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
     dot_g, dot_o_pre, o, dot_o, dot_tanh_c = (np.empty((T, B, H), dtype) for _ in range(5))
-    dot_U_i2 = np.concatenate([dot_U_i, U_i], axis=-1)
-    dot_U_f2 = np.concatenate([dot_U_f, U_f], axis=-1)
-    dot_U_g2 = np.concatenate([dot_U_g, U_g], axis=-1)
-    dot_U_o2 = np.concatenate([dot_U_o, U_o], axis=-1)
-    dot_U_m2 = np.ascontiguousarray(np.concatenate([U_m.T, dot_U_m.T], axis=-1))
+    dot_and_U_i = np.concatenate([dot_U_i, U_i], axis=-1)
+    dot_and_U_f = np.concatenate([dot_U_f, U_f], axis=-1)
+    dot_and_U_g = np.concatenate([dot_U_g, U_g], axis=-1)
+    dot_and_U_o = np.concatenate([dot_U_o, U_o], axis=-1)
+    U_m_and_dot = np.ascontiguousarray(np.concatenate([U_m.T, dot_U_m.T], axis=-1))
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
@@ -666,26 +671,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     o_in = times(x, W_o.T, b_o)
 
     for t in range(T):
-        parts = h_prev[t] @ dot_U_m2
+        U_m_h_and_dot = h_prev[t] @ U_m_and_dot
         # m = (W_m @ x) * (U_m @ h[t-1])
-        U_m_h[t] = parts[..., :H]
-        dot_U_m_h[t] = parts[..., H:2 * H] + dot_h_prev[t] @ U_m.T
+        U_m_h[t] = U_m_h_and_dot[..., :H]
+        dot_U_m_h[t] = U_m_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ U_m.T
         m = W_m_x[t] * U_m_h[t]
         dot_m = dot_W_m_x[t] * U_m_h[t] + dot_U_m_h[t] * W_m_x[t]
-        dot_m2 = np.concatenate([m, dot_m], axis=-1)
+        m_and_dot = np.concatenate([m, dot_m], axis=-1)
         U_ifgo_m = m @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ m + b_i)
-        dot_i_pre[t] = dot_m2 @ dot_U_i2.T + dot_i_in[t]
+        dot_i_pre[t] = m_and_dot @ dot_and_U_i.T + dot_i_in[t]
         i[t] = sigmoid(U_ifgo_m[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ m + b_f)
-        dot_f_pre[t] = dot_m2 @ dot_U_f2.T + dot_f_in[t]
+        dot_f_pre[t] = m_and_dot @ dot_and_U_f.T + dot_f_in[t]
         f[t] = sigmoid(U_ifgo_m[..., H:2 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ m + b_g)
-        dot_g_pre[t] = dot_m2 @ dot_U_g2.T + dot_g_in[t]
+        dot_g_pre[t] = m_and_dot @ dot_and_U_g.T + dot_g_in[t]
         g[t] = np.tanh(U_ifgo_m[..., 2 * H:3 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(W_o @ x + U_o @ m + b_o)
-        dot_o_pre[t] = dot_m2 @ dot_U_o2.T + dot_o_in[t]
+        dot_o_pre[t] = m_and_dot @ dot_and_U_o.T + dot_o_in[t]
         o[t] = sigmoid(U_ifgo_m[..., 3 * H:4 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = f * c[t-1] + i * g
@@ -701,22 +706,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
         h[t] = o[t] * tanh_c
         dot_h[t] = dot_o[t] * tanh_c + dot_tanh_c[t] * o[t]
-    d_parts_pre = np.empty((T, B, 8 * H), dtype)
+    d_ifgo_pre_and_dot = np.empty((T, B, 8 * H), dtype)
     d_dot_m, d_m = (np.empty((T, B, H), dtype) for _ in range(2))
-    d_dot_U_m_h2 = np.empty((T, B, 2 * H), dtype)
-    parts2 = (
+    d_U_m_h_and_dot = np.empty((T, B, 2 * H), dtype)
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
             axis=-1
         )
     )
-    parts3 = (
+    U_ifgo_and_dot = (
         np.concatenate(
             [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
             axis=-1
         )
     )
-    dot_U_m2 = np.concatenate([U_m.T, dot_U_m.T], axis=-1)
+    U_m_and_dot = np.concatenate([U_m.T, dot_U_m.T], axis=-1)
 
     # all steps at once
     m = W_m_x * U_m_h
@@ -774,36 +779,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_ifgo_pre_and_dot[t]
         )
         # through m = (W_m @ x) * (U_m @ h[t-1])
         d_dot_m[t] = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f + d_dot_g_pre @ U_g + d_dot_o_pre @ U_o
-        d_m[t] = d_parts_pre[t] @ parts3.T
+        d_m[t] = d_ifgo_pre_and_dot[t] @ U_ifgo_and_dot.T
         d_dot_U_m_h = d_dot_m[t] * W_m_x[t]
         d_U_m_h = d_m[t] * W_m_x[t] + d_dot_m[t] * dot_W_m_x[t]
-        np.concatenate([d_U_m_h, d_dot_U_m_h], axis=-1, out=d_dot_U_m_h2[t])
-        d_h_prev = d_dot_U_m_h2[t] @ dot_U_m2.T
+        np.concatenate([d_U_m_h, d_dot_U_m_h], axis=-1, out=d_U_m_h_and_dot[t])
+        d_h_prev = d_U_m_h_and_dot[t] @ U_m_and_dot.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
         d_dot_h_prev = d_dot_U_m_h @ U_m
         d_dot_c_prev = d_dot_c * f[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
-    d_i_pre_steps = d_parts_pre[..., :H]
-    d_dot_i_pre_steps = d_parts_pre[..., H:2 * H]
-    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_dot_f_pre_steps = d_parts_pre[..., 3 * H:4 * H]
-    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_dot_g_pre_steps = d_parts_pre[..., 5 * H:6 * H]
-    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
-    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
+    d_i_pre_steps = d_ifgo_pre_and_dot[..., :H]
+    d_dot_i_pre_steps = d_ifgo_pre_and_dot[..., H:2 * H]
+    d_f_pre_steps = d_ifgo_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_ifgo_pre_and_dot[..., 3 * H:4 * H]
+    d_g_pre_steps = d_ifgo_pre_and_dot[..., 4 * H:5 * H]
+    d_dot_g_pre_steps = d_ifgo_pre_and_dot[..., 5 * H:6 * H]
+    d_o_pre_steps = d_ifgo_pre_and_dot[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_ifgo_pre_and_dot[..., 7 * H:8 * H]
     d_dot_W_m_x = d_dot_m * U_m_h
     d_W_m_x = d_m * U_m_h + d_dot_m * dot_U_m_h
-    d_x = times(d_parts_pre, parts2.T) + times(d_W_m_x, W_m) + times(d_dot_W_m_x, dot_W_m)
+    d_x = (
+        times(d_ifgo_pre_and_dot, W_ifgo_and_dot.T) + times(d_W_m_x, W_m) + times(d_dot_W_m_x, dot_W_m)
+    )
     d_W_m_W_m_x = outer_sum(d_W_m_x, x)
     d_W_m_dot_W_m_x_x = outer_sum(d_dot_W_m_x, dot_x)
-    d_U_m_U_m_h = outer_sum(d_dot_U_m_h2[..., :H], h_prev)
-    d_U_m_dot_U_m_h_h_prev = outer_sum(d_dot_U_m_h2[..., H:2 * H], dot_h_prev)
+    d_U_m_U_m_h = outer_sum(d_U_m_h_and_dot[..., :H], h_prev)
+    d_U_m_dot_U_m_h_h_prev = outer_sum(d_U_m_h_and_dot[..., H:2 * H], dot_h_prev)
     d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
     d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
     d_U_i_U_i_m = outer_sum(d_i_pre_steps, m)

@@ -550,19 +550,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
         )
     )
     W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
-    dot_W_r2 = np.concatenate([dot_W_r, W_r], axis=-1)
+    dot_and_W_r = np.concatenate([dot_W_r, W_r], axis=-1)
     U_i_T = U_i.T
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -573,33 +573,33 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_ifgo_x_and_dot = times(x, W_ifgo_and_dot)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    i_in = parts2[..., :H] + b_i
-    f_in = parts2[..., 2 * H:3 * H] + b_f
-    g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
-    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
-    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
-    o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
+    i_in = W_ifgo_x_and_dot[..., :H] + b_i
+    f_in = W_ifgo_x_and_dot[..., 2 * H:3 * H] + b_f
+    g_in = W_ifgo_x_and_dot[..., 4 * H:5 * H] + b_g
+    dot_g_in = W_ifgo_x_and_dot[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    dot_f_in = W_ifgo_x_and_dot[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_i_in = W_ifgo_x_and_dot[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    o_in = W_ifgo_x_and_dot[..., 6 * H:7 * H] + b_o
+    dot_o_in = W_ifgo_x_and_dot[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = r_prev[t] @ parts3
+        U_ifgo_r_and_dot = r_prev[t] @ U_ifgo_and_dot
         dot_U_ifgo_r_r_prev = dot_r_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        i = sigmoid(parts4[..., :H] + p_i * c_prev + i_in[t])
+        i = sigmoid(U_ifgo_r_and_dot[..., :H] + p_i * c_prev + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        f = sigmoid(parts4[..., 2 * H:3 * H] + p_f * c_prev + f_in[t])
+        f = sigmoid(U_ifgo_r_and_dot[..., 2 * H:3 * H] + p_f * c_prev + f_in[t])
         # g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        g = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
+        g = np.tanh(U_ifgo_r_and_dot[..., 4 * H:5 * H] + g_in[t])
         # c = f * c[t-1] + i * g
         c = f * c_prev + i * g
         dot_c = (
             (
-                parts4[..., 3 * H:4 * H]
+                U_ifgo_r_and_dot[..., 3 * H:4 * H]
                 + dot_U_ifgo_r_r_prev[..., H:2 * H]
                 + dot_p_f * c_prev
                 + dot_c_prev * p_f
@@ -611,7 +611,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             + (
                 dot_c_prev * p_i
                 + c_prev * dot_p_i
-                + parts4[..., H:2 * H]
+                + U_ifgo_r_and_dot[..., H:2 * H]
                 + dot_U_ifgo_r_r_prev[..., :H]
                 + dot_i_in[t]
             )
@@ -620,17 +620,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             * g
             + dot_c_prev * f
             + i
-            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_in[t])
+            * (U_ifgo_r_and_dot[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_in[t])
             * (1 - g**2)
         )
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        o = sigmoid(parts4[..., 6 * H:7 * H] + p_o * c + o_in[t])
+        o = sigmoid(U_ifgo_r_and_dot[..., 6 * H:7 * H] + p_o * c + o_in[t])
         # m = o * tanh(c)
         tanh_c = np.tanh(c)
         m = o * tanh_c
         dot_m = (
             (
-                parts4[..., 7 * H:8 * H]
+                U_ifgo_r_and_dot[..., 7 * H:8 * H]
                 + dot_U_ifgo_r_r_prev[..., 3 * H:4 * H]
                 + dot_p_o * c
                 + dot_c * p_o
@@ -641,10 +641,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             * tanh_c
             + dot_c * o * (1 - tanh_c**2)
         )
-        dot_m2 = np.concatenate([m, dot_m], axis=-1)
+        m_and_dot = np.concatenate([m, dot_m], axis=-1)
         # r = W_r @ m
         r[t] = m @ W_r.T
-        dot_r[t] = dot_m2 @ dot_W_r2.T
+        dot_r[t] = m_and_dot @ dot_and_W_r.T
         c_prev, dot_c_prev = c, dot_c
 
     last = {"c": c_prev.copy(), "r": r_rows[-1].copy()}
@@ -686,19 +686,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
         )
     )
     W_ifgo = np.concatenate([W_i_T, W_f_T, W_g_T, W_o_T], axis=-1)
-    dot_W_r2 = np.concatenate([dot_W_r, W_r], axis=-1)
+    dot_and_W_r = np.concatenate([dot_W_r, W_r], axis=-1)
     U_i_T = U_i.T
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -709,41 +709,43 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_ifgo_x_and_dot = times(x, W_ifgo_and_dot)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
-    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
-    i_in = parts2[..., :H] + b_i
-    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
-    f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
-    g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
-    o_in = parts2[..., 6 * H:7 * H] + b_o
+    dot_i_in = W_ifgo_x_and_dot[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    i_in = W_ifgo_x_and_dot[..., :H] + b_i
+    dot_f_in = W_ifgo_x_and_dot[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    f_in = W_ifgo_x_and_dot[..., 2 * H:3 * H] + b_f
+    dot_g_in = W_ifgo_x_and_dot[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    g_in = W_ifgo_x_and_dot[..., 4 * H:5 * H] + b_g
+    dot_o_in = W_ifgo_x_and_dot[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
+    o_in = W_ifgo_x_and_dot[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
-        parts4 = r_prev[t] @ parts3
+        U_ifgo_r_and_dot = r_prev[t] @ U_ifgo_and_dot
         dot_U_ifgo_r_r_prev = dot_r_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
         dot_i_pre[t] = (
-            parts4[..., H:2 * H]
+            U_ifgo_r_and_dot[..., H:2 * H]
             + dot_U_ifgo_r_r_prev[..., :H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
             + dot_i_in[t]
         )
-        i[t] = sigmoid(parts4[..., :H] + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(U_ifgo_r_and_dot[..., :H] + p_i * c_prev[t] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         dot_f_pre[t] = (
-            parts4[..., 3 * H:4 * H]
+            U_ifgo_r_and_dot[..., 3 * H:4 * H]
             + dot_U_ifgo_r_r_prev[..., H:2 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
             + dot_f_in[t]
         )
-        f[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
+        f[t] = sigmoid(U_ifgo_r_and_dot[..., 2 * H:3 * H] + p_f * c_prev[t] + f_in[t])
         # g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_in[t]
-        g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
+        dot_g_pre[t] = (
+            U_ifgo_r_and_dot[..., 5 * H:6 * H] + dot_U_ifgo_r_r_prev[..., 2 * H:3 * H] + dot_g_in[t]
+        )
+        g[t] = np.tanh(U_ifgo_r_and_dot[..., 4 * H:5 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
@@ -755,39 +757,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         )
         # o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         dot_o_pre[t] = (
-            parts4[..., 7 * H:8 * H]
+            U_ifgo_r_and_dot[..., 7 * H:8 * H]
             + dot_U_ifgo_r_r_prev[..., 3 * H:4 * H]
             + dot_p_o * c[t]
             + dot_c[t] * p_o
             + dot_o_in[t]
         )
-        o[t] = sigmoid(parts4[..., 6 * H:7 * H] + p_o * c[t] + o_in[t])
+        o[t] = sigmoid(U_ifgo_r_and_dot[..., 6 * H:7 * H] + p_o * c[t] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # m = o * tanh(c)
         tanh_c = np.tanh(c[t])
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
         m = o[t] * tanh_c
         dot_m = dot_o[t] * tanh_c + dot_tanh_c[t] * o[t]
-        dot_m2 = np.concatenate([m, dot_m], axis=-1)
+        m_and_dot = np.concatenate([m, dot_m], axis=-1)
         # r = W_r @ m
         r[t] = m @ W_r.T
-        dot_r[t] = dot_m2 @ dot_W_r2.T
+        dot_r[t] = m_and_dot @ dot_and_W_r.T
     d_r_prev_rows, d_r_prev, d_r_next = carried(zeros["r"], T, last=True)
     d_dot_r = np.empty((T, B, P), dtype)
-    d_parts_pre = np.empty((T, B, 8 * H), dtype)
-    parts = (
+    d_ifgo_pre_and_dot = np.empty((T, B, 8 * H), dtype)
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
             axis=-1
         )
     )
-    parts3 = (
+    U_ifgo_and_dot = (
         np.concatenate(
             [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
             axis=-1
         )
     )
-    dot_W_r2 = np.ascontiguousarray(np.concatenate([W_r, dot_W_r], axis=-1))
+    W_r_and_dot = np.ascontiguousarray(np.concatenate([W_r, dot_W_r], axis=-1))
 
     # all steps at once
     dot_i = dot_i_pre * i * (1 - i)
@@ -812,7 +814,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     for t in reversed(range(T)):
         # through r = W_r @ m
         d_dot_r[t] = dy[t] + d_dot_r_next
-        d_dot_m_m_dot_r_W_r = d_dot_r[t] @ dot_W_r2
+        d_dot_m_m_dot_r_W_r = d_dot_r[t] @ W_r_and_dot
         d_dot_m = d_dot_m_m_dot_r_W_r[..., :H]
         # through m = o * tanh(c)
         d_m = d_r_next[t] @ W_r + d_dot_m_m_dot_r_W_r[..., H:2 * H]
@@ -848,9 +850,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_ifgo_pre_and_dot[t]
         )
-        d_r_prev[t] = d_parts_pre[t] @ parts3.T
+        d_r_prev[t] = d_ifgo_pre_and_dot[t] @ U_ifgo_and_dot.T
         d_c_prev = (
             d_i_pre * p_i
             + d_dot_i_pre * dot_p_i
@@ -864,15 +866,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_c_next, d_dot_r_next, d_dot_c_next = d_c_prev, d_dot_r_prev, d_dot_c_prev
 
     # all steps at once
-    d_i_pre_steps = d_parts_pre[..., :H]
-    d_dot_i_pre_steps = d_parts_pre[..., H:2 * H]
-    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_dot_f_pre_steps = d_parts_pre[..., 3 * H:4 * H]
-    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_dot_g_pre_steps = d_parts_pre[..., 5 * H:6 * H]
-    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
-    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
-    d_x = times(d_parts_pre, parts.T)
+    d_i_pre_steps = d_ifgo_pre_and_dot[..., :H]
+    d_dot_i_pre_steps = d_ifgo_pre_and_dot[..., H:2 * H]
+    d_f_pre_steps = d_ifgo_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_ifgo_pre_and_dot[..., 3 * H:4 * H]
+    d_g_pre_steps = d_ifgo_pre_and_dot[..., 4 * H:5 * H]
+    d_dot_g_pre_steps = d_ifgo_pre_and_dot[..., 5 * H:6 * H]
+    d_o_pre_steps = d_ifgo_pre_and_dot[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_ifgo_pre_and_dot[..., 7 * H:8 * H]
+    d_x = times(d_ifgo_pre_and_dot, W_ifgo_and_dot.T)
     d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)
     d_W_i_dot_W_i_x_x = outer_sum(d_dot_i_pre_steps, dot_x)
     d_U_i_U_i_r = outer_sum(d_i_pre_steps, r_prev)

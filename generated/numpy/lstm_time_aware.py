@@ -567,7 +567,7 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -578,7 +578,7 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -587,63 +587,71 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
         )
     )
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
-    dot_W_s2 = np.ascontiguousarray(np.concatenate([W_s.T, dot_W_s.T], axis=-1))
+    W_s_and_dot = np.ascontiguousarray(np.concatenate([W_s.T, dot_W_s.T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_ifgo_x_and_dot = times(x, W_ifgo_and_dot)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
     a_pre = e + delta
     a_log = np.log(a_pre)
-    i_in = parts2[..., :H] + b_i
-    f_in = parts2[..., 2 * H:3 * H] + b_f
-    g_in = parts2[..., 4 * H:5 * H] + b_g
-    o_in = parts2[..., 6 * H:7 * H] + b_o
+    i_in = W_ifgo_x_and_dot[..., :H] + b_i
+    f_in = W_ifgo_x_and_dot[..., 2 * H:3 * H] + b_f
+    g_in = W_ifgo_x_and_dot[..., 4 * H:5 * H] + b_g
+    o_in = W_ifgo_x_and_dot[..., 6 * H:7 * H] + b_o
     a_in = 1 / a_log
     dot_c_in = 1 / a_log - 1
     a_log_in = -dot_delta / (a_pre * a_log**2)
-    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
-    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
-    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
+    dot_g_in = W_ifgo_x_and_dot[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    dot_f_in = W_ifgo_x_and_dot[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    dot_i_in = W_ifgo_x_and_dot[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    dot_o_in = W_ifgo_x_and_dot[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_ifgo_h_and_dot = h_prev[t] @ U_ifgo_and_dot
         dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i = sigmoid(parts4[..., :H] + i_in[t])
+        i = sigmoid(U_ifgo_h_and_dot[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
+        f = sigmoid(U_ifgo_h_and_dot[..., 2 * H:3 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        g = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
+        g = np.tanh(U_ifgo_h_and_dot[..., 4 * H:5 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        o = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
-        parts5 = c_prev @ dot_W_s2
+        o = sigmoid(U_ifgo_h_and_dot[..., 6 * H:7 * H] + o_in[t])
+        W_s_c_and_dot = c_prev @ W_s_and_dot
         # s = tanh(W_s @ c[t-1] + b_s)
-        s = np.tanh(parts5[..., :H] + b_s)
+        s = np.tanh(W_s_c_and_dot[..., :H] + b_s)
         # a = c[t-1] - s + s / log(e + delta)
         a = c_prev - s + s * a_in[t, :, None]
         # c = f * a + i * g
         c = f * a + i * g
         dot_c = (
-            (parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]) * f * (1 - f) * a
+            (U_ifgo_h_and_dot[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t])
+            * f
+            * (1 - f)
+            * a
             + f
             * (
                 dot_c_prev
-                + (parts5[..., H:2 * H] + dot_c_prev @ W_s.T + dot_b_s) * (1 - s**2) * dot_c_in[t, :, None]
+                + (W_s_c_and_dot[..., H:2 * H] + dot_c_prev @ W_s.T + dot_b_s)
+                * (1 - s**2)
+                * dot_c_in[t, :, None]
                 + s * a_log_in[t, :, None]
             )
-            + (parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]) * i * (1 - i) * g
+            + (U_ifgo_h_and_dot[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t])
+            * i
+            * (1 - i)
+            * g
             + i
-            * (parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t])
+            * (U_ifgo_h_and_dot[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t])
             * (1 - g**2)
         )
         # h = o * tanh(c)
         tanh_c = np.tanh(c)
         h[t] = o * tanh_c
         dot_h[t] = (
-            (parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
+            (U_ifgo_h_and_dot[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * tanh_c
@@ -691,7 +699,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     W_f_T = W_f.T
     W_g_T = W_g.T
     W_o_T = W_o.T
-    parts = (
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_g_T, dot_W_g.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -702,7 +710,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     U_f_T = U_f.T
     U_g_T = U_g.T
     U_o_T = U_o.T
-    parts3 = (
+    U_ifgo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [U_i_T, dot_U_i.T, U_f_T, dot_U_f.T, U_g_T, dot_U_g.T, U_o_T, dot_U_o.T],
@@ -711,46 +719,50 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         )
     )
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T, U_g_T, U_o_T], axis=-1))
-    dot_W_s2 = np.ascontiguousarray(np.concatenate([W_s.T, dot_W_s.T], axis=-1))
+    W_s_and_dot = np.ascontiguousarray(np.concatenate([W_s.T, dot_W_s.T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_ifgo_x_and_dot = times(x, W_ifgo_and_dot)
     dot_W_ifgo_x_x = times(dot_x, W_ifgo)
     a_pre = e + delta
     dot_a_pre = dot_delta
     a_log = np.log(a_pre)
-    dot_i_in = parts2[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
-    i_in = parts2[..., :H] + b_i
-    dot_f_in = parts2[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
-    f_in = parts2[..., 2 * H:3 * H] + b_f
-    dot_g_in = parts2[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
-    g_in = parts2[..., 4 * H:5 * H] + b_g
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
-    o_in = parts2[..., 6 * H:7 * H] + b_o
+    dot_i_in = W_ifgo_x_and_dot[..., H:2 * H] + dot_W_ifgo_x_x[..., :H] + dot_b_i
+    i_in = W_ifgo_x_and_dot[..., :H] + b_i
+    dot_f_in = W_ifgo_x_and_dot[..., 3 * H:4 * H] + dot_W_ifgo_x_x[..., H:2 * H] + dot_b_f
+    f_in = W_ifgo_x_and_dot[..., 2 * H:3 * H] + b_f
+    dot_g_in = W_ifgo_x_and_dot[..., 5 * H:6 * H] + dot_W_ifgo_x_x[..., 2 * H:3 * H] + dot_b_g
+    g_in = W_ifgo_x_and_dot[..., 4 * H:5 * H] + b_g
+    dot_o_in = W_ifgo_x_and_dot[..., 7 * H:8 * H] + dot_W_ifgo_x_x[..., 3 * H:4 * H] + dot_b_o
+    o_in = W_ifgo_x_and_dot[..., 6 * H:7 * H] + b_o
     a_in = 1 / a_log
     dot_a_in = 1 / a_log - 1
     a_log_in = -dot_a_pre / (a_pre * a_log**2)
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_ifgo_h_and_dot = h_prev[t] @ U_ifgo_and_dot
         dot_U_ifgo_h_h_prev = dot_h_prev[t] @ U_ifgo
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts4[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
-        i[t] = sigmoid(parts4[..., :H] + i_in[t])
+        dot_i_pre[t] = U_ifgo_h_and_dot[..., H:2 * H] + dot_U_ifgo_h_h_prev[..., :H] + dot_i_in[t]
+        i[t] = sigmoid(U_ifgo_h_and_dot[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
-        f[t] = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
+        dot_f_pre[t] = U_ifgo_h_and_dot[..., 3 * H:4 * H] + dot_U_ifgo_h_h_prev[..., H:2 * H] + dot_f_in[t]
+        f[t] = sigmoid(U_ifgo_h_and_dot[..., 2 * H:3 * H] + f_in[t])
         # g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
-        g[t] = np.tanh(parts4[..., 4 * H:5 * H] + g_in[t])
+        dot_g_pre[t] = (
+            U_ifgo_h_and_dot[..., 5 * H:6 * H] + dot_U_ifgo_h_h_prev[..., 2 * H:3 * H] + dot_g_in[t]
+        )
+        g[t] = np.tanh(U_ifgo_h_and_dot[..., 4 * H:5 * H] + g_in[t])
         # o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t]
-        o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
+        dot_o_pre[t] = (
+            U_ifgo_h_and_dot[..., 7 * H:8 * H] + dot_U_ifgo_h_h_prev[..., 3 * H:4 * H] + dot_o_in[t]
+        )
+        o[t] = sigmoid(U_ifgo_h_and_dot[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
-        parts5 = c_prev[t] @ dot_W_s2
+        W_s_c_and_dot = c_prev[t] @ W_s_and_dot
         # s = tanh(W_s @ c[t-1] + b_s)
-        dot_s_pre[t] = parts5[..., H:2 * H] + dot_c_prev[t] @ W_s.T + dot_b_s
-        s[t] = np.tanh(parts5[..., :H] + b_s)
+        dot_s_pre[t] = W_s_c_and_dot[..., H:2 * H] + dot_c_prev[t] @ W_s.T + dot_b_s
+        s[t] = np.tanh(W_s_c_and_dot[..., :H] + b_s)
         dot_s[t] = dot_s_pre[t] * (1 - s[t]**2)
         # a = c[t-1] - s + s / log(e + delta)
         a[t] = c_prev[t] - s[t] + s[t] * a_in[t, :, None]
@@ -769,21 +781,21 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         h[t] = o[t] * tanh_c
         dot_h[t] = dot_o[t] * tanh_c + dot_tanh_c[t] * o[t]
     d_dot_a, d_a = (np.empty((T, B, H), dtype) for _ in range(2))
-    d_dot_s_pre2 = np.empty((T, B, 2 * H), dtype)
-    d_parts_pre = np.empty((T, B, 8 * H), dtype)
-    parts = (
+    d_s_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    d_ifgo_pre_and_dot = np.empty((T, B, 8 * H), dtype)
+    W_ifgo_and_dot = (
         np.concatenate(
             [W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_g.T, dot_W_g.T, W_o.T, dot_W_o.T],
             axis=-1
         )
     )
-    parts3 = (
+    U_ifgo_and_dot = (
         np.concatenate(
             [U_i.T, dot_U_i.T, U_f.T, dot_U_f.T, U_g.T, dot_U_g.T, U_o.T, dot_U_o.T],
             axis=-1
         )
     )
-    dot_W_s2 = np.concatenate([W_s.T, dot_W_s.T], axis=-1)
+    W_s_and_dot = np.concatenate([W_s.T, dot_W_s.T], axis=-1)
 
     # all steps at once
     a_log = np.log(a_pre)
@@ -836,7 +848,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
             )
             * ddot_s_ddot_s_pre[t]
         )
-        np.concatenate([d_s_pre, d_dot_s_pre], axis=-1, out=d_dot_s_pre2[t])
+        np.concatenate([d_s_pre, d_dot_s_pre], axis=-1, out=d_s_pre_and_dot[t])
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         d_dot_o = d_dot_h * tanh_c[t]
         d_dot_o_pre = d_dot_o * ddot_o_ddot_o_pre[t]
@@ -859,28 +871,28 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         np.concatenate(
             [d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_ifgo_pre_and_dot[t]
         )
-        d_h_prev = d_parts_pre[t] @ parts3.T
-        d_c_prev = d_dot_s_pre2[t] @ dot_W_s2.T + d_a[t]
+        d_h_prev = d_ifgo_pre_and_dot[t] @ U_ifgo_and_dot.T
+        d_c_prev = d_s_pre_and_dot[t] @ W_s_and_dot.T + d_a[t]
         d_dot_h_prev = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f + d_dot_g_pre @ U_g + d_dot_o_pre @ U_o
         d_dot_c_prev = d_dot_s_pre @ W_s + d_dot_a[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
-    d_i_pre_steps = d_parts_pre[..., :H]
-    d_dot_i_pre_steps = d_parts_pre[..., H:2 * H]
-    d_f_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_dot_f_pre_steps = d_parts_pre[..., 3 * H:4 * H]
-    d_g_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_dot_g_pre_steps = d_parts_pre[..., 5 * H:6 * H]
-    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
-    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
-    d_s_pre_steps = d_dot_s_pre2[..., :H]
+    d_i_pre_steps = d_ifgo_pre_and_dot[..., :H]
+    d_dot_i_pre_steps = d_ifgo_pre_and_dot[..., H:2 * H]
+    d_f_pre_steps = d_ifgo_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_ifgo_pre_and_dot[..., 3 * H:4 * H]
+    d_g_pre_steps = d_ifgo_pre_and_dot[..., 4 * H:5 * H]
+    d_dot_g_pre_steps = d_ifgo_pre_and_dot[..., 5 * H:6 * H]
+    d_o_pre_steps = d_ifgo_pre_and_dot[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_ifgo_pre_and_dot[..., 7 * H:8 * H]
+    d_s_pre_steps = d_s_pre_and_dot[..., :H]
     d_dot_a_by_a_log = (
         d_dot_a * (2 * dot_a_log[:, :, None] * s / a_log[:, :, None]**3 - dot_s / a_log[:, :, None]**2)
     )
-    d_x = times(d_parts_pre, parts.T)
+    d_x = times(d_ifgo_pre_and_dot, W_ifgo_and_dot.T)
     d_delta = (
         (d_dot_a_by_a_log.sum(axis=2) - np.einsum("tbh,tbh->tb", d_a, s) / a_log**2) / a_pre
         + (np.einsum("tbh,tbh->tb", d_dot_a, s)) * dot_a_pre / (a_log**2 * a_pre**2)
@@ -906,7 +918,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_U_o_dot_U_o_h_h_prev = outer_sum(d_dot_o_pre_steps, dot_h_prev)
     d_b_o = d_o_pre_steps.sum(axis=(0, 1))
     d_W_s_W_s_c = outer_sum(d_s_pre_steps, c_prev)
-    d_W_s_dot_W_s_c_c_prev = outer_sum(d_dot_s_pre2[..., H:2 * H], dot_c_prev)
+    d_W_s_dot_W_s_c_c_prev = outer_sum(d_s_pre_and_dot[..., H:2 * H], dot_c_prev)
     d_b_s = d_s_pre_steps.sum(axis=(0, 1))
     d_W_i = d_W_i_W_i_x + d_W_i_dot_W_i_x_x
     d_U_i = d_U_i_U_i_h + d_U_i_dot_U_i_h_h_prev

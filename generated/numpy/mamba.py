@@ -411,15 +411,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     exp_A_log = np.exp(A_log)
     A = -exp_A_log
     dot_A = -dot_A_log * exp_A_log
-    dot_W_d2 = np.concatenate([W_d.T, dot_W_d.T], axis=-1)
+    W_d_and_dot = np.concatenate([W_d.T, dot_W_d.T], axis=-1)
 
     # all steps at once
     W_r_x = times(x, W_r.T)
     dot_W_r_x = times(x, dot_W_r.T) + times(dot_x, W_r.T)
-    parts = times(W_r_x, dot_W_d2)
-    Delta_pre = parts[..., :I] + b_d
+    W_d_W_r_x_and_dot = times(W_r_x, W_d_and_dot)
+    Delta_pre = W_d_W_r_x_and_dot[..., :I] + b_d
     Delta = np.log1p(np.exp(-np.abs(Delta_pre))) + np.maximum(Delta_pre, 0)
-    dot_Delta = -(parts[..., I:2 * I] + times(dot_W_r_x, W_d.T) + dot_b_d) * np.expm1(-Delta)
+    dot_Delta = (
+        -(W_d_W_r_x_and_dot[..., I:2 * I] + times(dot_W_r_x, W_d.T) + dot_b_d) * np.expm1(-Delta)
+    )
     B_ = times(x, W_B.T)
     dot_B = times(x, dot_W_B.T) + times(dot_x, W_B.T)
     C = times(x, W_C.T)

@@ -380,35 +380,35 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     W_f_T = W_f.T
     W_h_T = W_h.T
-    parts = np.concatenate([W_f_T, dot_W_f.T, W_h_T, dot_W_h.T], axis=-1)
+    W_fh_and_dot = np.concatenate([W_f_T, dot_W_f.T, W_h_T, dot_W_h.T], axis=-1)
     W_fh = np.concatenate([W_f_T, W_h_T], axis=-1)
-    dot_U_f2 = np.ascontiguousarray(np.concatenate([U_f.T, dot_U_f.T], axis=-1))
-    dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
+    U_f_and_dot = np.ascontiguousarray(np.concatenate([U_f.T, dot_U_f.T], axis=-1))
+    U_h_and_dot = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_fh_x_and_dot = times(x, W_fh_and_dot)
     dot_W_fh_x_x = times(dot_x, W_fh)
-    f_in = parts2[..., :H] + b_f
-    dot_f_in = parts2[..., H:2 * H] + dot_W_fh_x_x[..., :H] + dot_b_f
-    h_in = parts2[..., 2 * H:3 * H] + b_h
-    dot_h_in = parts2[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H] + dot_b_h
+    f_in = W_fh_x_and_dot[..., :H] + b_f
+    dot_f_in = W_fh_x_and_dot[..., H:2 * H] + dot_W_fh_x_x[..., :H] + dot_b_f
+    h_in = W_fh_x_and_dot[..., 2 * H:3 * H] + b_h
+    dot_h_in = W_fh_x_and_dot[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H] + dot_b_h
 
     for t in range(T):
-        parts3 = h_prev[t] @ dot_U_f2
+        U_f_h_and_dot = h_prev[t] @ U_f_and_dot
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f = sigmoid(parts3[..., :H] + f_in[t])
-        dot_f = (parts3[..., H:2 * H] + dot_h_prev[t] @ U_f.T + dot_f_in[t]) * f * (1 - f)
+        f = sigmoid(U_f_h_and_dot[..., :H] + f_in[t])
+        dot_f = (U_f_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ U_f.T + dot_f_in[t]) * f * (1 - f)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
         f_h = f * h_prev[t]
         dot_f_h = dot_f * h_prev[t] + dot_h_prev[t] * f
-        parts_h = f_h @ dot_U_h2
-        n = np.tanh(parts_h[..., :H] + h_in[t])
+        U_h_f_h_and_dot = f_h @ U_h_and_dot
+        n = np.tanh(U_h_f_h_and_dot[..., :H] + h_in[t])
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f) * h_prev[t] + f * n
         dot_h[t] = (
             dot_f * (n - h_prev[t])
             + dot_h_prev[t] * (1 - f)
-            + (parts_h[..., H:2 * H] + dot_f_h @ U_h.T + dot_h_in[t]) * (1 - n**2) * f
+            + (U_h_f_h_and_dot[..., H:2 * H] + dot_f_h @ U_h.T + dot_h_in[t]) * (1 - n**2) * f
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -439,40 +439,40 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_f_pre, f, dot_f, dot_n_pre, n, dot_n = (np.empty((T, B, H), dtype) for _ in range(6))
     W_f_T = W_f.T
     W_h_T = W_h.T
-    parts = np.concatenate([W_f_T, dot_W_f.T, W_h_T, dot_W_h.T], axis=-1)
+    W_fh_and_dot = np.concatenate([W_f_T, dot_W_f.T, W_h_T, dot_W_h.T], axis=-1)
     W_fh = np.concatenate([W_f_T, W_h_T], axis=-1)
-    dot_U_h2 = np.concatenate([dot_U_h, U_h], axis=-1)
-    dot_U_f2 = np.ascontiguousarray(np.concatenate([U_f.T, dot_U_f.T], axis=-1))
+    dot_and_U_h = np.concatenate([dot_U_h, U_h], axis=-1)
+    U_f_and_dot = np.ascontiguousarray(np.concatenate([U_f.T, dot_U_f.T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_fh_x_and_dot = times(x, W_fh_and_dot)
     dot_W_fh_x_x = times(dot_x, W_fh)
-    dot_f_in = parts2[..., H:2 * H] + dot_W_fh_x_x[..., :H] + dot_b_f
-    f_in = parts2[..., :H] + b_f
-    dot_h_in = parts2[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H] + dot_b_h
-    h_in = parts2[..., 2 * H:3 * H] + b_h
+    dot_f_in = W_fh_x_and_dot[..., H:2 * H] + dot_W_fh_x_x[..., :H] + dot_b_f
+    f_in = W_fh_x_and_dot[..., :H] + b_f
+    dot_h_in = W_fh_x_and_dot[..., 3 * H:4 * H] + dot_W_fh_x_x[..., H:2 * H] + dot_b_h
+    h_in = W_fh_x_and_dot[..., 2 * H:3 * H] + b_h
 
     for t in range(T):
-        parts3 = h_prev[t] @ dot_U_f2
+        U_f_h_and_dot = h_prev[t] @ U_f_and_dot
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts3[..., H:2 * H] + dot_h_prev[t] @ U_f.T + dot_f_in[t]
-        f[t] = sigmoid(parts3[..., :H] + f_in[t])
+        dot_f_pre[t] = U_f_h_and_dot[..., H:2 * H] + dot_h_prev[t] @ U_f.T + dot_f_in[t]
+        f[t] = sigmoid(U_f_h_and_dot[..., :H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
         f_h = f[t] * h_prev[t]
         dot_f_h = dot_f[t] * h_prev[t] + dot_h_prev[t] * f[t]
-        dot_f_h2 = np.concatenate([f_h, dot_f_h], axis=-1)
-        dot_n_pre[t] = dot_f_h2 @ dot_U_h2.T + dot_h_in[t]
+        f_h_and_dot = np.concatenate([f_h, dot_f_h], axis=-1)
+        dot_n_pre[t] = f_h_and_dot @ dot_and_U_h.T + dot_h_in[t]
         n[t] = np.tanh(f_h @ U_h.T + h_in[t])
         dot_n[t] = dot_n_pre[t] * (1 - n[t]**2)
         # h = (1 - f) * h[t-1] + f * n
         h[t] = (1 - f[t]) * h_prev[t] + f[t] * n[t]
         dot_h[t] = dot_f[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * (1 - f[t]) + dot_n[t] * f[t]
-    d_dot_n_pre2, d_dot_f_pre2 = (np.empty((T, B, 2 * H), dtype) for _ in range(2))
-    dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
-    dot_W_f2 = np.concatenate([W_f.T, dot_W_f.T], axis=-1)
-    dot_U_h2 = np.concatenate([U_h.T, dot_U_h.T], axis=-1)
-    dot_U_f2 = np.concatenate([U_f.T, dot_U_f.T], axis=-1)
+    d_n_pre_and_dot, d_f_pre_and_dot = (np.empty((T, B, 2 * H), dtype) for _ in range(2))
+    W_h_and_dot = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
+    W_f_and_dot = np.concatenate([W_f.T, dot_W_f.T], axis=-1)
+    U_h_and_dot = np.concatenate([U_h.T, dot_U_h.T], axis=-1)
+    U_f_and_dot = np.concatenate([U_f.T, dot_U_f.T], axis=-1)
 
     # all steps at once
     f_h = f * h_prev
@@ -494,9 +494,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_n = d_dot_h * f[t]
         d_dot_n_pre = d_dot_n * ddot_n_ddot_n_pre[t]
         d_n_pre = (d_dot_n * ddot_n_dn_pre[t] + d_h_next * f[t] + d_dot_h * dot_f[t]) * ddot_n_ddot_n_pre[t]
-        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_dot_n_pre2[t])
+        np.concatenate([d_n_pre, d_dot_n_pre], axis=-1, out=d_n_pre_and_dot[t])
         d_dot_f_h = d_dot_n_pre @ U_h
-        d_f_h = d_dot_n_pre2[t] @ dot_U_h2.T
+        d_f_h = d_n_pre_and_dot[t] @ U_h_and_dot.T
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         d_dot_f = d_dot_f_h * h_prev[t] + d_dot_h * ddot_h_ddot_f[t]
         d_dot_f_pre = d_dot_f * ddot_f_ddot_f_pre[t]
@@ -510,9 +510,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             )
             * ddot_f_ddot_f_pre[t]
         )
-        np.concatenate([d_f_pre, d_dot_f_pre], axis=-1, out=d_dot_f_pre2[t])
+        np.concatenate([d_f_pre, d_dot_f_pre], axis=-1, out=d_f_pre_and_dot[t])
         d_h_prev = (
-            d_dot_f_pre2[t] @ dot_U_f2.T
+            d_f_pre_and_dot[t] @ U_f_and_dot.T
             + d_f_h * f[t]
             + d_dot_f_h * dot_f[t]
             - dot_f[t] * d_dot_h
@@ -522,11 +522,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_f_pre_steps = d_dot_f_pre2[..., :H]
-    d_dot_f_pre_steps = d_dot_f_pre2[..., H:2 * H]
-    d_n_pre_steps = d_dot_n_pre2[..., :H]
-    d_dot_n_pre_steps = d_dot_n_pre2[..., H:2 * H]
-    d_x = times(d_dot_f_pre2, dot_W_f2.T) + times(d_dot_n_pre2, dot_W_h2.T)
+    d_f_pre_steps = d_f_pre_and_dot[..., :H]
+    d_dot_f_pre_steps = d_f_pre_and_dot[..., H:2 * H]
+    d_n_pre_steps = d_n_pre_and_dot[..., :H]
+    d_dot_n_pre_steps = d_n_pre_and_dot[..., H:2 * H]
+    d_x = times(d_f_pre_and_dot, W_f_and_dot.T) + times(d_n_pre_and_dot, W_h_and_dot.T)
     d_W_f_W_f_x = outer_sum(d_f_pre_steps, x)
     d_W_f_dot_W_f_x_x = outer_sum(d_dot_f_pre_steps, dot_x)
     d_U_f_U_f_h = outer_sum(d_f_pre_steps, h_prev)

@@ -114,11 +114,11 @@ def forward(params, x, state=None, memory="all"):
     z = sigmoid(times(x, W_z.T) + b_z)
     n = times(x, W_h.T, b_h)
     h_in = 1 - z
-    h_in2 = z * n
+    n_in = z * n
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+        h[t] = h_prev[t] * h_in[t] + n_in[t]
 
     tape = Tape(size, dtype, x, h_prev, z, n)
     last = {"h": h_rows[-1].copy()}
@@ -185,11 +185,11 @@ def forward_states(params, x, state, size, dtype):
     W_zh_x = times(x, W_zh)
     z = sigmoid(W_zh_x[..., :H] + b_z)
     h_in = 1 - z
-    h_in2 = z * (W_zh_x[..., H:2 * H] + b_h)
+    n_in = z * (W_zh_x[..., H:2 * H] + b_h)
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+        h[t] = h_prev[t] * h_in[t] + n_in[t]
 
     tape = States(size, dtype, x, h_prev)
     last = {"h": h_rows[-1].copy()}
@@ -272,11 +272,11 @@ def infer(params, x, state=None):
     W_zh_x = times(x, W_zh)
     z = sigmoid(W_zh_x[..., :H] + b_z)
     h_in = 1 - z
-    h_in2 = z * (W_zh_x[..., H:2 * H] + b_h)
+    n_in = z * (W_zh_x[..., H:2 * H] + b_h)
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+        h[t] = h_prev[t] * h_in[t] + n_in[t]
 
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last
@@ -294,11 +294,11 @@ def step(params, x, state=None):
     # all steps at once
     z = sigmoid(times(x, W_z.T) + b_z)
     h_in = 1 - z
-    h_in2 = z * (times(x, W_h.T) + b_h)
+    n_in = z * (times(x, W_h.T) + b_h)
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+        h[t] = h_prev[t] * h_in[t] + n_in[t]
 
     state = {"h": h_rows[-1].copy()}
     return h.copy()[0], state
@@ -324,22 +324,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     W_z_T = W_z.T
     W_h_T = W_h.T
-    parts = np.concatenate([W_z_T, dot_W_z.T, W_h_T, dot_W_h.T], axis=-1)
+    W_zh_and_dot = np.concatenate([W_z_T, dot_W_z.T, W_h_T, dot_W_h.T], axis=-1)
     W_zh = np.concatenate([W_z_T, W_h_T], axis=-1)
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zh_x_and_dot = times(x, W_zh_and_dot)
     dot_W_zh_x_x = times(dot_x, W_zh)
-    z = sigmoid(parts2[..., :H] + b_z)
-    dot_z = (parts2[..., H:2 * H] + dot_W_zh_x_x[..., :H] + dot_b_z) * z * (1 - z)
-    n = parts2[..., 2 * H:3 * H] + b_h
+    z = sigmoid(W_zh_x_and_dot[..., :H] + b_z)
+    dot_z = (W_zh_x_and_dot[..., H:2 * H] + dot_W_zh_x_x[..., :H] + dot_b_z) * z * (1 - z)
+    n = W_zh_x_and_dot[..., 2 * H:3 * H] + b_h
     h_in = 1 - z
-    h_in2 = z * n
-    dot_h_in = (parts2[..., 3 * H:4 * H] + dot_W_zh_x_x[..., H:2 * H] + dot_b_h) * z
+    n_in = z * n
+    dot_h_in = (W_zh_x_and_dot[..., 3 * H:4 * H] + dot_W_zh_x_x[..., H:2 * H] + dot_b_h) * z
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+        h[t] = h_prev[t] * h_in[t] + n_in[t]
         dot_h[t] = dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * h_in[t] + dot_h_in[t]
 
     last = {"h": h_rows[-1].copy()}
@@ -374,12 +374,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     n = times(x, W_h.T, b_h)
     dot_n = times(x, dot_W_h.T) + times(dot_x, W_h.T) + dot_b_h
     h_in = 1 - z
-    h_in2 = z * n
+    n_in = z * n
     dot_h_in = dot_n * z
 
     for t in range(T):
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = h_prev[t] * h_in[t] + h_in2[t]
+        h[t] = h_prev[t] * h_in[t] + n_in[t]
         dot_h[t] = dot_z[t] * (n[t] - h_prev[t]) + dot_h_prev[t] * h_in[t] + dot_h_in[t]
     d_h_prev_rows, d_h_prev, d_h_next = carried(zeros["h"], T, last=True)
     d_dot_h = np.empty((T, B, H), dtype)

@@ -163,10 +163,10 @@ def backward(params, tape, dy, dstate=None):
     for t in reversed(range(T)):
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         d_h_pre[t] = (dy[t] + d_h_next) * dh_dh_pre[t]
-        d_h_parts = d_h_pre[t] @ W_123
-        d_h_prev = d_h_parts[..., :H] + d_h_lag1_next
-        d_h_lag1_prev = d_h_parts[..., H:2 * H] + d_h_lag2_next
-        d_h_lag2_prev = d_h_parts[..., 2 * H:3 * H]
+        W_123_d_h_pre = d_h_pre[t] @ W_123
+        d_h_prev = W_123_d_h_pre[..., :H] + d_h_lag1_next
+        d_h_lag1_prev = W_123_d_h_pre[..., H:2 * H] + d_h_lag2_next
+        d_h_lag2_prev = W_123_d_h_pre[..., 2 * H:3 * H]
         d_h_next, d_h_lag1_next, d_h_lag2_next = d_h_prev, d_h_lag1_prev, d_h_lag2_prev
 
     # all steps at once
@@ -229,10 +229,10 @@ def backward_states(params, tape, dy, dstate):
     for t in reversed(range(T)):
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         d_h_pre[t] = (dy[t] + d_h_next) * dh_dh_pre[t]
-        d_h_parts = d_h_pre[t] @ W_123
-        d_h_prev = d_h_parts[..., :H] + d_h_lag1_next
-        d_h_lag1_prev = d_h_parts[..., H:2 * H] + d_h_lag2_next
-        d_h_lag2_prev = d_h_parts[..., 2 * H:3 * H]
+        W_123_d_h_pre = d_h_pre[t] @ W_123
+        d_h_prev = W_123_d_h_pre[..., :H] + d_h_lag1_next
+        d_h_lag1_prev = W_123_d_h_pre[..., H:2 * H] + d_h_lag2_next
+        d_h_lag2_prev = W_123_d_h_pre[..., 2 * H:3 * H]
         d_h_next, d_h_lag1_next, d_h_lag2_next = d_h_prev, d_h_lag1_prev, d_h_lag2_prev
 
     # all steps at once
@@ -345,33 +345,37 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_3, dot_b = dot_params["W_3"], dot_params["b"]
     h_rows, h_prev, h = carried(state["h"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W_12 = np.ascontiguousarray(np.concatenate([W_1.T, dot_W_1.T], axis=-1))
-    dot_W_22 = np.ascontiguousarray(np.concatenate([W_2.T, dot_W_2.T], axis=-1))
-    dot_W_32 = np.ascontiguousarray(np.concatenate([W_3.T, dot_W_3.T], axis=-1))
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_1_and_dot = np.ascontiguousarray(np.concatenate([W_1.T, dot_W_1.T], axis=-1))
+    W_2_and_dot = np.ascontiguousarray(np.concatenate([W_2.T, dot_W_2.T], axis=-1))
+    W_3_and_dot = np.ascontiguousarray(np.concatenate([W_3.T, dot_W_3.T], axis=-1))
 
     # all steps at once
-    U_x_dot_U_x_U = times(x, dot_U2)
-    h_in = U_x_dot_U_x_U[..., :H] + b
-    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
+    U_x_and_dot = times(x, U_and_dot)
+    h_in = U_x_and_dot[..., :H] + b
+    dot_in = U_x_and_dot[..., H:2 * H] + times(dot_x, U.T) + dot_b
 
     h_lag1_prev = state["h_lag1"]
     h_lag2_prev = state["h_lag2"]
     dot_h_lag1_prev = dot_state["h_lag1"]
     dot_h_lag2_prev = dot_state["h_lag2"]
     for t in range(T):
-        parts = h_prev[t] @ dot_W_12
-        parts2 = h_lag1_prev @ dot_W_22
-        parts3 = h_lag2_prev @ dot_W_32
+        W_1_h_and_dot = h_prev[t] @ W_1_and_dot
+        W_2_h_lag1_and_dot = h_lag1_prev @ W_2_and_dot
+        W_3_h_lag2_and_dot = h_lag2_prev @ W_3_and_dot
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        h[t] = np.tanh(parts[..., :H] + parts2[..., :H] + parts3[..., :H] + h_in[t])
+        h[t] = (
+            np.tanh(
+                W_1_h_and_dot[..., :H] + W_2_h_lag1_and_dot[..., :H] + W_3_h_lag2_and_dot[..., :H] + h_in[t]
+            )
+        )
         dot_h[t] = (
             (
-                parts[..., H:2 * H]
+                W_1_h_and_dot[..., H:2 * H]
                 + dot_h_prev[t] @ W_1.T
-                + parts2[..., H:2 * H]
+                + W_2_h_lag1_and_dot[..., H:2 * H]
                 + dot_h_lag1_prev @ W_2.T
-                + parts3[..., H:2 * H]
+                + W_3_h_lag2_and_dot[..., H:2 * H]
                 + dot_h_lag2_prev @ W_3.T
                 + dot_in[t]
             )
@@ -413,41 +417,45 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_lag1_rows, dot_h_lag1_prev, dot_h_lag1 = carried(dot_state["h_lag1"], T)
     dot_h_lag2_rows, dot_h_lag2_prev, dot_h_lag2 = carried(dot_state["h_lag2"], T)
     dot_h_pre = np.empty((T, B, H), dtype)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W_12 = np.ascontiguousarray(np.concatenate([W_1.T, dot_W_1.T], axis=-1))
-    dot_W_22 = np.ascontiguousarray(np.concatenate([W_2.T, dot_W_2.T], axis=-1))
-    dot_W_32 = np.ascontiguousarray(np.concatenate([W_3.T, dot_W_3.T], axis=-1))
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_1_and_dot = np.ascontiguousarray(np.concatenate([W_1.T, dot_W_1.T], axis=-1))
+    W_2_and_dot = np.ascontiguousarray(np.concatenate([W_2.T, dot_W_2.T], axis=-1))
+    W_3_and_dot = np.ascontiguousarray(np.concatenate([W_3.T, dot_W_3.T], axis=-1))
 
     # all steps at once
-    U_x_dot_U_x_U = times(x, dot_U2)
-    dot_in = U_x_dot_U_x_U[..., H:2 * H] + times(dot_x, U.T) + dot_b
-    h_in = U_x_dot_U_x_U[..., :H] + b
+    U_x_and_dot = times(x, U_and_dot)
+    dot_in = U_x_and_dot[..., H:2 * H] + times(dot_x, U.T) + dot_b
+    h_in = U_x_and_dot[..., :H] + b
 
     for t in range(T):
-        parts = h_prev[t] @ dot_W_12
-        parts2 = h_lag1_prev[t] @ dot_W_22
-        parts3 = h_lag2_prev[t] @ dot_W_32
+        W_1_h_and_dot = h_prev[t] @ W_1_and_dot
+        W_2_h_lag1_and_dot = h_lag1_prev[t] @ W_2_and_dot
+        W_3_h_lag2_and_dot = h_lag2_prev[t] @ W_3_and_dot
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         dot_h_pre[t] = (
-            parts[..., H:2 * H]
+            W_1_h_and_dot[..., H:2 * H]
             + dot_h_prev[t] @ W_1.T
-            + parts2[..., H:2 * H]
+            + W_2_h_lag1_and_dot[..., H:2 * H]
             + dot_h_lag1_prev[t] @ W_2.T
-            + parts3[..., H:2 * H]
+            + W_3_h_lag2_and_dot[..., H:2 * H]
             + dot_h_lag2_prev[t] @ W_3.T
             + dot_in[t]
         )
-        h[t] = np.tanh(parts[..., :H] + parts2[..., :H] + parts3[..., :H] + h_in[t])
+        h[t] = (
+            np.tanh(
+                W_1_h_and_dot[..., :H] + W_2_h_lag1_and_dot[..., :H] + W_3_h_lag2_and_dot[..., :H] + h_in[t]
+            )
+        )
         dot_h[t] = dot_h_pre[t] * (1 - h[t]**2)
         h_lag1[t] = h_prev[t]
         dot_h_lag1[t] = dot_h_prev[t]
         h_lag2[t] = h_lag1_prev[t]
         dot_h_lag2[t] = dot_h_lag1_prev[t]
-    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
-    dot_U2 = np.concatenate([U.T, dot_U.T], axis=-1)
-    dot_W_12 = np.concatenate([W_1.T, dot_W_1.T], axis=-1)
-    dot_W_22 = np.concatenate([W_2.T, dot_W_2.T], axis=-1)
-    dot_W_32 = np.concatenate([W_3.T, dot_W_3.T], axis=-1)
+    d_h_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    U_and_dot = np.concatenate([U.T, dot_U.T], axis=-1)
+    W_1_and_dot = np.concatenate([W_1.T, dot_W_1.T], axis=-1)
+    W_2_and_dot = np.concatenate([W_2.T, dot_W_2.T], axis=-1)
+    W_3_and_dot = np.concatenate([W_3.T, dot_W_3.T], axis=-1)
     W_123 = np.ascontiguousarray(np.concatenate([W_1, W_2, W_3], axis=-1))
 
     # all steps at once
@@ -465,21 +473,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_h = dy[t] + d_dot_h_next
         d_dot_h_pre = d_dot_h * ddot_h_ddot_h_pre[t]
         d_h_pre = (d_h_next + d_dot_h * ddot_h_dh_pre[t]) * ddot_h_ddot_h_pre[t]
-        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
-        d_h_prev = d_dot_h_pre2[t] @ dot_W_12.T + d_h_lag1_next
-        d_h_lag1_prev = d_dot_h_pre2[t] @ dot_W_22.T + d_h_lag2_next
-        d_h_lag2_prev = d_dot_h_pre2[t] @ dot_W_32.T
-        d_dot_h_parts_prev = d_dot_h_pre @ W_123
-        d_dot_h_prev = d_dot_h_parts_prev[..., :H] + d_dot_h_lag1_next
-        d_dot_h_lag1_prev = d_dot_h_parts_prev[..., H:2 * H] + d_dot_h_lag2_next
-        d_dot_h_lag2_prev = d_dot_h_parts_prev[..., 2 * H:3 * H]
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_h_pre_and_dot[t])
+        d_h_prev = d_h_pre_and_dot[t] @ W_1_and_dot.T + d_h_lag1_next
+        d_h_lag1_prev = d_h_pre_and_dot[t] @ W_2_and_dot.T + d_h_lag2_next
+        d_h_lag2_prev = d_h_pre_and_dot[t] @ W_3_and_dot.T
+        W_123_d_dot_h_pre = d_dot_h_pre @ W_123
+        d_dot_h_prev = W_123_d_dot_h_pre[..., :H] + d_dot_h_lag1_next
+        d_dot_h_lag1_prev = W_123_d_dot_h_pre[..., H:2 * H] + d_dot_h_lag2_next
+        d_dot_h_lag2_prev = W_123_d_dot_h_pre[..., 2 * H:3 * H]
         d_h_next, d_h_lag1_next, d_h_lag2_next = d_h_prev, d_h_lag1_prev, d_h_lag2_prev
         d_dot_h_next, d_dot_h_lag1_next, d_dot_h_lag2_next = d_dot_h_prev, d_dot_h_lag1_prev, d_dot_h_lag2_prev
 
     # all steps at once
-    d_h_pre_steps = d_dot_h_pre2[..., :H]
-    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
-    d_x = times(d_dot_h_pre2, dot_U2.T)
+    d_h_pre_steps = d_h_pre_and_dot[..., :H]
+    d_dot_h_pre_steps = d_h_pre_and_dot[..., H:2 * H]
+    d_x = times(d_h_pre_and_dot, U_and_dot.T)
     d_U_U_x = outer_sum(d_h_pre_steps, x)
     d_U_dot_U_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
     d_W_1_W_1_h = outer_sum(d_h_pre_steps, h_prev)

@@ -479,12 +479,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_z_T = W_z.T
     W_i_T = W_i.T
     W_f_T = W_f.T
-    parts = np.concatenate([W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
+    W_zif_and_dot = np.concatenate([W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
     W_zif = np.concatenate([W_z_T, W_i_T, W_f_T], axis=-1)
     R_z_T = R_z.T
     R_i_T = R_i.T
     R_f_T = R_f.T
-    parts3 = (
+    R_zif_and_dot = (
         np.ascontiguousarray(
             np.concatenate([R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T], axis=-1)
         )
@@ -492,33 +492,33 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_zif = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zif_x_and_dot = times(x, W_zif_and_dot)
     dot_W_zif_x_x = times(dot_x, W_zif)
-    z_in = parts2[..., :H] + b_z
-    i_in = parts2[..., 2 * H:3 * H] + b_i
-    f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_z_in = parts2[..., H:2 * H] + dot_W_zif_x_x[..., :H] + dot_b_z
-    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H] + dot_b_f
-    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H] + dot_b_i
+    z_in = W_zif_x_and_dot[..., :H] + b_z
+    i_in = W_zif_x_and_dot[..., 2 * H:3 * H] + b_i
+    f_in = W_zif_x_and_dot[..., 4 * H:5 * H] + b_f
+    dot_z_in = W_zif_x_and_dot[..., H:2 * H] + dot_W_zif_x_x[..., :H] + dot_b_z
+    dot_f_in = W_zif_x_and_dot[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_i_in = W_zif_x_and_dot[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H] + dot_b_i
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = y_prev[t] @ parts3
+        R_zif_y_and_dot = y_prev[t] @ R_zif_and_dot
         dot_R_zif_y_y_prev = dot_y_prev[t] @ R_zif
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z = np.tanh(parts4[..., :H] + z_in[t])
+        z = np.tanh(R_zif_y_and_dot[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        i = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev + i_in[t])
+        i = sigmoid(R_zif_y_and_dot[..., 2 * H:3 * H] + p_i * c_prev + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        f = sigmoid(parts4[..., 4 * H:5 * H] + p_f * c_prev + f_in[t])
+        f = sigmoid(R_zif_y_and_dot[..., 4 * H:5 * H] + p_f * c_prev + f_in[t])
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
+            (R_zif_y_and_dot[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
             + z
             * (
-                parts4[..., 3 * H:4 * H]
+                R_zif_y_and_dot[..., 3 * H:4 * H]
                 + dot_R_zif_y_y_prev[..., H:2 * H]
                 + dot_p_i * c_prev
                 + dot_c_prev * p_i
@@ -529,7 +529,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             + (
                 dot_c_prev * p_f
                 + c_prev * dot_p_f
-                + parts4[..., 5 * H:6 * H]
+                + R_zif_y_and_dot[..., 5 * H:6 * H]
                 + dot_R_zif_y_y_prev[..., 2 * H:3 * H]
                 + dot_f_in[t]
             )
@@ -580,12 +580,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_z_T = W_z.T
     W_i_T = W_i.T
     W_f_T = W_f.T
-    parts = np.concatenate([W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
+    W_zif_and_dot = np.concatenate([W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
     W_zif = np.concatenate([W_z_T, W_i_T, W_f_T], axis=-1)
     R_z_T = R_z.T
     R_i_T = R_i.T
     R_f_T = R_f.T
-    parts3 = (
+    R_zif_and_dot = (
         np.ascontiguousarray(
             np.concatenate([R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T], axis=-1)
         )
@@ -593,39 +593,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_zif = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zif_x_and_dot = times(x, W_zif_and_dot)
     dot_W_zif_x_x = times(dot_x, W_zif)
-    dot_z_in = parts2[..., H:2 * H] + dot_W_zif_x_x[..., :H] + dot_b_z
-    z_in = parts2[..., :H] + b_z
-    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H] + dot_b_i
-    i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H] + dot_b_f
-    f_in = parts2[..., 4 * H:5 * H] + b_f
+    dot_z_in = W_zif_x_and_dot[..., H:2 * H] + dot_W_zif_x_x[..., :H] + dot_b_z
+    z_in = W_zif_x_and_dot[..., :H] + b_z
+    dot_i_in = W_zif_x_and_dot[..., 3 * H:4 * H] + dot_W_zif_x_x[..., H:2 * H] + dot_b_i
+    i_in = W_zif_x_and_dot[..., 2 * H:3 * H] + b_i
+    dot_f_in = W_zif_x_and_dot[..., 5 * H:6 * H] + dot_W_zif_x_x[..., 2 * H:3 * H] + dot_b_f
+    f_in = W_zif_x_and_dot[..., 4 * H:5 * H] + b_f
 
     for t in range(T):
-        parts4 = y_prev[t] @ parts3
+        R_zif_y_and_dot = y_prev[t] @ R_zif_and_dot
         dot_R_zif_y_y_prev = dot_y_prev[t] @ R_zif
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_in[t]
-        z[t] = np.tanh(parts4[..., :H] + z_in[t])
+        dot_z_pre[t] = R_zif_y_and_dot[..., H:2 * H] + dot_R_zif_y_y_prev[..., :H] + dot_z_in[t]
+        z[t] = np.tanh(R_zif_y_and_dot[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         dot_i_pre[t] = (
-            parts4[..., 3 * H:4 * H]
+            R_zif_y_and_dot[..., 3 * H:4 * H]
             + dot_R_zif_y_y_prev[..., H:2 * H]
             + dot_p_i * c_prev[t]
             + dot_c_prev[t] * p_i
             + dot_i_in[t]
         )
-        i[t] = sigmoid(parts4[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
+        i[t] = sigmoid(R_zif_y_and_dot[..., 2 * H:3 * H] + p_i * c_prev[t] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         dot_f_pre[t] = (
-            parts4[..., 5 * H:6 * H]
+            R_zif_y_and_dot[..., 5 * H:6 * H]
             + dot_R_zif_y_y_prev[..., 2 * H:3 * H]
             + dot_p_f * c_prev[t]
             + dot_c_prev[t] * p_f
             + dot_f_in[t]
         )
-        f[t] = sigmoid(parts4[..., 4 * H:5 * H] + p_f * c_prev[t] + f_in[t])
+        f[t] = sigmoid(R_zif_y_and_dot[..., 4 * H:5 * H] + p_f * c_prev[t] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
@@ -639,9 +639,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         tanh_c = np.tanh(c[t])
         y[t] = tanh_c * o
         dot_y[t] = dot_c[t] * (1 - tanh_c**2) * o
-    d_parts_pre = np.empty((T, B, 6 * H), dtype)
-    parts = np.concatenate([W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T], axis=-1)
-    parts3 = np.concatenate([R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T], axis=-1)
+    d_zif_pre_and_dot = np.empty((T, B, 6 * H), dtype)
+    W_zif_and_dot = np.concatenate([W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T], axis=-1)
+    R_zif_and_dot = np.concatenate([R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T], axis=-1)
 
     # all steps at once
     dot_z = dot_z_pre * (1 - z**2)
@@ -683,9 +683,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_zif_pre_and_dot[t]
         )
-        d_y_prev = d_parts_pre[t] @ parts3.T
+        d_y_prev = d_zif_pre_and_dot[t] @ R_zif_and_dot.T
         d_c_prev = (
             d_i_pre * p_i
             + d_dot_i_pre * dot_p_i
@@ -699,13 +699,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_y_next, d_c_next, d_dot_y_next, d_dot_c_next = d_y_prev, d_c_prev, d_dot_y_prev, d_dot_c_prev
 
     # all steps at once
-    d_z_pre_steps = d_parts_pre[..., :H]
-    d_dot_z_pre_steps = d_parts_pre[..., H:2 * H]
-    d_i_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_dot_i_pre_steps = d_parts_pre[..., 3 * H:4 * H]
-    d_f_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_dot_f_pre_steps = d_parts_pre[..., 5 * H:6 * H]
-    d_x = times(d_parts_pre, parts.T)
+    d_z_pre_steps = d_zif_pre_and_dot[..., :H]
+    d_dot_z_pre_steps = d_zif_pre_and_dot[..., H:2 * H]
+    d_i_pre_steps = d_zif_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_i_pre_steps = d_zif_pre_and_dot[..., 3 * H:4 * H]
+    d_f_pre_steps = d_zif_pre_and_dot[..., 4 * H:5 * H]
+    d_dot_f_pre_steps = d_zif_pre_and_dot[..., 5 * H:6 * H]
+    d_x = times(d_zif_pre_and_dot, W_zif_and_dot.T)
     d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
     d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
     d_R_z_R_z_y = outer_sum(d_z_pre_steps, y_prev)

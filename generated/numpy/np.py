@@ -497,7 +497,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_o_T = W_o.T
-    parts = (
+    W_zifo_and_dot = (
         np.concatenate(
             [W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -508,7 +508,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_i_T = R_i.T
     R_f_T = R_f.T
     R_o_T = R_o.T
-    parts3 = (
+    R_zifo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T, R_o_T, dot_R_o.T],
@@ -519,48 +519,51 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_zifo = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T, R_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zifo_x_and_dot = times(x, W_zifo_and_dot)
     dot_W_zifo_x_x = times(dot_x, W_zifo)
-    z_in = parts2[..., :H] + b_z
-    i_in = parts2[..., 2 * H:3 * H] + b_i
-    f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_z_in = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
-    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
-    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
-    o_in = parts2[..., 6 * H:7 * H] + b_o
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
+    z_in = W_zifo_x_and_dot[..., :H] + b_z
+    i_in = W_zifo_x_and_dot[..., 2 * H:3 * H] + b_i
+    f_in = W_zifo_x_and_dot[..., 4 * H:5 * H] + b_f
+    dot_z_in = W_zifo_x_and_dot[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
+    dot_f_in = W_zifo_x_and_dot[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_i_in = W_zifo_x_and_dot[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
+    o_in = W_zifo_x_and_dot[..., 6 * H:7 * H] + b_o
+    dot_o_in = W_zifo_x_and_dot[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = y_prev[t] @ parts3
+        R_zifo_y_and_dot = y_prev[t] @ R_zifo_and_dot
         dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        z = np.tanh(parts4[..., :H] + z_in[t])
+        z = np.tanh(R_zifo_y_and_dot[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
-        i = sigmoid(parts4[..., 2 * H:3 * H] + i_in[t])
+        i = sigmoid(R_zifo_y_and_dot[..., 2 * H:3 * H] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
-        f = sigmoid(parts4[..., 4 * H:5 * H] + f_in[t])
+        f = sigmoid(R_zifo_y_and_dot[..., 4 * H:5 * H] + f_in[t])
         # c = z * i + c[t-1] * f
         c = z * i + c_prev * f
         dot_c = (
-            (parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
-            + z * (parts4[..., 3 * H:4 * H] + dot_R_zifo_y_y_prev[..., H:2 * H] + dot_i_in[t]) * i * (1 - i)
+            (R_zifo_y_and_dot[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
+            + z
+            * (R_zifo_y_and_dot[..., 3 * H:4 * H] + dot_R_zifo_y_y_prev[..., H:2 * H] + dot_i_in[t])
+            * i
+            * (1 - i)
             + dot_c_prev * f
-            + (parts4[..., 5 * H:6 * H] + dot_R_zifo_y_y_prev[..., 2 * H:3 * H] + dot_f_in[t])
+            + (R_zifo_y_and_dot[..., 5 * H:6 * H] + dot_R_zifo_y_y_prev[..., 2 * H:3 * H] + dot_f_in[t])
             * f
             * (1 - f)
             * c_prev
         )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
-        o = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
+        o = sigmoid(R_zifo_y_and_dot[..., 6 * H:7 * H] + o_in[t])
         # y = tanh(c) * o
         tanh_c = np.tanh(c)
         y[t] = tanh_c * o
         dot_y[t] = (
             dot_c * (1 - tanh_c**2) * o
             + tanh_c
-            * (parts4[..., 7 * H:8 * H] + dot_R_zifo_y_y_prev[..., 3 * H:4 * H] + dot_o_in[t])
+            * (R_zifo_y_and_dot[..., 7 * H:8 * H] + dot_R_zifo_y_y_prev[..., 3 * H:4 * H] + dot_o_in[t])
             * o
             * (1 - o)
         )
@@ -602,7 +605,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_i_T = W_i.T
     W_f_T = W_f.T
     W_o_T = W_o.T
-    parts = (
+    W_zifo_and_dot = (
         np.concatenate(
             [W_z_T, dot_W_z.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T, W_o_T, dot_W_o.T],
             axis=-1
@@ -613,7 +616,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_i_T = R_i.T
     R_f_T = R_f.T
     R_o_T = R_o.T
-    parts3 = (
+    R_zifo_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [R_z_T, dot_R_z.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T, R_o_T, dot_R_o.T],
@@ -624,29 +627,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_zifo = np.ascontiguousarray(np.concatenate([R_z_T, R_i_T, R_f_T, R_o_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zifo_x_and_dot = times(x, W_zifo_and_dot)
     dot_W_zifo_x_x = times(dot_x, W_zifo)
-    dot_z_in = parts2[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
-    z_in = parts2[..., :H] + b_z
-    dot_i_in = parts2[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
-    i_in = parts2[..., 2 * H:3 * H] + b_i
-    dot_f_in = parts2[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
-    f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_o_in = parts2[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
-    o_in = parts2[..., 6 * H:7 * H] + b_o
+    dot_z_in = W_zifo_x_and_dot[..., H:2 * H] + dot_W_zifo_x_x[..., :H] + dot_b_z
+    z_in = W_zifo_x_and_dot[..., :H] + b_z
+    dot_i_in = W_zifo_x_and_dot[..., 3 * H:4 * H] + dot_W_zifo_x_x[..., H:2 * H] + dot_b_i
+    i_in = W_zifo_x_and_dot[..., 2 * H:3 * H] + b_i
+    dot_f_in = W_zifo_x_and_dot[..., 5 * H:6 * H] + dot_W_zifo_x_x[..., 2 * H:3 * H] + dot_b_f
+    f_in = W_zifo_x_and_dot[..., 4 * H:5 * H] + b_f
+    dot_o_in = W_zifo_x_and_dot[..., 7 * H:8 * H] + dot_W_zifo_x_x[..., 3 * H:4 * H] + dot_b_o
+    o_in = W_zifo_x_and_dot[..., 6 * H:7 * H] + b_o
 
     for t in range(T):
-        parts4 = y_prev[t] @ parts3
+        R_zifo_y_and_dot = y_prev[t] @ R_zifo_and_dot
         dot_R_zifo_y_y_prev = dot_y_prev[t] @ R_zifo
         # z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]
-        z[t] = np.tanh(parts4[..., :H] + z_in[t])
+        dot_z_pre[t] = R_zifo_y_and_dot[..., H:2 * H] + dot_R_zifo_y_y_prev[..., :H] + dot_z_in[t]
+        z[t] = np.tanh(R_zifo_y_and_dot[..., :H] + z_in[t])
         # i = sigmoid(W_i @ x + R_i @ y[t-1] + b_i)
-        dot_i_pre[t] = parts4[..., 3 * H:4 * H] + dot_R_zifo_y_y_prev[..., H:2 * H] + dot_i_in[t]
-        i[t] = sigmoid(parts4[..., 2 * H:3 * H] + i_in[t])
+        dot_i_pre[t] = R_zifo_y_and_dot[..., 3 * H:4 * H] + dot_R_zifo_y_y_prev[..., H:2 * H] + dot_i_in[t]
+        i[t] = sigmoid(R_zifo_y_and_dot[..., 2 * H:3 * H] + i_in[t])
         # f = sigmoid(W_f @ x + R_f @ y[t-1] + b_f)
-        dot_f_pre[t] = parts4[..., 5 * H:6 * H] + dot_R_zifo_y_y_prev[..., 2 * H:3 * H] + dot_f_in[t]
-        f[t] = sigmoid(parts4[..., 4 * H:5 * H] + f_in[t])
+        dot_f_pre[t] = (
+            R_zifo_y_and_dot[..., 5 * H:6 * H] + dot_R_zifo_y_y_prev[..., 2 * H:3 * H] + dot_f_in[t]
+        )
+        f[t] = sigmoid(R_zifo_y_and_dot[..., 4 * H:5 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = z * i + c[t-1] * f
         c[t] = z[t] * i[t] + c_prev[t] * f[t]
@@ -657,22 +662,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + dot_f[t] * c_prev[t]
         )
         # o = sigmoid(W_o @ x + R_o @ y[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 7 * H:8 * H] + dot_R_zifo_y_y_prev[..., 3 * H:4 * H] + dot_o_in[t]
-        o[t] = sigmoid(parts4[..., 6 * H:7 * H] + o_in[t])
+        dot_o_pre[t] = (
+            R_zifo_y_and_dot[..., 7 * H:8 * H] + dot_R_zifo_y_y_prev[..., 3 * H:4 * H] + dot_o_in[t]
+        )
+        o[t] = sigmoid(R_zifo_y_and_dot[..., 6 * H:7 * H] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # y = tanh(c) * o
         tanh_c = np.tanh(c[t])
         dot_tanh_c[t] = dot_c[t] * (1 - tanh_c**2)
         y[t] = tanh_c * o[t]
         dot_y[t] = dot_tanh_c[t] * o[t] + dot_o[t] * tanh_c
-    d_parts_pre = np.empty((T, B, 8 * H), dtype)
-    parts = (
+    d_zifo_pre_and_dot = np.empty((T, B, 8 * H), dtype)
+    W_zifo_and_dot = (
         np.concatenate(
             [W_z.T, dot_W_z.T, W_i.T, dot_W_i.T, W_f.T, dot_W_f.T, W_o.T, dot_W_o.T],
             axis=-1
         )
     )
-    parts3 = (
+    R_zifo_and_dot = (
         np.concatenate(
             [R_z.T, dot_R_z.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T, R_o.T, dot_R_o.T],
             axis=-1
@@ -733,24 +740,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre],
             axis=-1,
-            out=d_parts_pre[t]
+            out=d_zifo_pre_and_dot[t]
         )
-        d_y_prev = d_parts_pre[t] @ parts3.T
+        d_y_prev = d_zifo_pre_and_dot[t] @ R_zifo_and_dot.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
         d_dot_y_prev = d_dot_z_pre @ R_z + d_dot_i_pre @ R_i + d_dot_f_pre @ R_f + d_dot_o_pre @ R_o
         d_dot_c_prev = d_dot_c * f[t]
         d_y_next, d_c_next, d_dot_y_next, d_dot_c_next = d_y_prev, d_c_prev, d_dot_y_prev, d_dot_c_prev
 
     # all steps at once
-    d_z_pre_steps = d_parts_pre[..., :H]
-    d_dot_z_pre_steps = d_parts_pre[..., H:2 * H]
-    d_i_pre_steps = d_parts_pre[..., 2 * H:3 * H]
-    d_dot_i_pre_steps = d_parts_pre[..., 3 * H:4 * H]
-    d_f_pre_steps = d_parts_pre[..., 4 * H:5 * H]
-    d_dot_f_pre_steps = d_parts_pre[..., 5 * H:6 * H]
-    d_o_pre_steps = d_parts_pre[..., 6 * H:7 * H]
-    d_dot_o_pre_steps = d_parts_pre[..., 7 * H:8 * H]
-    d_x = times(d_parts_pre, parts.T)
+    d_z_pre_steps = d_zifo_pre_and_dot[..., :H]
+    d_dot_z_pre_steps = d_zifo_pre_and_dot[..., H:2 * H]
+    d_i_pre_steps = d_zifo_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_i_pre_steps = d_zifo_pre_and_dot[..., 3 * H:4 * H]
+    d_f_pre_steps = d_zifo_pre_and_dot[..., 4 * H:5 * H]
+    d_dot_f_pre_steps = d_zifo_pre_and_dot[..., 5 * H:6 * H]
+    d_o_pre_steps = d_zifo_pre_and_dot[..., 6 * H:7 * H]
+    d_dot_o_pre_steps = d_zifo_pre_and_dot[..., 7 * H:8 * H]
+    d_x = times(d_zifo_pre_and_dot, W_zifo_and_dot.T)
     d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
     d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
     d_R_z_R_z_y = outer_sum(d_z_pre_steps, y_prev)

@@ -774,13 +774,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_s_r = dot_params["s_r"]
     r_rows, r_prev, r = carried(state["r"], T)
     dot_r_rows, dot_r_prev, dot_r = carried(dot_state["r"], T)
-    dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
-    dot_W_w2 = np.concatenate([dot_W_w, W_w], axis=-1)
-    dot_W_r2 = np.concatenate([dot_W_r, W_r], axis=-1)
-    dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
+    W_h_and_dot = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
+    dot_and_W_w = np.concatenate([dot_W_w, W_w], axis=-1)
+    dot_and_W_r = np.concatenate([dot_W_r, W_r], axis=-1)
+    U_h_and_dot = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
     W_e_T = W_e.T
     W_a_T = W_a.T
-    parts3 = (
+    W_wear_and_dot = (
         np.ascontiguousarray(
             np.concatenate([W_w.T, W_e_T, dot_W_e.T, W_a_T, dot_W_a.T, W_r.T], axis=-1)
         )
@@ -788,22 +788,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_ea = np.ascontiguousarray(np.concatenate([W_e_T, W_a_T], axis=-1))
 
     # all steps at once
-    parts = times(x, dot_W_h2)
-    h_in = parts[..., :H] + b_h
-    dot_h_in = parts[..., H:2 * H] + times(dot_x, W_h.T) + dot_b_h
+    W_h_x_and_dot = times(x, W_h_and_dot)
+    h_in = W_h_x_and_dot[..., :H] + b_h
+    dot_h_in = W_h_x_and_dot[..., H:2 * H] + times(dot_x, W_h.T) + dot_b_h
 
     M_prev = state["M"]
     dot_M_prev = dot_state["M"]
     for t in range(T):
-        parts2 = r_prev[t] @ dot_U_h2
+        U_h_r_and_dot = r_prev[t] @ U_h_and_dot
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        h = np.tanh(parts2[..., :H] + h_in[t])
-        dot_h = (parts2[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_in[t]) * (1 - h**2)
-        dot_h2 = np.concatenate([h, dot_h], axis=-1)
-        parts4 = h @ parts3
+        h = np.tanh(U_h_r_and_dot[..., :H] + h_in[t])
+        dot_h = (U_h_r_and_dot[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_in[t]) * (1 - h**2)
+        h_and_dot = np.concatenate([h, dot_h], axis=-1)
+        k_w_W_e_h_a_k_r_and_dot = h @ W_wear_and_dot
         # k_w = W_w @ h
-        k_w = parts4[..., :D]
-        dot_k_w = dot_h2 @ dot_W_w2.T
+        k_w = k_w_W_e_h_a_k_r_and_dot[..., :D]
+        dot_k_w = h_and_dot @ dot_and_W_w.T
         # beta_w = softplus(dot(v_w, h) + b_w)
         dot_v_w_h_v_w = np.einsum("h,bh->b", dot_v_w, h)
         dot_v_w_h_h = np.einsum("h,bh->b", v_w, dot_h)
@@ -851,13 +851,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_a_w_arg_dot = np.einsum("bn,bn->b", a_w, dot_a_w_arg)
         dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot[:, None])
         # e = sigmoid(W_e @ h)
-        dot_W_e_h_W_e = parts4[..., 2 * D:3 * D]
+        dot_W_e_h_W_e = k_w_W_e_h_a_k_r_and_dot[..., 2 * D:3 * D]
         dot_W_e_h_a_h = dot_h @ W_ea
         dot_W_e_h_h = dot_W_e_h_a_h[..., :D]
-        e = sigmoid(parts4[..., D:2 * D])
+        e = sigmoid(k_w_W_e_h_a_k_r_and_dot[..., D:2 * D])
         # a = W_a @ h
-        a = parts4[..., 3 * D:4 * D]
-        dot_a_W_a = parts4[..., 4 * D:5 * D]
+        a = k_w_W_e_h_a_k_r_and_dot[..., 3 * D:4 * D]
+        dot_a_W_a = k_w_W_e_h_a_k_r_and_dot[..., 4 * D:5 * D]
         dot_a_h = dot_W_e_h_a_h[..., D:2 * D]
         # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         a_w_e = a_w[:, :, None] * e[:, None]
@@ -876,8 +876,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             + a_w[:, :, None] * (dot_a_W_a[:, None] + dot_a_h[:, None])
         )
         # k_r = W_r @ h
-        k_r = parts4[..., 5 * D:6 * D]
-        dot_k_r = dot_h2 @ dot_W_r2.T
+        k_r = k_w_W_e_h_a_k_r_and_dot[..., 5 * D:6 * D]
+        dot_k_r = h_and_dot @ dot_and_W_r.T
         # beta_r = softplus(dot(v_r, h) + b_r)
         dot_v_r_h_v_r = np.einsum("h,bh->b", dot_v_r, h)
         dot_v_r_h_h = np.einsum("h,bh->b", v_r, dot_h)
@@ -964,13 +964,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     l_r_sqrt2, dot_a_r_arg_dot = (np.empty((T, B), dtype) for _ in range(2))
     dot_l_w_pre, l_w_sqrt, M_k_w, dot_M_k_w, a_w, dot_l_r_pre = (np.empty((T, B, N), dtype) for _ in range(6))
     l_r_sqrt, M_k_r, dot_M_k_r, a_r = (np.empty((T, B, N), dtype) for _ in range(4))
-    dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
-    dot_U_h2 = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
+    W_h_and_dot = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
+    U_h_and_dot = np.ascontiguousarray(np.concatenate([U_h.T, dot_U_h.T], axis=-1))
     W_w_T = W_w.T
     W_e_T = W_e.T
     W_a_T = W_a.T
     W_r_T = W_r.T
-    parts3 = (
+    W_wear_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [W_w_T, dot_W_w.T, W_e_T, dot_W_e.T, W_a_T, dot_W_a.T, W_r_T, dot_W_r.T],
@@ -981,21 +981,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_wear = np.ascontiguousarray(np.concatenate([W_w_T, W_e_T, W_a_T, W_r_T], axis=-1))
 
     # all steps at once
-    parts = times(x, dot_W_h2)
-    dot_h_in = parts[..., H:2 * H] + times(dot_x, W_h.T) + dot_b_h
-    h_in = parts[..., :H] + b_h
+    W_h_x_and_dot = times(x, W_h_and_dot)
+    dot_h_in = W_h_x_and_dot[..., H:2 * H] + times(dot_x, W_h.T) + dot_b_h
+    h_in = W_h_x_and_dot[..., :H] + b_h
 
     for t in range(T):
-        parts2 = r_prev[t] @ dot_U_h2
+        U_h_r_and_dot = r_prev[t] @ U_h_and_dot
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        dot_h_pre[t] = parts2[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_in[t]
-        h[t] = np.tanh(parts2[..., :H] + h_in[t])
+        dot_h_pre[t] = U_h_r_and_dot[..., H:2 * H] + dot_r_prev[t] @ U_h.T + dot_h_in[t]
+        h[t] = np.tanh(U_h_r_and_dot[..., :H] + h_in[t])
         dot_h = dot_h_pre[t] * (1 - h[t]**2)
-        parts4 = h[t] @ parts3
+        k_w_W_e_h_a_k_r_and_dot = h[t] @ W_wear_and_dot
         # k_w = W_w @ h
-        k_w[t] = parts4[..., :D]
+        k_w[t] = k_w_W_e_h_a_k_r_and_dot[..., :D]
         dot_k_w_W_e_h_a_k_r_h = dot_h @ W_wear
-        dot_k_w[t] = parts4[..., D:2 * D] + dot_k_w_W_e_h_a_k_r_h[..., :D]
+        dot_k_w[t] = k_w_W_e_h_a_k_r_and_dot[..., D:2 * D] + dot_k_w_W_e_h_a_k_r_h[..., :D]
         # beta_w = softplus(dot(v_w, h) + b_w)
         beta_w_pre = np.einsum("h,bh->b", v_w, h[t]) + b_w
         dot_beta_w_pre[t] = np.einsum("h,bh->b", dot_v_w, h[t]) + np.einsum("h,bh->b", v_w, dot_h) + dot_b_w
@@ -1036,11 +1036,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_a_w_arg_dot[t] = np.einsum("bn,bn->b", a_w[t], dot_a_w_arg)
         dot_a_w = a_w[t] * (dot_a_w_arg - dot_a_w_arg_dot[t, :, None])
         # e = sigmoid(W_e @ h)
-        dot_W_e_h[t] = parts4[..., 3 * D:4 * D] + dot_k_w_W_e_h_a_k_r_h[..., D:2 * D]
-        e[t] = sigmoid(parts4[..., 2 * D:3 * D])
+        dot_W_e_h[t] = k_w_W_e_h_a_k_r_and_dot[..., 3 * D:4 * D] + dot_k_w_W_e_h_a_k_r_h[..., D:2 * D]
+        e[t] = sigmoid(k_w_W_e_h_a_k_r_and_dot[..., 2 * D:3 * D])
         # a = W_a @ h
-        a[t] = parts4[..., 4 * D:5 * D]
-        dot_a[t] = parts4[..., 5 * D:6 * D] + dot_k_w_W_e_h_a_k_r_h[..., 2 * D:3 * D]
+        a[t] = k_w_W_e_h_a_k_r_and_dot[..., 4 * D:5 * D]
+        dot_a[t] = k_w_W_e_h_a_k_r_and_dot[..., 5 * D:6 * D] + dot_k_w_W_e_h_a_k_r_h[..., 2 * D:3 * D]
         # M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         a_w_e = a_w[t, :, :, None] * e[t, :, None]
         M[t] = M_prev[t] * (1 - a_w_e) + a_w[t, :, :, None] * a[t, :, None]
@@ -1055,8 +1055,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             + a_w[t, :, :, None] * dot_a[t, :, None]
         )
         # k_r = W_r @ h
-        k_r[t] = parts4[..., 6 * D:7 * D]
-        dot_k_r[t] = parts4[..., 7 * D:8 * D] + dot_k_w_W_e_h_a_k_r_h[..., 3 * D:4 * D]
+        k_r[t] = k_w_W_e_h_a_k_r_and_dot[..., 6 * D:7 * D]
+        dot_k_r[t] = k_w_W_e_h_a_k_r_and_dot[..., 7 * D:8 * D] + dot_k_w_W_e_h_a_k_r_h[..., 3 * D:4 * D]
         # beta_r = softplus(dot(v_r, h) + b_r)
         beta_r_pre = np.einsum("h,bh->b", v_r, h[t]) + b_r
         dot_beta_r_pre[t] = np.einsum("h,bh->b", dot_v_r, h[t]) + np.einsum("h,bh->b", v_r, dot_h) + dot_b_r
@@ -1099,10 +1099,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_beta_w_pre = np.empty((T, B), dtype)
     d_k_r, d_a, d_W_e_h, d_k_w = (np.empty((T, B, D), dtype) for _ in range(4))
     d_dot_k_w_W_e_h_a_k_r = np.empty((T, B, 4 * D), dtype)
-    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
-    dot_W_h2 = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
+    d_h_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    W_h_and_dot = np.concatenate([W_h.T, dot_W_h.T], axis=-1)
     W_wear = np.concatenate([W_w.T, W_e.T, W_a.T, W_r.T], axis=-1)
-    dot_U_h2 = np.concatenate([U_h.T, dot_U_h.T], axis=-1)
+    U_h_and_dot = np.concatenate([U_h.T, dot_U_h.T], axis=-1)
 
     # all steps at once
     dot_h = dot_h_pre * (1 - h**2)
@@ -1142,8 +1142,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     ddot_l_r_sqrt2_ddot_l_r_pre2 = 0.5 / l_r_sqrt2
     ddot_l_r_sqrt_ddot_l_r_pre = 0.5 / l_r_sqrt
-    ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r = M_k_r / l_r
-    ddot_a_r_arg_ddot_a_r_arg_by_beta_r = dot_M_k_r / l_r - dot_l_r * M_k_r / l_r**2
+    local_dot_a_r_arg_by_dot_beta_r = M_k_r / l_r
+    local_dot_a_r_arg_by_beta_r = dot_M_k_r / l_r - dot_l_r * M_k_r / l_r**2
     ddot_beta_r_ddot_beta_r_pre = -np.expm1(-beta_r)
     ddot_beta_r_dbeta_r_pre = -dot_beta_r_pre * (-np.expm1(-beta_r) - 1)
     ddot_l_r_pre2_ddot_k_r = 2 * k_r
@@ -1167,8 +1167,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     ddot_l_w_sqrt2_ddot_l_w_pre2 = 0.5 / l_w_sqrt2
     ddot_l_w_sqrt_ddot_l_w_pre = 0.5 / l_w_sqrt
-    ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w = M_k_w / l_w
-    ddot_a_w_arg_ddot_a_w_arg_by_beta_w = dot_M_k_w / l_w - dot_l_w * M_k_w / l_w**2
+    local_dot_a_w_arg_by_dot_beta_w = M_k_w / l_w
+    local_dot_a_w_arg_by_beta_w = dot_M_k_w / l_w - dot_l_w * M_k_w / l_w**2
     ddot_beta_w_ddot_beta_w_pre = -np.expm1(-beta_w)
     ddot_beta_w_dbeta_w_pre = -dot_beta_w_pre * (-np.expm1(-beta_w) - 1)
     ddot_l_w_pre2_ddot_k_w = 2 * k_w
@@ -1215,10 +1215,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_l_r_sqrt = d_dot_l_r * l_r_sqrt2[t, :, None]
         d_dot_l_r_pre = d_dot_l_r_sqrt * ddot_l_r_sqrt_ddot_l_r_pre[t]
         # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-        d_dot_a_r_arg_by_dot_beta_r = d_dot_a_r_arg * ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r[t]
+        d_dot_a_r_arg_by_dot_beta_r = d_dot_a_r_arg * local_dot_a_r_arg_by_dot_beta_r[t]
         d_dot_beta_r = d_dot_a_r_arg_by_dot_beta_r.sum(axis=1)
-        d_a_r_arg_by_beta_r = d_a_r_arg[t] * ddot_a_r_arg_ddot_a_r_arg_by_dot_beta_r[t]
-        d_dot_a_r_arg_by_beta_r = d_dot_a_r_arg * ddot_a_r_arg_ddot_a_r_arg_by_beta_r[t]
+        d_a_r_arg_by_beta_r = d_a_r_arg[t] * local_dot_a_r_arg_by_dot_beta_r[t]
+        d_dot_a_r_arg_by_beta_r = d_dot_a_r_arg * local_dot_a_r_arg_by_beta_r[t]
         # through beta_r = softplus(dot(v_r, h) + b_r)
         d_dot_beta_r_pre[t] = d_dot_beta_r * ddot_beta_r_ddot_beta_r_pre[t]
         d_beta_r_pre[t] = (
@@ -1308,10 +1308,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_l_w_sqrt = d_dot_l_w * l_w_sqrt2[t, :, None]
         d_dot_l_w_pre = d_dot_l_w_sqrt * ddot_l_w_sqrt_ddot_l_w_pre[t]
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-        d_dot_a_w_arg_by_dot_beta_w = d_dot_a_w_arg * ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w[t]
+        d_dot_a_w_arg_by_dot_beta_w = d_dot_a_w_arg * local_dot_a_w_arg_by_dot_beta_w[t]
         d_dot_beta_w = d_dot_a_w_arg_by_dot_beta_w.sum(axis=1)
-        d_a_w_arg_by_beta_w = d_a_w_arg[t] * ddot_a_w_arg_ddot_a_w_arg_by_dot_beta_w[t]
-        d_dot_a_w_arg_by_beta_w = d_dot_a_w_arg * ddot_a_w_arg_ddot_a_w_arg_by_beta_w[t]
+        d_a_w_arg_by_beta_w = d_a_w_arg[t] * local_dot_a_w_arg_by_dot_beta_w[t]
+        d_dot_a_w_arg_by_beta_w = d_dot_a_w_arg * local_dot_a_w_arg_by_beta_w[t]
         # through beta_w = softplus(dot(v_w, h) + b_w)
         d_dot_beta_w_pre[t] = d_dot_beta_w * ddot_beta_w_ddot_beta_w_pre[t]
         d_beta_w_pre[t] = (
@@ -1364,8 +1364,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             )
             * ddot_h_ddot_h_pre[t]
         )
-        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
-        d_r_prev = d_dot_h_pre2[t] @ dot_U_h2.T
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_h_pre_and_dot[t])
+        d_r_prev = d_h_pre_and_dot[t] @ U_h_and_dot.T
         d_M_prev = (
             (
                 d_dot_l_w_sqrt[:, :, None] * ddot_l_w_sqrt_dM_prev[t, :, :, None]
@@ -1388,27 +1388,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_r_next, d_M_next, d_dot_r_next, d_dot_M_next = d_r_prev, d_M_prev, d_dot_r_prev, d_dot_M_prev
 
     # all steps at once
-    d_h_pre_steps = d_dot_h_pre2[..., :H]
-    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
-    d_x = times(d_dot_h_pre2, dot_W_h2.T)
+    d_h_pre_steps = d_h_pre_and_dot[..., :H]
+    d_dot_h_pre_steps = d_h_pre_and_dot[..., H:2 * H]
+    d_x = times(d_h_pre_and_dot, W_h_and_dot.T)
     d_W_h_W_h_x = outer_sum(d_h_pre_steps, x)
     d_W_h_dot_W_h_x_x = outer_sum(d_dot_h_pre_steps, dot_x)
     d_U_h_U_h_r = outer_sum(d_h_pre_steps, r_prev)
     d_U_h_dot_U_h_r_r_prev = outer_sum(d_dot_h_pre_steps, dot_r_prev)
     d_b_h = d_h_pre_steps.sum(axis=(0, 1))
     d_W_w_k_w = outer_sum(d_k_w, h)
-    d_W_parts_h = outer_sum(dot_h, d_dot_k_w_W_e_h_a_k_r)
-    d_W_w_dot_k_w_h = d_W_parts_h[..., :D].T
+    d_W_w_dot_k_w_to_r_dot_k_r_h = outer_sum(dot_h, d_dot_k_w_W_e_h_a_k_r)
+    d_W_w_dot_k_w_h = d_W_w_dot_k_w_to_r_dot_k_r_h[..., :D].T
     d_v_w_v_w_h = np.einsum("tb,tbh->h", d_beta_w_pre, h)
     d_v_w_dot_v_w_h_h = np.einsum("tb,tbh->h", d_dot_beta_w_pre, dot_h)
     d_b_w = d_beta_w_pre.sum(axis=(0, 1))
     d_s_w = d_a_w_arg.sum(axis=(0, 1))
     d_W_e_W_e_h = outer_sum(d_W_e_h, h)
-    d_W_e_dot_W_e_h_h = d_W_parts_h[..., D:2 * D].T
+    d_W_e_dot_W_e_h_h = d_W_w_dot_k_w_to_r_dot_k_r_h[..., D:2 * D].T
     d_W_a_a = outer_sum(d_a, h)
-    d_W_a_dot_a_h = d_W_parts_h[..., 2 * D:3 * D].T
+    d_W_a_dot_a_h = d_W_w_dot_k_w_to_r_dot_k_r_h[..., 2 * D:3 * D].T
     d_W_r_k_r = outer_sum(d_k_r, h)
-    d_W_r_dot_k_r_h = d_W_parts_h[..., 3 * D:4 * D].T
+    d_W_r_dot_k_r_h = d_W_w_dot_k_w_to_r_dot_k_r_h[..., 3 * D:4 * D].T
     d_v_r_v_r_h = np.einsum("tb,tbh->h", d_beta_r_pre, h)
     d_v_r_dot_v_r_h_h = np.einsum("tb,tbh->h", d_dot_beta_r_pre, dot_h)
     d_b_r = d_beta_r_pre.sum(axis=(0, 1))

@@ -438,7 +438,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     z_rows, z_prev, z = carried(state["z"], T)
     dot_S_rows, dot_S_prev, dot_S = carried(dot_state["S"], T)
     dot_z_rows, dot_z_prev, dot_z = carried(dot_state["z"], T)
-    dot_Omega2 = np.concatenate([Omega.T, dot_Omega.T], axis=-1)
+    Omega_and_dot = np.concatenate([Omega.T, dot_Omega.T], axis=-1)
 
     # all steps at once
     q = times(x, W_q.T) / D**0.25
@@ -460,14 +460,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         (dot_a - 0.5 * dot_q_q_q[:, :, None] - 0.5 * dot_q_q_q2[:, :, None] - dot_max_a[:, :, None])
         * phi_q
     )
-    parts = times(k, dot_Omega2)
+    Omega_k_and_dot = times(k, Omega_and_dot)
     k_k = np.einsum("tbd,tbd->tb", k, k)
     dot_k_k_k = np.einsum("tbd,tbd->tb", dot_k, k)
     dot_k_k_k2 = np.einsum("tbd,tbd->tb", k, dot_k)
-    phi_k = np.exp(parts[..., :M] - 0.5 * k_k[:, :, None])
+    phi_k = np.exp(Omega_k_and_dot[..., :M] - 0.5 * k_k[:, :, None])
     dot_phi_k = (
         (
-            parts[..., M:2 * M]
+            Omega_k_and_dot[..., M:2 * M]
             + times(dot_k, Omega.T)
             - 0.5 * dot_k_k_k[:, :, None]
             - 0.5 * dot_k_k_k2[:, :, None]

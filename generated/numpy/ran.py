@@ -414,38 +414,38 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_c_T = W_c.T
     W_i_T = W_i.T
     W_f_T = W_f.T
-    parts = np.concatenate([W_c_T, dot_W_c.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
+    W_cif_and_dot = np.concatenate([W_c_T, dot_W_c.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T], axis=-1)
     W_cif = np.concatenate([W_c_T, W_i_T, W_f_T], axis=-1)
     U_i_T = U_i.T
     U_f_T = U_f.T
-    parts3 = np.ascontiguousarray(np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T], axis=-1))
+    U_if_and_dot = np.ascontiguousarray(np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T], axis=-1))
     U_if = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
-    g = parts2[..., :H]
+    g_W_i_x_W_f_x_and_dot = times(x, W_cif_and_dot)
+    g = g_W_i_x_W_f_x_and_dot[..., :H]
     dot_g_W_i_x_W_f_x_x = times(dot_x, W_cif)
-    dot_g = parts2[..., H:2 * H] + dot_g_W_i_x_W_f_x_x[..., :H]
-    i_in = parts2[..., 2 * H:3 * H] + b_i
-    f_in = parts2[..., 4 * H:5 * H] + b_f
-    dot_f_in = parts2[..., 5 * H:6 * H] + dot_g_W_i_x_W_f_x_x[..., 2 * H:3 * H] + dot_b_f
-    dot_i_in = parts2[..., 3 * H:4 * H] + dot_g_W_i_x_W_f_x_x[..., H:2 * H] + dot_b_i
+    dot_g = g_W_i_x_W_f_x_and_dot[..., H:2 * H] + dot_g_W_i_x_W_f_x_x[..., :H]
+    i_in = g_W_i_x_W_f_x_and_dot[..., 2 * H:3 * H] + b_i
+    f_in = g_W_i_x_W_f_x_and_dot[..., 4 * H:5 * H] + b_f
+    dot_f_in = g_W_i_x_W_f_x_and_dot[..., 5 * H:6 * H] + dot_g_W_i_x_W_f_x_x[..., 2 * H:3 * H] + dot_b_f
+    dot_i_in = g_W_i_x_W_f_x_and_dot[..., 3 * H:4 * H] + dot_g_W_i_x_W_f_x_x[..., H:2 * H] + dot_b_i
 
     c_prev = state["c"]
     dot_c_prev = dot_state["c"]
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_if_h_and_dot = h_prev[t] @ U_if_and_dot
         dot_U_if_h_h_prev = dot_h_prev[t] @ U_if
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        i = sigmoid(parts4[..., :H] + i_in[t])
+        i = sigmoid(U_if_h_and_dot[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        f = sigmoid(parts4[..., 2 * H:3 * H] + f_in[t])
+        f = sigmoid(U_if_h_and_dot[..., 2 * H:3 * H] + f_in[t])
         # c = i * g + f * c[t-1]
         c = i * g[t] + f * c_prev
         dot_c = (
-            (parts4[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_in[t]) * i * (1 - i) * g[t]
+            (U_if_h_and_dot[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_in[t]) * i * (1 - i) * g[t]
             + i * dot_g[t]
-            + (parts4[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_in[t])
+            + (U_if_h_and_dot[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_in[t])
             * f
             * (1 - f)
             * c_prev
@@ -487,7 +487,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_i_pre, i, dot_f_pre, f, dot_f = (np.empty((T, B, H), dtype) for _ in range(5))
     U_i_T = U_i.T
     U_f_T = U_f.T
-    parts = np.ascontiguousarray(np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T], axis=-1))
+    U_if_and_dot = np.ascontiguousarray(np.concatenate([U_i_T, dot_U_i.T, U_f_T, dot_U_f.T], axis=-1))
     U_if = np.ascontiguousarray(np.concatenate([U_i_T, U_f_T], axis=-1))
 
     # all steps at once
@@ -499,14 +499,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     f_in = times(x, W_f.T, b_f)
 
     for t in range(T):
-        parts2 = h_prev[t] @ parts
+        U_if_h_and_dot = h_prev[t] @ U_if_and_dot
         dot_U_if_h_h_prev = dot_h_prev[t] @ U_if
         # i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        dot_i_pre[t] = parts2[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_in[t]
-        i[t] = sigmoid(parts2[..., :H] + i_in[t])
+        dot_i_pre[t] = U_if_h_and_dot[..., H:2 * H] + dot_U_if_h_h_prev[..., :H] + dot_i_in[t]
+        i[t] = sigmoid(U_if_h_and_dot[..., :H] + i_in[t])
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        dot_f_pre[t] = parts2[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_in[t]
-        f[t] = sigmoid(parts2[..., 2 * H:3 * H] + f_in[t])
+        dot_f_pre[t] = U_if_h_and_dot[..., 3 * H:4 * H] + dot_U_if_h_h_prev[..., H:2 * H] + dot_f_in[t]
+        f[t] = sigmoid(U_if_h_and_dot[..., 2 * H:3 * H] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # c = i * g + f * c[t-1]
         c[t] = i[t] * g[t] + f[t] * c_prev[t]
@@ -520,9 +520,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         h[t] = np.tanh(c[t])
         dot_h[t] = dot_c[t] * (1 - h[t]**2)
     d_dot_c, d_c = (np.empty((T, B, H), dtype) for _ in range(2))
-    d_i_dot_i_f_dot_f_pre = np.empty((T, B, 4 * H), dtype)
-    parts3 = np.concatenate([W_i.T, dot_W_i.T, W_f.T, dot_W_f.T], axis=-1)
-    parts = np.concatenate([U_i.T, dot_U_i.T, U_f.T, dot_U_f.T], axis=-1)
+    d_if_pre_and_dot = np.empty((T, B, 4 * H), dtype)
+    W_if_and_dot = np.concatenate([W_i.T, dot_W_i.T, W_f.T, dot_W_f.T], axis=-1)
+    U_if_and_dot = np.concatenate([U_i.T, dot_U_i.T, U_f.T, dot_U_f.T], axis=-1)
 
     # all steps at once
     dot_i = dot_i_pre * i * (1 - i)
@@ -556,21 +556,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_i_pre = (
             (d_dot_i * ddot_i_di_pre[t] + d_c[t] * g[t] + d_dot_c[t] * dot_g[t]) * ddot_i_ddot_i_pre[t]
         )
-        np.concatenate([d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre], axis=-1, out=d_i_dot_i_f_dot_f_pre[t])
-        d_h_prev = d_i_dot_i_f_dot_f_pre[t] @ parts.T
+        np.concatenate([d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre], axis=-1, out=d_if_pre_and_dot[t])
+        d_h_prev = d_if_pre_and_dot[t] @ U_if_and_dot.T
         d_c_prev = d_c[t] * f[t] + d_dot_c[t] * dot_f[t]
         d_dot_h_prev = d_dot_i_pre @ U_i + d_dot_f_pre @ U_f
         d_dot_c_prev = d_dot_c[t] * f[t]
         d_h_next, d_c_next, d_dot_h_next, d_dot_c_next = d_h_prev, d_c_prev, d_dot_h_prev, d_dot_c_prev
 
     # all steps at once
-    d_i_pre_steps = d_i_dot_i_f_dot_f_pre[..., :H]
-    d_dot_i_pre_steps = d_i_dot_i_f_dot_f_pre[..., H:2 * H]
-    d_f_pre_steps = d_i_dot_i_f_dot_f_pre[..., 2 * H:3 * H]
-    d_dot_f_pre_steps = d_i_dot_i_f_dot_f_pre[..., 3 * H:4 * H]
+    d_i_pre_steps = d_if_pre_and_dot[..., :H]
+    d_dot_i_pre_steps = d_if_pre_and_dot[..., H:2 * H]
+    d_f_pre_steps = d_if_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_f_pre_steps = d_if_pre_and_dot[..., 3 * H:4 * H]
     d_dot_g = d_dot_c * i
     d_g = d_c * i + d_dot_c * dot_i
-    d_x = times(d_i_dot_i_f_dot_f_pre, parts3.T) + times(d_g, W_c) + times(d_dot_g, dot_W_c)
+    d_x = times(d_if_pre_and_dot, W_if_and_dot.T) + times(d_g, W_c) + times(d_dot_g, dot_W_c)
     d_W_c_g = outer_sum(d_g, x)
     d_W_c_dot_g_x = outer_sum(d_dot_g, dot_x)
     d_W_i_W_i_x = outer_sum(d_i_pre_steps, x)

@@ -363,33 +363,33 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_s_rows, dot_s_prev, dot_s = carried(dot_state["s"], T)
     B_T = B_.T
     A_T = A.T
-    B_dot_B_A_dot_A = np.concatenate([B_T, dot_B.T, A_T, dot_A.T], axis=-1)
+    BA_and_dot = np.concatenate([B_T, dot_B.T, A_T, dot_A.T], axis=-1)
     BA = np.concatenate([B_T, A_T], axis=-1)
-    dot_P2 = np.ascontiguousarray(np.concatenate([P.T, dot_P.T], axis=-1))
-    dot_R2 = np.ascontiguousarray(np.concatenate([R.T, dot_R.T], axis=-1))
+    P_and_dot = np.ascontiguousarray(np.concatenate([P.T, dot_P.T], axis=-1))
+    R_and_dot = np.ascontiguousarray(np.concatenate([R.T, dot_R.T], axis=-1))
 
     # all steps at once
-    parts = times(x, B_dot_B_A_dot_A)
+    BA_x_and_dot = times(x, BA_and_dot)
     dot_BA_x_x = times(dot_x, BA)
-    A_x = parts[..., 2 * S:2 * S + H]
-    dot_A_x = parts[..., 2 * S + H:2 * S + 2 * H] + dot_BA_x_x[..., S:S + H]
-    s_in = (1 - alpha) * parts[..., :S]
-    dot_s_in = (parts[..., S:2 * S] + dot_BA_x_x[..., :S]) * (1 - alpha)
+    A_x = BA_x_and_dot[..., 2 * S:2 * S + H]
+    dot_A_x = BA_x_and_dot[..., 2 * S + H:2 * S + 2 * H] + dot_BA_x_x[..., S:S + H]
+    s_in = (1 - alpha) * BA_x_and_dot[..., :S]
+    dot_s_in = (BA_x_and_dot[..., S:2 * S] + dot_BA_x_x[..., :S]) * (1 - alpha)
 
     for t in range(T):
         # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
         s[t] = alpha * s_prev[t] + s_in[t]
         dot_s[t] = dot_s_prev[t] * alpha + dot_s_in[t]
-        P_s_dot_P_s_P = s[t] @ dot_P2
-        R_h_dot_R_h_R = h_prev[t] @ dot_R2
+        P_s_and_dot = s[t] @ P_and_dot
+        R_h_and_dot = h_prev[t] @ R_and_dot
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        h[t] = sigmoid(P_s_dot_P_s_P[..., :H] + A_x[t] + R_h_dot_R_h_R[..., :H])
+        h[t] = sigmoid(P_s_and_dot[..., :H] + A_x[t] + R_h_and_dot[..., :H])
         dot_h[t] = (
             (
-                P_s_dot_P_s_P[..., H:2 * H]
+                P_s_and_dot[..., H:2 * H]
                 + dot_s[t] @ P.T
                 + dot_A_x[t]
-                + R_h_dot_R_h_R[..., H:2 * H]
+                + R_h_and_dot[..., H:2 * H]
                 + dot_h_prev[t] @ R.T
             )
             * h[t]
@@ -428,40 +428,40 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_pre = np.empty((T, B, H), dtype)
     B_T = B_.T
     A_T = A.T
-    B_dot_B_A_dot_A = np.concatenate([B_T, dot_B.T, A_T, dot_A.T], axis=-1)
+    BA_and_dot = np.concatenate([B_T, dot_B.T, A_T, dot_A.T], axis=-1)
     BA = np.concatenate([B_T, A_T], axis=-1)
-    dot_P2 = np.ascontiguousarray(np.concatenate([P.T, dot_P.T], axis=-1))
-    dot_R2 = np.ascontiguousarray(np.concatenate([R.T, dot_R.T], axis=-1))
+    P_and_dot = np.ascontiguousarray(np.concatenate([P.T, dot_P.T], axis=-1))
+    R_and_dot = np.ascontiguousarray(np.concatenate([R.T, dot_R.T], axis=-1))
 
     # all steps at once
-    parts = times(x, B_dot_B_A_dot_A)
+    BA_x_and_dot = times(x, BA_and_dot)
     dot_BA_x_x = times(dot_x, BA)
-    A_x = parts[..., 2 * S:2 * S + H]
-    dot_A_x = parts[..., 2 * S + H:2 * S + 2 * H] + dot_BA_x_x[..., S:S + H]
-    s_in = (1 - alpha) * parts[..., :S]
-    dot_s_in = (parts[..., S:2 * S] + dot_BA_x_x[..., :S]) * (1 - alpha)
+    A_x = BA_x_and_dot[..., 2 * S:2 * S + H]
+    dot_A_x = BA_x_and_dot[..., 2 * S + H:2 * S + 2 * H] + dot_BA_x_x[..., S:S + H]
+    s_in = (1 - alpha) * BA_x_and_dot[..., :S]
+    dot_s_in = (BA_x_and_dot[..., S:2 * S] + dot_BA_x_x[..., :S]) * (1 - alpha)
 
     for t in range(T):
         # s = (1 - alpha) * (B @ x) + alpha * s[t-1]
         s[t] = alpha * s_prev[t] + s_in[t]
         dot_s[t] = dot_s_prev[t] * alpha + dot_s_in[t]
-        P_s_dot_P_s_P = s[t] @ dot_P2
-        R_h_dot_R_h_R = h_prev[t] @ dot_R2
+        P_s_and_dot = s[t] @ P_and_dot
+        R_h_and_dot = h_prev[t] @ R_and_dot
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
         dot_h_pre[t] = (
-            P_s_dot_P_s_P[..., H:2 * H]
+            P_s_and_dot[..., H:2 * H]
             + dot_s[t] @ P.T
             + dot_A_x[t]
-            + R_h_dot_R_h_R[..., H:2 * H]
+            + R_h_and_dot[..., H:2 * H]
             + dot_h_prev[t] @ R.T
         )
-        h[t] = sigmoid(P_s_dot_P_s_P[..., :H] + A_x[t] + R_h_dot_R_h_R[..., :H])
+        h[t] = sigmoid(P_s_and_dot[..., :H] + A_x[t] + R_h_and_dot[..., :H])
         dot_h[t] = dot_h_pre[t] * h[t] * (1 - h[t])
-    d_dot_h_pre2 = np.empty((T, B, 2 * H), dtype)
+    d_h_pre_and_dot = np.empty((T, B, 2 * H), dtype)
     d_dot_s, d_s = (np.empty((T, B, S), dtype) for _ in range(2))
-    dot_A2 = np.concatenate([A.T, dot_A.T], axis=-1)
-    dot_P2 = np.concatenate([P.T, dot_P.T], axis=-1)
-    dot_R2 = np.concatenate([R.T, dot_R.T], axis=-1)
+    A_and_dot = np.concatenate([A.T, dot_A.T], axis=-1)
+    P_and_dot = np.concatenate([P.T, dot_P.T], axis=-1)
+    R_and_dot = np.concatenate([R.T, dot_R.T], axis=-1)
     PR = np.ascontiguousarray(np.concatenate([P, R], axis=-1))
 
     # all steps at once
@@ -479,12 +479,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_h = d_dot_h_next + d_dot_h_dot_y[t]
         d_dot_h_pre = d_dot_h * ddot_h_ddot_h_pre[t]
         d_h_pre = (d_h_next + d_dot_h * ddot_h_dh_pre[t]) * ddot_h_ddot_h_pre[t]
-        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_dot_h_pre2[t])
+        np.concatenate([d_h_pre, d_dot_h_pre], axis=-1, out=d_h_pre_and_dot[t])
         d_dot_s_dot_P_s_s_h_prev = d_dot_h_pre @ PR
         # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
         d_dot_s[t] = d_dot_s_next + d_dot_s_dot_P_s_s_h_prev[..., :S] + d_dot_s_dot_y[t]
-        d_s[t] = d_dot_h_pre2[t] @ dot_P2.T + d_s_next
-        d_h_prev = d_dot_h_pre2[t] @ dot_R2.T
+        d_s[t] = d_h_pre_and_dot[t] @ P_and_dot.T + d_s_next
+        d_h_prev = d_h_pre_and_dot[t] @ R_and_dot.T
         d_s_prev = d_s[t] * alpha
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
         d_dot_h_prev = d_dot_s_dot_P_s_s_h_prev[..., S:S + H]
@@ -492,11 +492,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_h_next, d_s_next, d_dot_h_next, d_dot_s_next = d_h_prev, d_s_prev, d_dot_h_prev, d_dot_s_prev
 
     # all steps at once
-    d_h_pre_steps = d_dot_h_pre2[..., :H]
-    d_dot_h_pre_steps = d_dot_h_pre2[..., H:2 * H]
+    d_h_pre_steps = d_h_pre_and_dot[..., :H]
+    d_dot_h_pre_steps = d_h_pre_and_dot[..., H:2 * H]
     d_dot_B_x = d_dot_s * (1 - alpha)
     d_B_x = d_s * (1 - alpha)
-    d_x = times(d_dot_h_pre2, dot_A2.T) + times(d_B_x, B_) + times(d_dot_B_x, dot_B)
+    d_x = times(d_h_pre_and_dot, A_and_dot.T) + times(d_B_x, B_) + times(d_dot_B_x, dot_B)
     d_B_B_x = outer_sum(d_B_x, x)
     d_B_dot_B_x_x = outer_sum(d_dot_B_x, dot_x)
     d_P_P_s = outer_sum(d_h_pre_steps, s)

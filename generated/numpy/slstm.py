@@ -231,7 +231,7 @@ def backward(params, tape, dy, dstate=None):
     o, log_i, log_f_softplus, m_pre, i = tape.o, tape.log_i, tape.log_f_softplus, tape.m_pre, tape.i
     f, c, n = tape.f, tape.c_rows[1:], tape.n_rows[1:]
     d_log_f_pre = np.empty((T, B, H), dtype)
-    d_parts = np.empty((T, B, 4 * H), dtype)
+    d_z_pre_to_R_f_h = np.empty((T, B, 4 * H), dtype)
     W_zoi = np.concatenate([W_z.T, W_o.T, W_i.T], axis=-1)
     R_zoif = np.concatenate([R_z.T, R_o.T, R_i.T, R_f.T], axis=-1)
 
@@ -271,22 +271,22 @@ def backward(params, tape, dy, dstate=None):
         d_o_pre = d_h * dh_do_pre[t]
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
         d_z_pre = d_c * dc_dz_pre[t]
-        np.concatenate([d_z_pre, d_o_pre, d_log_i, d_R_f_h], axis=-1, out=d_parts[t])
-        d_h_prev = d_parts[t] @ R_zoif.T
+        np.concatenate([d_z_pre, d_o_pre, d_log_i, d_R_f_h], axis=-1, out=d_z_pre_to_R_f_h[t])
+        d_h_prev = d_z_pre_to_R_f_h[t] @ R_zoif.T
         d_c_prev = d_c * f[t]
         d_n_prev = d_n * f[t]
         d_m_prev = d_m_pre + d_f_pre
         d_h_next, d_c_next, d_n_next, d_m_next = d_h_prev, d_c_prev, d_n_prev, d_m_prev
 
     # all steps at once
-    d_z_pre_o_pre_log_i = d_parts[..., :3 * H]
+    d_z_pre_o_pre_log_i_steps = d_z_pre_to_R_f_h[..., :3 * H]
     d_W_f_x = -d_log_f_pre
-    d_x = times(d_z_pre_o_pre_log_i, W_zoi.T) + times(d_W_f_x, W_f)
-    d_W_zoi = outer_sum(x, d_z_pre_o_pre_log_i)
+    d_x = times(d_z_pre_o_pre_log_i_steps, W_zoi.T) + times(d_W_f_x, W_f)
+    d_W_zoi = outer_sum(x, d_z_pre_o_pre_log_i_steps)
     d_W_z = d_W_zoi[..., :H].T
-    d_R_zoif = outer_sum(h_prev, d_parts)
+    d_R_zoif = outer_sum(h_prev, d_z_pre_to_R_f_h)
     d_R_z = d_R_zoif[..., :H].T
-    d_b_zoi = d_z_pre_o_pre_log_i.sum(axis=(0, 1))
+    d_b_zoi = d_z_pre_o_pre_log_i_steps.sum(axis=(0, 1))
     d_b_z = d_b_zoi[..., :H]
     d_W_o = d_W_zoi[..., H:2 * H].T
     d_R_o = d_R_zoif[..., H:2 * H].T
@@ -382,7 +382,7 @@ def backward_states(params, tape, dy, dstate):
     x, h_prev, c_prev, n_prev = tape.x, tape.h_prev, tape.c_rows[:-1], tape.n_rows[:-1]
     m_prev, m, c, n = tape.m_rows[:-1], tape.m_rows[1:], tape.c_rows[1:], tape.n_rows[1:]
     d_log_f_pre = np.empty((T, B, H), dtype)
-    d_parts = np.empty((T, B, 4 * H), dtype)
+    d_z_pre_to_R_f_h = np.empty((T, B, 4 * H), dtype)
     W_z_T = W_z.T
     W_o_T = W_o.T
     W_i_T = W_i.T
@@ -437,22 +437,22 @@ def backward_states(params, tape, dy, dstate):
         d_o_pre = d_h * dh_do_pre[t]
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
         d_z_pre = d_c * dc_dz_pre[t]
-        np.concatenate([d_z_pre, d_o_pre, d_log_i, d_R_f_h], axis=-1, out=d_parts[t])
-        d_h_prev = d_parts[t] @ R_zoif.T
+        np.concatenate([d_z_pre, d_o_pre, d_log_i, d_R_f_h], axis=-1, out=d_z_pre_to_R_f_h[t])
+        d_h_prev = d_z_pre_to_R_f_h[t] @ R_zoif.T
         d_c_prev = d_c * f[t]
         d_n_prev = d_n * f[t]
         d_m_prev = d_m_pre + d_f_pre
         d_h_next, d_c_next, d_n_next, d_m_next = d_h_prev, d_c_prev, d_n_prev, d_m_prev
 
     # all steps at once
-    d_z_pre_o_pre_log_i = d_parts[..., :3 * H]
+    d_z_pre_o_pre_log_i_steps = d_z_pre_to_R_f_h[..., :3 * H]
     d_W_f_x = -d_log_f_pre
-    d_x = times(d_z_pre_o_pre_log_i, W_zoi.T) + times(d_W_f_x, W_f)
-    d_W_zoi = outer_sum(x, d_z_pre_o_pre_log_i)
+    d_x = times(d_z_pre_o_pre_log_i_steps, W_zoi.T) + times(d_W_f_x, W_f)
+    d_W_zoi = outer_sum(x, d_z_pre_o_pre_log_i_steps)
     d_W_z = d_W_zoi[..., :H].T
-    d_R_zoif = outer_sum(h_prev, d_parts)
+    d_R_zoif = outer_sum(h_prev, d_z_pre_to_R_f_h)
     d_R_z = d_R_zoif[..., :H].T
-    d_b_zoi = d_z_pre_o_pre_log_i.sum(axis=(0, 1))
+    d_b_zoi = d_z_pre_o_pre_log_i_steps.sum(axis=(0, 1))
     d_b_z = d_b_zoi[..., :H]
     d_W_o = d_W_zoi[..., H:2 * H].T
     d_R_o = d_R_zoif[..., H:2 * H].T
@@ -639,7 +639,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_o_T = W_o.T
     W_i_T = W_i.T
     W_f_T = W_f.T
-    parts = (
+    W_zoif_and_dot = (
         np.concatenate(
             [W_z_T, dot_W_z.T, W_o_T, dot_W_o.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T],
             axis=-1
@@ -650,7 +650,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_o_T = R_o.T
     R_i_T = R_i.T
     R_f_T = R_f.T
-    parts3 = (
+    R_zoif_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [R_z_T, dot_R_z.T, R_o_T, dot_R_o.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T],
@@ -661,16 +661,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     R_zoif = np.ascontiguousarray(np.concatenate([R_z_T, R_o_T, R_i_T, R_f_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zoif_x_and_dot = times(x, W_zoif_and_dot)
     dot_W_zoif_x_x = times(dot_x, W_zoif)
-    z_in = parts2[..., :H] + b_z
-    o_in = parts2[..., 2 * H:3 * H] + b_o
-    i_in = parts2[..., 4 * H:5 * H] + b_i
-    dot_i_in = parts2[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H] + dot_b_i
-    f_in = -parts2[..., 6 * H:7 * H] - b_f
-    dot_f_in = -parts2[..., 7 * H:8 * H] - dot_W_zoif_x_x[..., 3 * H:4 * H] - dot_b_f
-    dot_z_in = parts2[..., H:2 * H] + dot_W_zoif_x_x[..., :H] + dot_b_z
-    dot_o_in = parts2[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H] + dot_b_o
+    z_in = W_zoif_x_and_dot[..., :H] + b_z
+    o_in = W_zoif_x_and_dot[..., 2 * H:3 * H] + b_o
+    i_in = W_zoif_x_and_dot[..., 4 * H:5 * H] + b_i
+    dot_i_in = W_zoif_x_and_dot[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H] + dot_b_i
+    f_in = -W_zoif_x_and_dot[..., 6 * H:7 * H] - b_f
+    dot_f_in = -W_zoif_x_and_dot[..., 7 * H:8 * H] - dot_W_zoif_x_x[..., 3 * H:4 * H] - dot_b_f
+    dot_z_in = W_zoif_x_and_dot[..., H:2 * H] + dot_W_zoif_x_x[..., :H] + dot_b_z
+    dot_o_in = W_zoif_x_and_dot[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H] + dot_b_o
 
     c_prev = state["c"]
     n_prev = state["n"]
@@ -679,21 +679,21 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_n_prev = dot_state["n"]
     dot_m_prev = dot_state["m"]
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        R_zoif_h_and_dot = h_prev[t] @ R_zoif_and_dot
         dot_R_zoif_h_h_prev = dot_h_prev[t] @ R_zoif
         # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        z = np.tanh(parts4[..., :H] + z_in[t])
+        z = np.tanh(R_zoif_h_and_dot[..., :H] + z_in[t])
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        o = sigmoid(parts4[..., 2 * H:3 * H] + o_in[t])
+        o = sigmoid(R_zoif_h_and_dot[..., 2 * H:3 * H] + o_in[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i = parts4[..., 4 * H:5 * H] + i_in[t]
-        dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_i_in[t]
+        log_i = R_zoif_h_and_dot[..., 4 * H:5 * H] + i_in[t]
+        dot_log_i = R_zoif_h_and_dot[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = f_in[t] - parts4[..., 6 * H:7 * H]
+        log_f_pre = f_in[t] - R_zoif_h_and_dot[..., 6 * H:7 * H]
         log_f_softplus = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus
         dot_log_f = (
-            (dot_f_in[t] - parts4[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H])
+            (dot_f_in[t] - R_zoif_h_and_dot[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H])
             * np.expm1(-log_f_softplus)
         )
         # m = max(log_f + m[t-1], log_i)
@@ -715,7 +715,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
             dot_f * c_prev
             + dot_c_prev * f
             + dot_i * z
-            + (parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
+            + (R_zoif_h_and_dot[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_in[t]) * (1 - z**2) * i
         )
         # n = f * n[t-1] + i
         n = f * n_prev + i
@@ -723,7 +723,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # h = o * c / n
         h[t] = o * c / n
         dot_h[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_in[t])
+            (R_zoif_h_and_dot[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_in[t])
             * o
             * (1 - o)
             * c
@@ -784,7 +784,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_o_T = W_o.T
     W_i_T = W_i.T
     W_f_T = W_f.T
-    parts = (
+    W_zoif_and_dot = (
         np.concatenate(
             [W_z_T, dot_W_z.T, W_o_T, dot_W_o.T, W_i_T, dot_W_i.T, W_f_T, dot_W_f.T],
             axis=-1
@@ -795,7 +795,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_o_T = R_o.T
     R_i_T = R_i.T
     R_f_T = R_f.T
-    parts3 = (
+    R_zoif_and_dot = (
         np.ascontiguousarray(
             np.concatenate(
                 [R_z_T, dot_R_z.T, R_o_T, dot_R_o.T, R_i_T, dot_R_i.T, R_f_T, dot_R_f.T],
@@ -806,32 +806,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     R_zoif = np.ascontiguousarray(np.concatenate([R_z_T, R_o_T, R_i_T, R_f_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_zoif_x_and_dot = times(x, W_zoif_and_dot)
     dot_W_zoif_x_x = times(dot_x, W_zoif)
-    dot_z_in = parts2[..., H:2 * H] + dot_W_zoif_x_x[..., :H] + dot_b_z
-    z_in = parts2[..., :H] + b_z
-    dot_o_in = parts2[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H] + dot_b_o
-    o_in = parts2[..., 2 * H:3 * H] + b_o
-    i_in = parts2[..., 4 * H:5 * H] + b_i
-    dot_i_in = parts2[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H] + dot_b_i
-    f_in = -parts2[..., 6 * H:7 * H] - b_f
-    dot_f_in = -parts2[..., 7 * H:8 * H] - dot_W_zoif_x_x[..., 3 * H:4 * H] - dot_b_f
+    dot_z_in = W_zoif_x_and_dot[..., H:2 * H] + dot_W_zoif_x_x[..., :H] + dot_b_z
+    z_in = W_zoif_x_and_dot[..., :H] + b_z
+    dot_o_in = W_zoif_x_and_dot[..., 3 * H:4 * H] + dot_W_zoif_x_x[..., H:2 * H] + dot_b_o
+    o_in = W_zoif_x_and_dot[..., 2 * H:3 * H] + b_o
+    i_in = W_zoif_x_and_dot[..., 4 * H:5 * H] + b_i
+    dot_i_in = W_zoif_x_and_dot[..., 5 * H:6 * H] + dot_W_zoif_x_x[..., 2 * H:3 * H] + dot_b_i
+    f_in = -W_zoif_x_and_dot[..., 6 * H:7 * H] - b_f
+    dot_f_in = -W_zoif_x_and_dot[..., 7 * H:8 * H] - dot_W_zoif_x_x[..., 3 * H:4 * H] - dot_b_f
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        R_zoif_h_and_dot = h_prev[t] @ R_zoif_and_dot
         dot_R_zoif_h_h_prev = dot_h_prev[t] @ R_zoif
         # z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        dot_z_pre[t] = parts4[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_in[t]
-        z[t] = np.tanh(parts4[..., :H] + z_in[t])
+        dot_z_pre[t] = R_zoif_h_and_dot[..., H:2 * H] + dot_R_zoif_h_h_prev[..., :H] + dot_z_in[t]
+        z[t] = np.tanh(R_zoif_h_and_dot[..., :H] + z_in[t])
         # o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        dot_o_pre[t] = parts4[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_in[t]
-        o[t] = sigmoid(parts4[..., 2 * H:3 * H] + o_in[t])
+        dot_o_pre[t] = R_zoif_h_and_dot[..., 3 * H:4 * H] + dot_R_zoif_h_h_prev[..., H:2 * H] + dot_o_in[t]
+        o[t] = sigmoid(R_zoif_h_and_dot[..., 2 * H:3 * H] + o_in[t])
         # log_i = W_i @ x + R_i @ h[t-1] + b_i
-        log_i[t] = parts4[..., 4 * H:5 * H] + i_in[t]
-        dot_log_i = parts4[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_i_in[t]
+        log_i[t] = R_zoif_h_and_dot[..., 4 * H:5 * H] + i_in[t]
+        dot_log_i = R_zoif_h_and_dot[..., 5 * H:6 * H] + dot_R_zoif_h_h_prev[..., 2 * H:3 * H] + dot_i_in[t]
         # log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        log_f_pre = f_in[t] - parts4[..., 6 * H:7 * H]
-        dot_log_f_pre[t] = dot_f_in[t] - parts4[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H]
+        log_f_pre = f_in[t] - R_zoif_h_and_dot[..., 6 * H:7 * H]
+        dot_log_f_pre[t] = (
+            dot_f_in[t] - R_zoif_h_and_dot[..., 7 * H:8 * H] - dot_R_zoif_h_h_prev[..., 3 * H:4 * H]
+        )
         log_f_softplus[t] = np.log1p(np.exp(-np.abs(log_f_pre))) + np.maximum(log_f_pre, 0)
         log_f = -log_f_softplus[t]
         dot_log_f = dot_log_f_pre[t] * np.expm1(-log_f_softplus[t])
@@ -866,9 +868,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             - o[t] * dot_n[t] * c[t] / n[t]**2
         )
     d_dot_log_f_pre, d_log_f_pre = (np.empty((T, B, H), dtype) for _ in range(2))
-    d_parts = np.empty((T, B, 8 * H), dtype)
-    parts5 = np.concatenate([W_z.T, dot_W_z.T, W_o.T, dot_W_o.T, W_i.T, dot_W_i.T], axis=-1)
-    parts3 = (
+    d_z_pre_to_R_f_h_and_dot = np.empty((T, B, 8 * H), dtype)
+    W_zoi_and_dot = np.concatenate([W_z.T, dot_W_z.T, W_o.T, dot_W_o.T, W_i.T, dot_W_i.T], axis=-1)
+    R_zoif_and_dot = (
         np.concatenate(
             [R_z.T, dot_R_z.T, R_o.T, dot_R_o.T, R_i.T, dot_R_i.T, R_f.T, dot_R_f.T],
             axis=-1
@@ -885,7 +887,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     ddot_h_ddot_c = o / n
     ddot_h_dc = dot_o / n - o * dot_n / n**2
     ddot_m_ddot_m_pre = np.greater_equal(m_pre, log_i).astype(dtype)
-    ddot_log_f_softplus_ddot_log_f_pre = -np.expm1(-log_f_softplus)
+    local_dot_log_f_pre = -np.expm1(-log_f_softplus)
     ddot_log_f_softplus_dlog_f_pre = -dot_log_f_pre * (-np.expm1(-log_f_softplus) - 1)
     ddot_m_ddot_log_i = np.greater(log_i, m_pre).astype(dtype)
     ddot_h_ddot_o = c / n
@@ -936,10 +938,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_m_pre = d_m * ddot_m_ddot_m_pre[t]
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
         d_dot_log_f_softplus = -d_dot_m_pre - d_dot_f_pre
-        d_dot_log_f_pre[t] = d_dot_log_f_softplus * ddot_log_f_softplus_ddot_log_f_pre[t]
+        d_dot_log_f_pre[t] = d_dot_log_f_softplus * local_dot_log_f_pre[t]
         d_log_f_pre[t] = (
             (d_dot_log_f_softplus * ddot_log_f_softplus_dlog_f_pre[t] - d_m_pre - d_f_pre)
-            * ddot_log_f_softplus_ddot_log_f_pre[t]
+            * local_dot_log_f_pre[t]
         )
         d_dot_R_f_h = -d_dot_log_f_pre[t]
         d_R_f_h = -d_log_f_pre[t]
@@ -960,9 +962,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         np.concatenate(
             [d_z_pre, d_dot_z_pre, d_o_pre, d_dot_o_pre, d_log_i, d_dot_log_i, d_R_f_h, d_dot_R_f_h],
             axis=-1,
-            out=d_parts[t]
+            out=d_z_pre_to_R_f_h_and_dot[t]
         )
-        d_h_prev = d_parts[t] @ parts3.T
+        d_h_prev = d_z_pre_to_R_f_h_and_dot[t] @ R_zoif_and_dot.T
         d_c_prev = d_c * f[t] + d_dot_c * dot_f[t]
         d_n_prev = d_n * f[t] + d_dot_n * dot_f[t]
         d_m_prev = d_m_pre + d_f_pre
@@ -975,15 +977,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_m_next = d_dot_m_prev
 
     # all steps at once
-    d_z_pre_steps = d_parts[..., :H]
-    d_dot_z_pre_steps = d_parts[..., H:2 * H]
-    d_o_pre_steps = d_parts[..., 2 * H:3 * H]
-    d_dot_o_pre_steps = d_parts[..., 3 * H:4 * H]
-    d_log_i_steps = d_parts[..., 4 * H:5 * H]
-    d_dot_log_i_steps = d_parts[..., 5 * H:6 * H]
+    d_z_pre_steps = d_z_pre_to_R_f_h_and_dot[..., :H]
+    d_dot_z_pre_steps = d_z_pre_to_R_f_h_and_dot[..., H:2 * H]
+    d_o_pre_steps = d_z_pre_to_R_f_h_and_dot[..., 2 * H:3 * H]
+    d_dot_o_pre_steps = d_z_pre_to_R_f_h_and_dot[..., 3 * H:4 * H]
+    d_log_i_steps = d_z_pre_to_R_f_h_and_dot[..., 4 * H:5 * H]
+    d_dot_log_i_steps = d_z_pre_to_R_f_h_and_dot[..., 5 * H:6 * H]
     d_dot_W_f_x = -d_dot_log_f_pre
     d_W_f_x = -d_log_f_pre
-    d_x = times(d_parts[..., :6 * H], parts5.T) + times(d_W_f_x, W_f) + times(d_dot_W_f_x, dot_W_f)
+    d_x = (
+        times(d_z_pre_to_R_f_h_and_dot[..., :6 * H], W_zoi_and_dot.T)
+        + times(d_W_f_x, W_f)
+        + times(d_dot_W_f_x, dot_W_f)
+    )
     d_W_z_W_z_x = outer_sum(d_z_pre_steps, x)
     d_W_z_dot_W_z_x_x = outer_sum(d_dot_z_pre_steps, dot_x)
     d_R_z_R_z_h = outer_sum(d_z_pre_steps, h_prev)
@@ -1001,8 +1007,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_b_i = d_log_i_steps.sum(axis=(0, 1))
     d_W_f_W_f_x = outer_sum(d_W_f_x, x)
     d_W_f_dot_W_f_x_x = outer_sum(d_dot_W_f_x, dot_x)
-    d_R_f_R_f_h = outer_sum(d_parts[..., 6 * H:7 * H], h_prev)
-    d_R_f_dot_R_f_h_h_prev = outer_sum(d_parts[..., 7 * H:8 * H], dot_h_prev)
+    d_R_f_R_f_h = outer_sum(d_z_pre_to_R_f_h_and_dot[..., 6 * H:7 * H], h_prev)
+    d_R_f_dot_R_f_h_h_prev = outer_sum(d_z_pre_to_R_f_h_and_dot[..., 7 * H:8 * H], dot_h_prev)
     d_b_f_log_f_pre = d_log_f_pre.sum(axis=(0, 1))
     d_W_z = d_W_z_W_z_x + d_W_z_dot_W_z_x_x
     d_R_z = d_R_z_R_z_h + d_R_z_dot_R_z_h_h_prev

@@ -463,8 +463,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     r = sigmoid(W_r_x + v_r * c_prev + b_r)
     dot_r = dot_r_pre * r * (1 - r)
     d_dot_c, d_c = (np.empty((T, B, H), dtype) for _ in range(2))
-    d_dot_f_pre2 = np.empty((T, B, 2 * H), dtype)
-    dot_W_f2 = np.concatenate([W_f.T, dot_W_f.T], axis=-1)
+    d_f_pre_and_dot = np.empty((T, B, 2 * H), dtype)
+    W_f_and_dot = np.concatenate([W_f.T, dot_W_f.T], axis=-1)
 
     # all steps at once
     dot_f = dot_f_pre * f * (1 - f)
@@ -495,7 +495,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_f * ddot_f_df_pre[t] + d_c[t] * ddot_c_ddot_f[t] + d_dot_c[t] * ddot_c_df_pre[t])
             * ddot_f_ddot_f_pre[t]
         )
-        np.concatenate([d_f_pre, d_dot_f_pre], axis=-1, out=d_dot_f_pre2[t])
+        np.concatenate([d_f_pre, d_dot_f_pre], axis=-1, out=d_f_pre_and_dot[t])
         d_c_prev = (
             d_f_pre * v_f + d_dot_f_pre * dot_v_f + d_c[t] * f[t] + d_dot_c[t] * dot_f[t] + local_c_prev[t]
         )
@@ -503,12 +503,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_c_next, d_dot_c_next = d_c_prev, d_dot_c_prev
 
     # all steps at once
-    d_f_pre_steps = d_dot_f_pre2[..., :H]
-    d_dot_f_pre_steps = d_dot_f_pre2[..., H:2 * H]
+    d_f_pre_steps = d_f_pre_and_dot[..., :H]
+    d_dot_f_pre_steps = d_f_pre_and_dot[..., H:2 * H]
     d_dot_W_x = d_dot_c * (1 - f)
     d_W_x = d_c * (1 - f) - d_dot_c * dot_f
     d_x = (
-        times(d_dot_f_pre2, dot_W_f2.T)
+        times(d_f_pre_and_dot, W_f_and_dot.T)
         + d_x_W_r_x
         + d_x_dot_W_r_x_W_r
         + times(d_W_x, W)

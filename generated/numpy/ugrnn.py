@@ -378,37 +378,39 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     W_c_T = W_c.T
     W_g_T = W_g.T
-    parts = np.concatenate([W_c_T, dot_W_c.T, W_g_T, dot_W_g.T], axis=-1)
+    W_cg_and_dot = np.concatenate([W_c_T, dot_W_c.T, W_g_T, dot_W_g.T], axis=-1)
     W_cg = np.concatenate([W_c_T, W_g_T], axis=-1)
     U_c_T = U_c.T
     U_g_T = U_g.T
-    parts3 = np.ascontiguousarray(np.concatenate([U_c_T, dot_U_c.T, U_g_T, dot_U_g.T], axis=-1))
+    U_cg_and_dot = np.ascontiguousarray(np.concatenate([U_c_T, dot_U_c.T, U_g_T, dot_U_g.T], axis=-1))
     U_cg = np.ascontiguousarray(np.concatenate([U_c_T, U_g_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_cg_x_and_dot = times(x, W_cg_and_dot)
     dot_W_cg_x_x = times(dot_x, W_cg)
-    c_in = parts2[..., :H] + b_c
-    g_in = parts2[..., 2 * H:3 * H] + b_g
-    dot_c_in = parts2[..., H:2 * H] + dot_W_cg_x_x[..., :H] + dot_b_c
-    dot_g_in = parts2[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H] + dot_b_g
+    c_in = W_cg_x_and_dot[..., :H] + b_c
+    g_in = W_cg_x_and_dot[..., 2 * H:3 * H] + b_g
+    dot_c_in = W_cg_x_and_dot[..., H:2 * H] + dot_W_cg_x_x[..., :H] + dot_b_c
+    dot_g_in = W_cg_x_and_dot[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H] + dot_b_g
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_cg_h_and_dot = h_prev[t] @ U_cg_and_dot
         dot_U_cg_h_h_prev = dot_h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        n = np.tanh(parts4[..., :H] + c_in[t])
+        n = np.tanh(U_cg_h_and_dot[..., :H] + c_in[t])
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        g = sigmoid(parts4[..., 2 * H:3 * H] + g_in[t])
+        g = sigmoid(U_cg_h_and_dot[..., 2 * H:3 * H] + g_in[t])
         # h = g * h[t-1] + (1 - g) * n
         h[t] = g * h_prev[t] + (1 - g) * n
         dot_h[t] = (
-            (parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_in[t])
+            (U_cg_h_and_dot[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_in[t])
             * g
             * (1 - g)
             * (h_prev[t] - n)
             + g * dot_h_prev[t]
-            + (1 - g) * (parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_c_in[t]) * (1 - n**2)
+            + (1 - g)
+            * (U_cg_h_and_dot[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_c_in[t])
+            * (1 - n**2)
         )
 
     last = {"h": h_rows[-1].copy()}
@@ -439,39 +441,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_n_pre, n, dot_g_pre, g, dot_g = (np.empty((T, B, H), dtype) for _ in range(5))
     W_c_T = W_c.T
     W_g_T = W_g.T
-    parts = np.concatenate([W_c_T, dot_W_c.T, W_g_T, dot_W_g.T], axis=-1)
+    W_cg_and_dot = np.concatenate([W_c_T, dot_W_c.T, W_g_T, dot_W_g.T], axis=-1)
     W_cg = np.concatenate([W_c_T, W_g_T], axis=-1)
     U_c_T = U_c.T
     U_g_T = U_g.T
-    parts3 = np.ascontiguousarray(np.concatenate([U_c_T, dot_U_c.T, U_g_T, dot_U_g.T], axis=-1))
+    U_cg_and_dot = np.ascontiguousarray(np.concatenate([U_c_T, dot_U_c.T, U_g_T, dot_U_g.T], axis=-1))
     U_cg = np.ascontiguousarray(np.concatenate([U_c_T, U_g_T], axis=-1))
 
     # all steps at once
-    parts2 = times(x, parts)
+    W_cg_x_and_dot = times(x, W_cg_and_dot)
     dot_W_cg_x_x = times(dot_x, W_cg)
-    dot_c_in = parts2[..., H:2 * H] + dot_W_cg_x_x[..., :H] + dot_b_c
-    c_in = parts2[..., :H] + b_c
-    dot_g_in = parts2[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H] + dot_b_g
-    g_in = parts2[..., 2 * H:3 * H] + b_g
+    dot_c_in = W_cg_x_and_dot[..., H:2 * H] + dot_W_cg_x_x[..., :H] + dot_b_c
+    c_in = W_cg_x_and_dot[..., :H] + b_c
+    dot_g_in = W_cg_x_and_dot[..., 3 * H:4 * H] + dot_W_cg_x_x[..., H:2 * H] + dot_b_g
+    g_in = W_cg_x_and_dot[..., 2 * H:3 * H] + b_g
 
     for t in range(T):
-        parts4 = h_prev[t] @ parts3
+        U_cg_h_and_dot = h_prev[t] @ U_cg_and_dot
         dot_U_cg_h_h_prev = dot_h_prev[t] @ U_cg
         # n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        dot_n_pre[t] = parts4[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_c_in[t]
-        n[t] = np.tanh(parts4[..., :H] + c_in[t])
+        dot_n_pre[t] = U_cg_h_and_dot[..., H:2 * H] + dot_U_cg_h_h_prev[..., :H] + dot_c_in[t]
+        n[t] = np.tanh(U_cg_h_and_dot[..., :H] + c_in[t])
         # g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        dot_g_pre[t] = parts4[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_in[t]
-        g[t] = sigmoid(parts4[..., 2 * H:3 * H] + g_in[t])
+        dot_g_pre[t] = U_cg_h_and_dot[..., 3 * H:4 * H] + dot_U_cg_h_h_prev[..., H:2 * H] + dot_g_in[t]
+        g[t] = sigmoid(U_cg_h_and_dot[..., 2 * H:3 * H] + g_in[t])
         dot_g[t] = dot_g_pre[t] * g[t] * (1 - g[t])
         # h = g * h[t-1] + (1 - g) * n
         h[t] = g[t] * h_prev[t] + (1 - g[t]) * n[t]
         dot_h[t] = (
             dot_g[t] * (h_prev[t] - n[t]) + dot_h_prev[t] * g[t] + dot_n_pre[t] * (1 - n[t]**2) * (1 - g[t])
         )
-    d_n_dot_n_g_dot_g_pre = np.empty((T, B, 4 * H), dtype)
-    parts = np.concatenate([W_c.T, dot_W_c.T, W_g.T, dot_W_g.T], axis=-1)
-    parts3 = np.concatenate([U_c.T, dot_U_c.T, U_g.T, dot_U_g.T], axis=-1)
+    d_ng_pre_and_dot = np.empty((T, B, 4 * H), dtype)
+    W_cg_and_dot = np.concatenate([W_c.T, dot_W_c.T, W_g.T, dot_W_g.T], axis=-1)
+    U_cg_and_dot = np.concatenate([U_c.T, dot_U_c.T, U_g.T, dot_U_g.T], axis=-1)
 
     # all steps at once
     ddot_h_ddot_g = h_prev - n
@@ -501,17 +503,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
             (d_dot_n * ddot_n_dn_pre[t] + d_h_next * ddot_h_ddot_n[t] - d_dot_h * dot_g[t])
             * ddot_n_ddot_n_pre[t]
         )
-        np.concatenate([d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre], axis=-1, out=d_n_dot_n_g_dot_g_pre[t])
-        d_h_prev = d_n_dot_n_g_dot_g_pre[t] @ parts3.T + d_h_next * g[t] + d_dot_h * dot_g[t]
+        np.concatenate([d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre], axis=-1, out=d_ng_pre_and_dot[t])
+        d_h_prev = d_ng_pre_and_dot[t] @ U_cg_and_dot.T + d_h_next * g[t] + d_dot_h * dot_g[t]
         d_dot_h_prev = d_dot_n_pre @ U_c + d_dot_g_pre @ U_g + d_dot_h * g[t]
         d_h_next, d_dot_h_next = d_h_prev, d_dot_h_prev
 
     # all steps at once
-    d_n_pre_steps = d_n_dot_n_g_dot_g_pre[..., :H]
-    d_dot_n_pre_steps = d_n_dot_n_g_dot_g_pre[..., H:2 * H]
-    d_g_pre_steps = d_n_dot_n_g_dot_g_pre[..., 2 * H:3 * H]
-    d_dot_g_pre_steps = d_n_dot_n_g_dot_g_pre[..., 3 * H:4 * H]
-    d_x = times(d_n_dot_n_g_dot_g_pre, parts.T)
+    d_n_pre_steps = d_ng_pre_and_dot[..., :H]
+    d_dot_n_pre_steps = d_ng_pre_and_dot[..., H:2 * H]
+    d_g_pre_steps = d_ng_pre_and_dot[..., 2 * H:3 * H]
+    d_dot_g_pre_steps = d_ng_pre_and_dot[..., 3 * H:4 * H]
+    d_x = times(d_ng_pre_and_dot, W_cg_and_dot.T)
     d_W_c_W_c_x = outer_sum(d_n_pre_steps, x)
     d_W_c_dot_W_c_x_x = outer_sum(d_dot_n_pre_steps, dot_x)
     d_U_c_U_c_h = outer_sum(d_n_pre_steps, h_prev)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import count
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, groupby
 
 import sympy as sp
 
@@ -31,6 +31,30 @@ SPELLING: dict[str, str] = {
     "where": "choose({}, {}, {})",
     "pow": "pow({}, {})",
 }
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index of an element: its text, the axes it runs over, and whether it is a name `alone`, not a sum."""
+
+    text: str
+    axes: Axes
+    alone: bool = True
+
+
+@dataclass(frozen=True)
+class Step:
+    """The step so many after one that has a name."""
+
+    name: str
+    later: int = 0
+
+    def row(self, of_two: bool) -> Index:
+        """Its row among all, or among two that take turns."""
+        text = f"{self.name} {'+' if self.later > 0 else '-'} {abs(self.later)}" if self.later else self.name
+        if of_two:
+            return Index(f"({text}) % 2" if self.later else f"{text} % 2", ("T",), alone=False)
+        return Index(text, ("T",), alone=not self.later)
 
 
 class Writer:
@@ -96,7 +120,8 @@ class Writer:
         return any(r.source == ref for r in op.registers) and self.home(ref).buffer.rows == "2"
 
     def held(self, arrives: Ref, source: Ref, names: dict[Ref, str], op: Map) -> Held:
-        first, last = ("T - 1", "0") if self.sweep.reverse else ("0", "T - 1")
+        ends = (Step("0"), Step("T", -1))
+        first, last = reversed(ends) if self.sweep.reverse else ends
         end = self.place(source, last) if self.home(source).buffer.rows == "2" else ""
         start, load, store = self.load(arrives, first), self.load(arrives), self.place(source)
         return Held(names[arrives], names[source], start, end, load, store if end else "")
@@ -185,8 +210,8 @@ class Writer:
         value = self.values[ref.name]
         return not value.timed and value.role not in ("const", "size", "identity")
 
-    def load(self, ref: Ref, row: str = "") -> str:
-        """An operand's component, in the type one computes in."""
+    def load(self, ref: Ref, row: Step | None = None) -> str:
+        """An operand's component, in the type one computes in; `row` if it is not that of this step."""
         value = self.values[ref.name]
         match value.role:
             case "const":
@@ -199,34 +224,32 @@ class Writer:
                 return f"compute_t({self.index[ref.labels[0]]} == {self.index[ref.labels[1]]})"
         return f"compute_t({self.place(ref, row)})"
 
-    def place(self, ref: Ref, row: str = "") -> str:
+    def place(self, ref: Ref, row: Step | None = None) -> str:
         """The element of the buffer where a component lives."""
         home, value = self.home(ref), self.values[ref.name]
         buffer = home.buffer
-        steps: list[tuple[str, Axes]] = []
+        found: list[Index] = []
         if buffer.rows:
-            at = row or self.step()
-            at = {"T - 1": "T"}.get(at, f"{at} + 1") if home.shift else at
-            steps.append((f"{_factor(at)} % 2" if buffer.rows == "2" else at, ("T",)))
+            at = row or Step(self.step())
+            found.append(replace(at, later=at.later + home.shift).row(of_two=buffer.rows == "2"))
         labels = [x for x in ref.labels if x != TIME]
         if value.batched:
-            steps.append((self.index[BATCH], ("B",)))
+            found.append(Index(self.index[BATCH], ("B",)))
             labels.remove(BATCH)
         for label, axis in zip(labels[:-1], buffer.axes, strict=False):
-            steps.append((self.index[label], (axis,)))
+            found.append(Index(self.index[label], (axis,)))
         if labels:
             before = f"{self.size(home.offset)} + " if home.offset else ""
-            steps.append((before + self.index[labels[-1]], buffer.axes[-1:]))
-        return f"{self.pointer(buffer.name)}[{self.position(steps)}]"
+            found.append(Index(before + self.index[labels[-1]], buffer.axes[-1:]))
+        return f"{self.pointer(buffer.name)}[{self.position(found)}]"
 
-    def position(self, steps: list[tuple[str, Axes]]) -> str:
-        """Where in memory the element at these indices lies, by Horner's rule; each with the axes it runs over."""
-        if not steps:
+    def position(self, indices: list[Index]) -> str:
+        """Where in memory the element at these indices lies, by Horner's rule."""
+        if not indices:
             return "0"
-        text = steps[0][0]
-        for index, axes in steps[1:]:
-            left = f"({text})" if "+" in text or "%" in text else text
-            text = f"{left} * {_factor(self.size(axes))} + {index}"
+        text, alone = indices[0].text, indices[0].alone
+        for x in indices[1:]:
+            text, alone = f"{text if alone else f'({text})'} * {self.factor(x.axes)} + {x.text}", False
         return text
 
     def step(self) -> str:
@@ -246,6 +269,11 @@ class Writer:
         self.read |= {part for a in axes for part in axis_parts(a)}
         return extent(axes, self.sizes)
 
+    def factor(self, axes: Axes) -> str:
+        """The same where it is multiplied or divided by."""
+        text = self.size(axes)
+        return text if len([part for a in axes for part in axis_parts(a)]) == 1 else f"({text})"
+
     def pointer(self, buffer: str) -> str:
         return f"{buffer}_at"
 
@@ -264,17 +292,18 @@ class Writer:
         rest = counter
         for label in reversed(labels):
             length = self.length(label)
-            part = rest if label == labels[0] else f"{rest} % {_factor(length)}"
+            factor = self.factor(_axes(label))
+            part = rest if label == labels[0] else f"{rest} % {factor}"
             found.append((self.index[label], length, part))
-            rest += f" / {_factor(length)}"
+            rest += f" / {factor}"
         return tuple(reversed(found))
 
     def counted(self, labels: Labels) -> str:
         """How many combinations of the labels there are."""
-        return " * ".join(_factor(self.length(x)) for x in labels) or "1"
+        return " * ".join(self.factor(_axes(x)) for x in labels) or "1"
 
     def length(self, label: str) -> str:
-        return self.size(({TIME: "T", BATCH: "B"}.get(label) or axis_of(label),))
+        return self.size(_axes(label))
 
 
 #: What kernels call the number of the first step, which stands after the lengths.
@@ -289,11 +318,18 @@ def sizes(cell: Cell) -> dict[str, str]:
     }
 
 
+#: How the indices of one axis begin that occurs several times.
+LETTERS = "ijk"
+
+
 def _indices(labels: Labels, taken: set[str]) -> dict[str, str]:
-    """``iB``, ``iH``, ``iH2`` …: the index that runs over each label."""
+    """``iB``, ``iH``, ``jH``, ``i4H`` …: the index that runs over each label, with a letter for each repetition."""
     names: dict[str, str] = {}
     for label in labels:
-        stem = "i" + "".join(c for c in label if c.isalnum() or c == "_")
+        repeats = sum(_axes(x) == _axes(label) for x in names)
+        runs = [(axis, len([*group])) for axis, group in groupby(p for a in _axes(label) for p in axis_parts(a))]
+        stem = LETTERS[min(repeats, len(LETTERS) - 1)]
+        stem += "_".join(f"{n}{axis}" if n > 1 else axis for axis, n in runs)
         names[label] = numbered(stem, lambda n: n in taken or n in names.values() or means_something_in_c(n))
     return names
 
@@ -320,12 +356,13 @@ def _common(
     return [(s, e.xreplace(shown)) for s, e in shared], [e.xreplace(shown) for e in reduced]
 
 
-def _factor(length: str) -> str:
-    return f"({length})" if " " in length else length
+def _axes(label: str) -> Axes:
+    return ({TIME: "T", BATCH: "B"}.get(label) or axis_of(label),)
 
 
-def _call(node: sp.Function, args: Sequence[str]) -> str:
+def _call(node: sp.Function, text: Callable[[sp.Expr], str]) -> str:
     row: Function = node.row
+    args = map(text, node.args)
     wrapped = [f"({a})" for a in args] if row.name in ("gt", "ge") else args
     return SPELLING[row.name].format(*wrapped)
 

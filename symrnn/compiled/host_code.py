@@ -11,7 +11,7 @@ from symrnn.compiled.layout import Layout, in_memory, stretch
 from symrnn.compiled.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, Rows, extent, loaded
 from symrnn.compiled.row_kernels import kernel_of
 from symrnn.language.cell import Axes
-from symrnn.printing.arrays import insertions
+from symrnn.printing.arrays import indexed, insertions
 from symrnn.printing.spelling import in_python
 from symrnn.schedule.program import BLOCKS
 
@@ -113,7 +113,7 @@ class HostCode:
             source = self.matrix(op.source, op.block, op.transposed != home.buffer.turned)
         else:
             added = insertions(op.source.labels, (*op.out.labels[:-1], *op.source.labels[-1:]))
-            source = self.whole(op.source, op.block) + (f"[{', '.join(added)}]" if "None" in added else "")
+            source = indexed(self.whole(op.source, op.block), added)
         cut = self.cut(place, axes[-1:])
         index = f"..., {cut}" if cut and not home.buffer.turned else cut or "..."
         return f"{self.row(home, op.block)}[{index}] = {source}"
@@ -189,7 +189,7 @@ class HostCode:
 
     def memory(self) -> None:
         """Allocations, boundaries, results, and what must be handed in."""
-        used, text, program = in_memory(self.made), self.text, self.plan.program
+        used, text, program = in_memory(self.made, self.name), self.text, self.plan.program
         carries = self.made.carries[self.name]
         filled = [b for b in self.made.filled[self.name] if b in used or b in carries.values()]
         text.allocations = [Allocation(in_python(b.name), self.shape(b)) for b in filled]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from symrnn.calculus.ir import Slice, numbered
@@ -31,18 +31,20 @@ def layout(plan: Plan) -> Layout:
         for v in plan.program.values.values()
         if v.role in ("input", "param", "seed")
     }
+    taken: dict[str, Buffer] = {}
     for stage in plan.stages:
-        filler = _Filler(plan, stage, homes, {b.name for filled in made.filled.values() for b in filled})
+        filler = _Filler(plan, stage, homes, taken)
         filler.fill()
         name, homes = stage.sweep.name, filler.homes
         made.homes[name], made.filled[name], made.carries[name] = homes, filler.filled, filler.carries
+        taken |= {b.name: b for b in (*in_memory(made, name), *filler.carries.values())}
     return made
 
 
 class _Filler:
     """Finds the homes of one sweep, beside those of the sweeps before it."""
 
-    def __init__(self, plan: Plan, stage: Stage, earlier: dict[str, Home], taken: set[str]) -> None:
+    def __init__(self, plan: Plan, stage: Stage, earlier: dict[str, Home], taken: dict[str, Buffer]) -> None:
         self.plan, self.stage, self.taken = plan, stage, taken
         self.part: Sweep = stage.sweep
         self.values = plan.program.values
@@ -103,11 +105,23 @@ class _Filler:
                 self.homes[name] = Home(base.buffer, base.shift, base.offset + before)
             else:
                 value = self.values[name]
-                own = self.unique(name) if name in self.taken else name
-                buffer = Buffer(own, self.rows(name), value.batched, value.axes, self.turned(name))
+                buffer = Buffer(name, self.rows(name), value.batched, value.axes, self.turned(name))
+                buffer = replace(buffer, name=self.own_name(buffer))
                 self.homes[name] = Home(buffer)
                 self.filled.append(buffer)
         return self.homes[name]
+
+    def own_name(self, buffer: Buffer) -> str:
+        """That of its value, and how it differs from one of that name that a sweep before fills.
+
+        In a function of its own it has that name too if it does not differ: a thread keeps one array for both.
+        """
+        before = self.taken.get(buffer.name)
+        if before is None or (before == buffer and self.plan.program.apart):
+            return buffer.name
+        if buffer.turned != before.turned:
+            return self.unique(f"{buffer.name}_T")
+        return self.unique(f"{buffer.name}_{'again' if buffer.rows == before.rows else 'steps'}")
 
     def unique(self, name: str) -> str:
         """A name that no value has, nor a buffer of the sweeps before; each makes matrices of one name for itself."""
@@ -145,11 +159,7 @@ def parts(axes: Axes) -> list[str]:
     return [p for axis in axes for p in axis_parts(axis)]
 
 
-def in_memory(made: Layout) -> set[Buffer]:
-    """The buffers from which some operation loads, or where it stores."""
-    found: set[Buffer] = set()
-    for stage in made.plan.stages:
-        homes = made.homes[stage.sweep.name]
-        for op in stage.all():
-            found |= {homes[r.name].buffer for r in (*loaded(op), *stored(op)) if r.name in homes}
-    return found
+def in_memory(made: Layout, sweep: str) -> set[Buffer]:
+    """The buffers from which some operation of the sweep loads, or where it stores."""
+    refs = [r for op in made.plan.stage(sweep).all() for r in (*loaded(op), *stored(op))]
+    return {made.homes[sweep][r.name].buffer for r in refs if r.name in made.homes[sweep]}

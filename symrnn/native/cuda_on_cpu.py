@@ -15,6 +15,7 @@ import numpy as np
 from symrnn.native.compiler import QUICK, library
 from symrnn.native.poisoned import Poisoned
 
+# A text is all that CuPy is given too: which kernels it has, and whether their threads meet, stands nowhere else.
 _KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')
 _MEETING = re.compile(r"__syncthreads|__shfl|block_sum|block_best|column_sum")
 

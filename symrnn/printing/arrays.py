@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -44,14 +44,14 @@ SPELLING: dict[str, str] = {
     "abs": "np.abs({})",
     "max": "np.maximum({}, {})",
     "min": "np.minimum({}, {})",
-    "gt": "np.greater({}, {}).astype(dtype)",
-    "ge": "np.greater_equal({}, {}).astype(dtype)",
-    "where": "np.where({}, {}, {})",
     "pow": "np.power({}, {})",
 }
+#: What is true or false until it is counted as 1 or 0.
+COMPARISONS = {"gt": "np.greater({}, {})", "ge": "np.greater_equal({}, {})"}
 #: The same for Python's own numbers, which keep the element type of the arrays they meet; NumPy's scalars do not.
+OF_MATH = ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "erfc")
 OF_NUMBERS: dict[str, str] = {
-    **{n: f"math.{n}({{}})" for n in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "erf", "erfc")},
+    **{n: f"math.{n}({{}})" for n in OF_MATH},
     "sigmoid": "(0.5 + 0.5 * math.tanh(0.5 * ({})))",
     "abs": "abs({})",
     "max": "max({}, {})",
@@ -61,6 +61,8 @@ OF_NUMBERS: dict[str, str] = {
     "where": "({1} if {0} else {2})",
     "pow": "math.pow({}, {})",
 }
+#: The rows of these that call the module math.
+WITH_MATH = {*OF_MATH, "sigmoid", "pow"}
 #: Lines of expressions are not cut shorter than this, however deep they stand in brackets.
 NARROWEST = 40
 HELPERS = ("sigmoid", "erf", "erfc", "times", "outer_sum", "one_hot")
@@ -85,10 +87,13 @@ class Writer:
 
     def reference(self, ref: Ref, out: Labels) -> str:
         """An operand, at this step inside the loop, with new axes where it must broadcast inside the result."""
+        return indexed(*self.operand(ref, out))
+
+    def operand(self, ref: Ref, out: Labels) -> tuple[str, list[str]]:
+        """The same as an array and what stands in the brackets after it."""
         value = self.program.values[ref.name]
         if ref.name in self.inline:
-            inner = self.inline[ref.name]
-            return self.value(inner) if is_view(inner) else f"({self.value(inner)})"
+            return self.value(self.inline[ref.name]), []
         if value.role == "size":
             self.mentioned.add(ref.name)
         if value.role == "time":
@@ -105,7 +110,7 @@ class Writer:
         index += insertions(ref.labels, out)
         while index and index[-1] == ":":
             index.pop()
-        return f"{name}[{', '.join(index)}]" if index else name
+        return name, index
 
     def size(self, axis: str) -> str:
         self.mentioned.update(axis_parts(axis))
@@ -160,7 +165,8 @@ class Writer:
 
     def infix(self, s: Pointwise, names: dict[str, str]) -> Infix:
         rank = {a.name: k for k, a in enumerate(s.args)}
-        return Infix(rank, names.__getitem__, self.call, decimal, self.power)
+        compound = {n for n in names if n in self.inline and not is_view(self.inline[n])}
+        return Infix(rank, names.__getitem__, self.call, decimal, self.power, compound)
 
     def is_number(self, node: sp.Expr) -> bool:
         """Is it a Python number, not an array?"""
@@ -170,20 +176,26 @@ class Writer:
         root = node.exp == sp.Rational(1, 2) and not self.is_number(node)
         return f"np.sqrt({base})" if root else f"{base}**{decimal(node.exp)}"
 
-    def call(self, node: sp.Function, args: Sequence[str]) -> str:
+    def call(self, node: sp.Function, text: Callable[[sp.Expr], str]) -> str:
         row: Function = node.row
         if self.is_number(node):
-            text = OF_NUMBERS[row.name].format(*args)
-            self.helpers.update(["math"] if "math." in OF_NUMBERS[row.name] else [])
-            return text
+            self.helpers.update(["math"] if row.name in WITH_MATH else [])
+            return OF_NUMBERS[row.name].format(*map(text, node.args))
         self.helpers.update({row.name} & {*HELPERS})
         self.helpers.update(["math"] if row.name in ("erf", "erfc") else [])
         if row.name == "where":
-            condition, a, b = args
-            if all(map(self.is_number, node.args[1:])):
-                a = f"dtype.type({a})"
-            return f"np.where({condition.removesuffix('.astype(dtype)')}, {a}, {b})"
-        return SPELLING[row.name].format(*args)
+            condition, a, b = node.args
+            left = f"dtype.type({text(a)})" if self.is_number(a) and self.is_number(b) else text(a)
+            return f"np.where({self.condition(condition, text)}, {left}, {text(b)})"
+        if row.name in COMPARISONS:
+            return f"{self.condition(node, text)}.astype(dtype)"
+        return SPELLING[row.name].format(*map(text, node.args))
+
+    def condition(self, node: sp.Expr, text: Callable[[sp.Expr], str]) -> str:
+        """What is true or not: a comparison as it is, or a number that is not zero."""
+        if isinstance(node, sp.Function) and node.row.name in COMPARISONS and not self.is_number(node):
+            return COMPARISONS[node.row.name].format(*map(text, node.args))
+        return text(node)
 
     def spread(self, ref: Ref, out: Ref) -> str:
         """An operand of concatenate, which does not broadcast by itself."""
@@ -192,15 +204,14 @@ class Writer:
             return self.plain(ref)
         shape = [self.length(x) for x in (*out.labels[:-1], ref.labels[-1])]
         index = insertions(ref.labels, (*out.labels[:-1], ref.labels[-1]))
-        text = self.plain(ref) + (f"[{', '.join(index)}]" if "None" in index else "")
-        return f"np.broadcast_to({text}, ({', '.join(shape)}))"
+        return f"np.broadcast_to({indexed(self.plain(ref), index)}, ({', '.join(shape)}))"
 
     def slice(self, s: Slice) -> str:
         own = self.program.values[s.out.name].axes[-1]
         start = self.size("+".join(s.before)) if s.before else ""
         cut = f"{start}:{self.size('+'.join([*s.before, own]))}"
-        text = self.plain(s.args[0])
-        return f"{text[:-1]}, ..., {cut}]" if text.endswith("[t]") else f"{text}[..., {cut}]"
+        name, index = self.operand(s.args[0], s.args[0].labels)
+        return indexed(name, [*index, "...", cut])
 
     # -- contractions --------------------------------------------------------------------------------------
 
@@ -282,6 +293,11 @@ def is_view(s: Statement) -> bool:
     return isinstance(s, Slice) or (isinstance(s, Contraction) and len(s.args) == 1 and not s.summed)
 
 
+def indexed(name: str, index: Sequence[str]) -> str:
+    """An array, or what an index picks of it."""
+    return f"{name}[{', '.join(index)}]" if index else name
+
+
 def insertions(labels: Labels, out: Labels) -> list[str]:
     """Index items that give an operand the axes of the result; none where NumPy's own rule suffices."""
     if labels == out[len(out) - len(labels) :]:
@@ -299,13 +315,16 @@ def insertions(labels: Labels, out: Labels) -> list[str]:
     return items
 
 
-def broken(line: str, width: int) -> list[str]:
-    """An assignment or a call in lines of bearable length: one summand, or else one factor or argument, a line."""
+def broken(target: str, text: str, width: int) -> list[str]:
+    """An assignment in lines of bearable length: one summand, or else one factor or argument, a line.
+
+    Without a target it is a call alone.
+    """
+    line = f"{target} = {text}" if target else text
     if len(line) <= width:
         return [line]
-    if " = " not in line:
+    if not target:
         return _folded(line, width)
-    target, text = line.split(" = ", 1)
     pieces = _folded(text, width - 4)
     return [f"{target} = (", *(f"    {piece}" for piece in pieces), ")"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,26 +18,26 @@ _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(5)
 class Infix:
     """How a language spells an expression.
 
-    `rank` orders symbols; `name` spells a symbol; `call` spells an applied function, given its printed arguments;
-    `number` spells a constant; `power` spells a power, given its printed base.
+    `rank` orders symbols; `name` spells a symbol; `call` spells an applied function, given what prints an argument;
+    `number` spells a constant; `power` spells a power, given its printed base. Symbols in `compound` are spelled as
+    more than a name, and stand in parentheses beside what binds more tightly than a product.
     """
 
     rank: dict[str, int]
     name: Callable[[str], str]
-    call: Callable[[sp.Function, Sequence[str]], str]
+    call: Callable[[sp.Function, Callable[[sp.Expr], str]], str]
     number: Callable[[sp.Number], str]
     power: Callable[[sp.Pow, str], str]
+    compound: Collection[str] = ()
 
     def text(self, expr: sp.Expr, level: int = _SUM) -> str:
         """The expression; parenthesised if it binds less tightly than `level`."""
         text, own = self._text(expr)
-        if isinstance(expr, sp.Symbol) and level <= _PRODUCT:
-            return _bare(text)
         return f"({text})" if own < level else text
 
     def _text(self, expr: sp.Expr) -> tuple[str, int]:
         if isinstance(expr, sp.Symbol):
-            return self.name(expr.name), _ATOM
+            return self.name(expr.name), _PRODUCT if expr.name in self.compound else _ATOM
         if expr.is_Number:
             return self.number(expr), _ATOM if expr >= 0 else _SIGN
         if is_constant(expr):
@@ -45,11 +45,10 @@ class Infix:
         if isinstance(expr, sp.Add):
             return self._sum(expr), _SUM
         if isinstance(expr, sp.Mul) or (isinstance(expr, sp.Pow) and expr.exp.is_Number and expr.exp < 0):
-            text = self._product(expr)
-            return text, _SIGN if text.startswith("-") else _PRODUCT
+            return self._product(expr)
         if isinstance(expr, sp.Pow):
             return self.power(expr, self.text(expr.base, _ATOM)), _POWER
-        return self.call(expr, [self.text(a) for a in expr.args]), _ATOM
+        return self.call(expr, self.text), _ATOM
 
     def _sum(self, expr: sp.Add) -> str:
         terms = sorted(expr.args, key=self.key)
@@ -67,7 +66,7 @@ class Infix:
             text += f" - {self.text(-term, _PRODUCT)}" if minus else f" + {self.text(term, _PRODUCT)}"
         return text
 
-    def _product(self, expr: sp.Expr) -> str:
+    def _product(self, expr: sp.Expr) -> tuple[str, int]:
         coefficient, factors = expr.as_coeff_mul()
         constants = [f for f in factors if is_constant(f)]
         if constants:
@@ -85,7 +84,9 @@ class Infix:
         if bottom != 1:
             under.append(self.number(bottom))
         text = sign + " * ".join(parts)
-        return f"{text} / {under[0]}" if len(under) == 1 else f"{text} / ({' * '.join(under)})" if under else text
+        if under:
+            text = f"{text} / {under[0]}" if len(under) == 1 else f"{text} / ({' * '.join(under)})"
+        return text, _SIGN if sign else _PRODUCT
 
     def key(self, expr: sp.Expr) -> tuple[bool, list[int], bool, str]:
         """Numbers first among factors; then by the symbols mentioned, a bare symbol before a compound."""
@@ -108,18 +109,6 @@ def _fraction(coefficient: sp.Number) -> tuple[sp.Number, sp.Number]:
     if coefficient.is_Rational and coefficient.q != 1 and len(repr(float(coefficient))) > 8:
         return sp.Integer(coefficient.p), sp.Integer(coefficient.q)
     return coefficient, sp.Integer(1)
-
-
-def _bare(text: str) -> str:
-    """A spelled-out operand without the parentheses that only a tighter neighbour would need."""
-    if not (text.startswith("(") and text.endswith(")")):
-        return text
-    depth = 0
-    for k, c in enumerate(text):
-        depth += (c == "(") - (c == ")")
-        if depth == 0:
-            return text[1:-1] if k == len(text) - 1 else text
-    return text
 
 
 def decimal(number: sp.Number) -> str:

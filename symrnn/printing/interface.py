@@ -74,7 +74,7 @@ def _init_arguments(axes: Axes, needed: set[str]) -> list[str]:
 
 def has_sums(cell: Cell) -> bool:
     """Is something as long as several axes together, as W[H, H+I] is?"""
-    return any("+" in axis for v in cell.variables for axis in v.axes)
+    return any(len(axis_parts(axis)) > 1 for v in cell.variables for axis in v.axes)
 
 
 def _rows(variables: Sequence[Variable]) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,8 +92,8 @@ def _name(ref: Ref, program: Program) -> str:
     return ref.name if carry is None else f"{carry.of}[t-{carry.lag + 1}]"
 
 
-def _call(node: sp.Function, args: Sequence[str]) -> str:
-    return f"{node.func.__name__}({', '.join(args)})"
+def _call(node: sp.Function, text: Callable[[sp.Expr], str]) -> str:
+    return f"{node.func.__name__}({', '.join(map(text, node.args))})"
 
 
 def _power(node: sp.Pow, base: str) -> str:

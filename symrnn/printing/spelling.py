@@ -6,6 +6,9 @@ import builtins
 import keyword
 import re
 
+from symrnn.schedule import HVP, INFER, JVP, STATES, STEP, TRAIN
+from symrnn.schedule.program import BLOCKS
+
 #: What the templates of all targets call by a name where a cell's names stand beside it.
 OF_MODULES = """
     AXES INPUTS OUTPUTS PARAMS STATES SOURCE STORAGE FREE GRAPHS MOST_BLOCKS B T
@@ -38,10 +41,9 @@ IN_C = frozenset(
 )
 #: EOF, M_PI, SNANF32, htobe16: what the headers of a system define instead of declaring.
 MACRO = re.compile(r"[A-Z][A-Z0-9_]{2,}[a-z0-9]*|[bl]e\d+toh|hto[bl]e\d+")
+SWEEPS = [name for e in (TRAIN, STATES, INFER, STEP, JVP, HVP) for name in (e.forward, e.backward) if name]
 #: Kernels, and the functions they call: forward_before2, backward_step_sum_point.
-KERNEL = re.compile(
-    r"((states_|hvp_)?(forward|backward)|infer|step|jvp)_(once|before|step|sequence|after|finish)(\w*[a-z0-9])?"
-)
+KERNEL = re.compile(rf"({'|'.join(SWEEPS)})_({'|'.join((*BLOCKS, 'sequence'))})(\w*[a-z0-9])?")
 
 
 def in_python(name: str) -> str:

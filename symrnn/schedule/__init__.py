@@ -54,7 +54,8 @@ KERNEL_ORDER = (
 FOR_MANY_STEPS = ("concat", "concat_in_place", "turn")
 
 #: What runs over a sequence and back, keeping all that is read there, or inputs and carried values alone.
-TRAIN, STATES = Entry("forward", "backward", resumes=True), Entry("states_forward", "states_backward", resumes=True)
+TRAIN = Entry("forward", "backward", resumes=True)
+STATES = Entry("states_forward", "states_backward", resumes=True, apart=True)
 #: What keeps nothing for the way back.
 INFER, STEP = Entry("infer", resumes=True), Entry("step", resumes=True)
 #: Of a derivation with tangents: outputs and their tangents; gradients of the tangents alone.

@@ -27,11 +27,10 @@ from symrnn.schedule.alias import rename
 from symrnn.schedule.fuse import kept
 from symrnn.schedule.products import SumOfProducts, Times, outer, sums_of_products, times, total
 from symrnn.schedule.program import Program, Sweep
+from symrnn.schedule.together import together
 
 #: The blocks that know time; what all steps share is named before what one step has.
 TIMED = ("before", "after", "loop")
-#: Letters of the part in which joined names differ.
-MAX_JOINED = 18
 
 
 def concat(program: Program, in_place: bool = False) -> Program:
@@ -161,7 +160,10 @@ class _Concat:
         """The matrices side by side, those marked so transposed before."""
         parts = [self.transposed(r) if flip else r.name for r, flip in terms]
         if tuple(parts) not in self.wholes:
-            whole = self.whole(parts, together([r.name for r, _ in terms]))
+            name = together([r.name for r, _ in terms])
+            other = self.values.get(name)
+            turned = other is not None and other.axes[:-1] != self.values[parts[0]].axes[:-1]
+            whole = self.whole(parts, f"{name}_T" if turned else name)
             args = tuple(Ref(p, self.values[p].labels) for p in parts)
             self.once.append(Concat(Ref(whole, self.values[whole].labels), args))
         return self.wholes[tuple(parts)]
@@ -196,8 +198,10 @@ class _Concat:
 
     def cut(self, row: Row, members: tuple[str, ...], block: str) -> Slice:
         like = self.values[row.whole]
-        name = together(members) if len(members) > 1 else f"{members[0]}_steps"
-        part = self.made(name, ("+".join(self.widths(members)),), like.batched, like.timed)
+        name = together(members)
+        part = self.made(
+            name if block == "loop" else f"{name}_steps", ("+".join(self.widths(members)),), like.batched, like.timed
+        )
         before = self.widths(row.members[: row.members.index(members[0])])
         return Slice(self.read(part, block), (self.read(row.whole, block),), before)
 
@@ -254,8 +258,8 @@ class _Concat:
         inner = fresh(x.labels[-1], [label])
         weights = Ref(self.weights([(t.weight, not t.transposed) for t in terms]), (label, inner))
         names = [t.out.name for t in terms]
-        like = self.values[names[0]]
-        out = Ref(self.made(together(names), like.axes, like.batched, like.timed), terms[0].out.labels)
+        like, name = self.values[names[0]], together(names, f"{wanted}_{weights.name}")
+        out = Ref(self.made(name, like.axes, like.batched, like.timed), terms[0].out.labels)
         s = next(s for s in block if s.out.name == wanted)
         assert isinstance(s, Pointwise)
         expr = s.expr.xreplace({t.out.symbol: out.symbol if t is terms[0] else sp.S.Zero for t in terms})
@@ -306,7 +310,7 @@ class _Concat:
         first = next(iter(terms.values()))
         *lead, inner = first.x.labels
         weights = self.weights([(terms[n].weight, terms[n].transposed) for n in names])
-        name = asked[0].out.name if asked else self.whole(names)
+        name = asked[0].out.name if asked else self.whole(names, together(names, f"{weights}_{first.x.name}"))
         label = fresh(self.values[name].axes[-1], first.x.labels)
         out = Ref(name, (*lead, label))
         product = Contraction(out, (first.x, Ref(weights, (inner, label))))
@@ -426,19 +430,3 @@ def _replaced(
             first = None
         done += by.get(s.out.name, [s])
     return done
-
-
-def together(names: Sequence[str]) -> str:
-    """A name for values side by side: W_i, W_f, W_o are W_ifo; what would be too long to read is W_parts."""
-    words = [n.split("_") for n in names]
-    head = _shared_start(words)
-    tails = [w[len(head) :][::-1] for w in words]
-    end = _shared_start(tails)
-    middles = ["_".join(t[len(end) :][::-1]) for t in tails]
-    joined = ("" if all(len(m) <= 1 for m in middles) else "_").join(m for m in middles if m)
-    return "_".join([*head, *([joined if len(joined) <= MAX_JOINED else "parts"] if joined else []), *end[::-1]])
-
-
-def _shared_start(words: Sequence[list[str]]) -> list[str]:
-    same = [len({*column}) == 1 for column in zip(*words, strict=False)]
-    return words[0][: [*same, False].index(False)]

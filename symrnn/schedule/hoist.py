@@ -21,6 +21,7 @@ from symrnn.calculus.ir import (
 )
 from symrnn.functions.expressions import symbols_in
 from symrnn.schedule.program import Program, Sweep
+from symrnn.schedule.together import MAX_NAME
 
 
 def hoist(program: Program) -> Program:
@@ -102,16 +103,20 @@ class _Hoist:
         return out
 
     def name(self, refs: Sequence[Ref], rest: sp.Expr) -> str:
-        """``dh_do`` for a factor between d_h and d_o, ``i_in`` for what enters i from outside the recurrence."""
+        """``dh_do`` for a factor between d_h and d_o, ``i_in`` for what enters i from outside the recurrence.
+
+        A second one of that name, or one too long to read, is called after the last that enters, or after d_o alone.
+        """
         target = self.statement.out.name
         sources = sorted(x.name for x in symbols_in(rest) & self.variant)
         if not self.part.reverse:
-            name = f"{_shared([r.name for r in refs]) or target}_in"
-        elif len(sources) == 1 and sources[0].startswith("d_"):
-            name = f"d{_bare(sources[0])}_d{_bare(target)}"
+            names = [f"{_shared([r.name for r in refs]) or target}_in", f"{refs[-1].name}_in"]
         else:
-            name = f"local_{_bare(target)}"
-        return numbered(name, self.values.__contains__)
+            names = [f"local_{_bare(target)}"]
+            if len(sources) == 1 and self.values[sources[0]].role in ("adjoint", "next"):
+                names.insert(0, f"d{_bare(sources[0])}_d{_bare(target)}")
+        free = [n for n in names if n not in self.values and len(n) <= MAX_NAME]
+        return free[0] if free else numbered(names[-1], self.values.__contains__)
 
 
 def _shared(names: Sequence[str]) -> str:

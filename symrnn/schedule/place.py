@@ -26,7 +26,8 @@ def place(derivation: Derivation, entry: Entry) -> Program:
         sweeps.append(_partition(entry.backward, True, statements, values, handed))
     outputs = step.outputs if entry.outputs else ()
     gradients = derivation.gradients.values() if entry.backward else ()
-    return Program(derivation, values, tuple(replace(s, resumes=entry.resumes) for s in sweeps), (*outputs, *gradients))
+    sweeps = [replace(s, resumes=entry.resumes) for s in sweeps]
+    return Program(derivation, values, tuple(sweeps), (*outputs, *gradients), apart=entry.apart)
 
 
 def _partition(

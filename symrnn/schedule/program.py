@@ -29,13 +29,15 @@ class Carried:
 class Entry:
     """What a caller may ask of a cell: the names of its sweeps, and whether the outputs are wanted.
 
-    One that `resumes` may begin after the first step of a sequence.
+    One that `resumes` may begin after the first step of a sequence. Sweeps that are `apart` run in functions of their
+    own; the first hands on inputs and carried values alone.
     """
 
     forward: str
     backward: str = ""
     outputs: bool = True
     resumes: bool = False
+    apart: bool = False
 
 
 BLOCKS = ("once", "before", "loop", "after", "finish")
@@ -75,7 +77,7 @@ class Program:
     """Everything a target needs, with all choices made: sweeps one after the other, what is hoisted and saved.
 
     `results` leave the program, beside the carried values at the end of each sweep; `saved` is what a later sweep reads
-    of an earlier one.
+    of an earlier one. Sweeps that are `apart` have nothing else in common, no names either.
     """
 
     derivation: Derivation
@@ -83,6 +85,7 @@ class Program:
     sweeps: tuple[Sweep, ...]
     results: tuple[str, ...]
     saved: tuple[str, ...] = ()
+    apart: bool = False
 
     def sweep(self, name: str) -> Sweep:
         return next(x for x in self.sweeps if x.name == name)

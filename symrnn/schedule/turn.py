@@ -27,7 +27,8 @@ def _turned(program: Program, sweep: Sweep) -> Program:
             return s
         matrix = t.weight
         if matrix.name not in made:
-            name = numbered(f"{matrix.name}_T", values.__contains__)
+            usual = f"{matrix.name}_T"  # which may be a part of matrices side by side
+            name = numbered(f"{matrix.name}_turned" if usual in values else usual, values.__contains__)
             value = values[matrix.name]
             values[name] = replace(value, name=name, axes=value.axes[::-1], role="local", of="")
             made[matrix.name] = Contraction(Ref(name, value.labels[::-1]), (Ref(matrix.name, value.labels),))

@@ -9,7 +9,7 @@ from textwrap import wrap
 from symrnn.calculus.ir import Concat, Contraction, Pointwise, Slice, Statement, numbered, times_read
 from symrnn.emit import Header
 from symrnn.language.cell import Axes, Variable, axis_parts
-from symrnn.printing.arguments import Arguments
+from symrnn.printing.arguments import Arguments, Given
 from symrnn.printing.arrays import HELPERS, Writer, broken, insertions, is_view, spelled_length
 from symrnn.printing.interface import Frame, Pairs, Row, frame, has_sums
 from symrnn.printing.spelling import constant, in_python
@@ -157,20 +157,23 @@ class _Sweep:
                 writer.inline[s.out.name] = s
                 continue
             equation = self.comment(s) if block == "loop" or not self.part.reverse else ""
-            written = broken(self.assigned(s, writer.value(s), block), 108 - 8)
+            written = broken(*self.assigned(s, writer.value(s), block), 108 - 8)
             comment = wrap(equation, 108) if equation != shown else []
             lines.append(Assigned(s.out.name, tuple(comment), tuple(written)))
             shown = equation or shown
         return Section(tuple(lines))
 
-    def assigned(self, s: Statement, text: str, block: str) -> str:
-        """The line of a statement; a row is written where it is kept, a matrix of a loop as its product reads it."""
+    def assigned(self, s: Statement, text: str, block: str) -> tuple[str, str]:
+        """What a statement sets, and to what; nothing, where the call writes a row of several values itself.
+
+        A matrix of a loop is stored as its product reads it.
+        """
         target = self.target(s, block)
-        if isinstance(s, Concat) and target.endswith("[t]"):
-            return f"{text[:-1]}, out={target})"
+        if isinstance(s, Concat) and self.is_row(s, block):
+            return "", f"{text[:-1]}, out={target})"
         if isinstance(s, Concat) and s.out.name in self.multiplied:
             text = f"np.ascontiguousarray({text})"
-        return f"{target} = {text}"
+        return target, text
 
     def kept(self) -> set[str]:
         names = {*self.part.stored, *self.program.saved, *self.program.results}
@@ -204,24 +207,28 @@ class _Sweep:
     def storage(self) -> list[tuple[str, str]]:
         """(names, shape) of what the loop fills, names of one shape together."""
         buffered = {c.source for c in self.buffers}
-        shapes: dict[str, list[str]] = {}
+        shapes: dict[tuple[str, ...], list[str]] = {}
         for name in self.part.stored:
             if name not in buffered:
                 value = self.program.values[name]
                 lead = ["T", *(["B"] if value.batched else [])]
                 axes = [spelled_length(axis_parts(axis)) for axis in value.axes]
                 self.mentioned |= {*lead, *(p for a in value.axes for p in axis_parts(a))}
-                shapes.setdefault(", ".join([*lead, *axes]), []).append(in_python(name))
+                shapes.setdefault((*lead, *axes), []).append(in_python(name))
         return [
-            (", ".join(line), shape if "," in shape else f"{shape},")
+            (", ".join(line), ", ".join(shape) if len(shape) > 1 else f"{shape[0]},")
             for shape, names in shapes.items()
             for line in _lines(names, 60)
         ]
 
+    def is_row(self, s: Statement, block: str) -> bool:
+        """Is what one step computes kept for every step?"""
+        return block == "loop" and s.out.name in self.rows
+
     def target(self, s: Statement, block: str) -> str:
         name = in_python(s.out.name)
         if block == "loop":
-            return f"{name}[t]" if s.out.name in self.rows else name
+            return f"{name}[t]" if self.is_row(s, block) else name
         return f"{name}[:]" if any(s.out.name == c.source for c in self.buffers) else name
 
 
@@ -283,8 +290,8 @@ class _Program:
         mentioned = set().union(*(x.mentioned for x in chosen))
         axes = ("T", "B", *self.cell.axes)
         sizes = [(a if a in ("T", "B") else in_python(a), a) for a in axes if a in mentioned]
-        begin = [c.start for x in texts for c in x.carries] + [start for x in texts for start, _, _ in x.looped]
-        zeros = any(start.startswith("zeros") for start in begin)
+        given = [x for start, sweep in zip(starts, chosen, strict=True) for x in self.given(start, sweep.part).values()]
+        zeros = any(not x.argument for x in given)
         lines = [*(self.inputs() if 0 in sweeps else ()), *self.params(chosen), *unpack]
         part = chosen[0].part
         again = part.resumes and part.reverse
@@ -292,8 +299,11 @@ class _Program:
 
     def starts(self, argument: str, sweep: Sweep) -> dict[str, str]:
         """What the carried values of a sweep begin with, by key."""
-        given = self.arguments.starts(argument, sweep)
+        given = self.given(argument, sweep)
         return {key: x.text if x.argument else f'zeros["{x.key}"]' for key, x in given.items()}
+
+    def given(self, argument: str, sweep: Sweep) -> dict[str, Given]:
+        return self.arguments.starts(argument, sweep)
 
     def inputs(self) -> list[str]:
         """Local names for inputs that come in a dict, and for the tangents of all."""
