@@ -13,7 +13,7 @@ from symrnn.cli.application import CellArg, app
 from symrnn.cli.terminal import escape, plain_table, stdout
 from symrnn.errors import UsageError
 from symrnn.language.cell import Cell, declaration
-from symrnn.language.load import gallery, heads, load
+from symrnn.language.load import listed, load
 
 if TYPE_CHECKING:
     from symrnn.printing.schedules import Line
@@ -26,10 +26,8 @@ def list_cells() -> None:
     A head is an output layer or a loss; it is called heads/NAME.
     """
     table = plain_table("name", "states", "params", "what it is")
-    for name in [*gallery(), *(f"heads/{h}" for h in heads())]:
-        cell = load(name)
-        states = ", ".join(v.name for v in cell.states) or "none"
-        table.add_row(name, states, str(len(cell.params)), escape(cell.headline))
+    for cell in listed():
+        table.add_row(cell.name, ", ".join(cell.states) or "none", str(cell.params), escape(cell.headline))
     stdout().print(table)
 
 

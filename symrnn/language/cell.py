@@ -144,8 +144,7 @@ class Cell:
     @property
     def headline(self) -> str:
         """The first sentence of the docstring, or the name."""
-        first = self.title.strip().split("\n", 1)[0]
-        return first.split(". ", 1)[0].rstrip(".") or self.name
+        return first_sentence(self.title) or self.name
 
     def __repr__(self) -> str:
         counts = (f"{len(v)} {what}{'s' * (len(v) != 1)}" for v, what in self._groups if what != "const")
@@ -211,3 +210,8 @@ def lengths(known: Iterable[tuple[str, int]]) -> dict[str, int]:
         if len(set(new)) == 1:
             sizes[new[0]] = rest // len(new)
     return sizes
+
+
+def first_sentence(docstring: str) -> str:
+    """What stands before the first full stop or line end."""
+    return docstring.strip().split("\n", 1)[0].split(". ", 1)[0].rstrip(".")

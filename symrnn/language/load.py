@@ -5,13 +5,14 @@ from __future__ import annotations
 import keyword
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from symrnn.errors import CellError, UsageError
 from symrnn.language.bounds import refuse_too_much
-from symrnn.language.cell import Carry, Cell, Name, Variable, axis_parts, lengths, walk
+from symrnn.language.cell import Carry, Cell, Name, Variable, axis_parts, first_sentence, lengths, walk
 from symrnn.language.draft import Draft
 from symrnn.language.hints import suggest
 from symrnn.language.parse import read
@@ -57,6 +58,25 @@ def load(name: str | Path) -> Cell:
         advice = suggest(name, gallery()) or "`symrnn list` shows the gallery; a file ends in .cell."
         raise UsageError(f"There is no cell {name!r}.", advice)
     return parse(_text(path), path.stem, path.name, _beside(path.parent))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell that comes with symrnn, as a list shows it: read, but no shape worked out."""
+
+    name: str
+    states: tuple[str, ...]
+    params: int
+    headline: str
+
+
+def listed() -> Iterator[Entry]:
+    """The gallery and the heads, which are called heads/NAME."""
+    for package, prefix in (("symrnn.cells", ""), ("symrnn.heads", "heads/")):
+        for name in _listed(package):
+            found = _resolved(_shipped(package, name), name, f"{name}.cell", lambda name: None)
+            states = tuple(n for n, d in found.declared.items() if d.kind == "state")
+            yield Entry(f"{prefix}{name}", states, len(found.params), first_sentence(found.draft.title) or name)
 
 
 def called(cell: Cell) -> str:
@@ -109,12 +129,16 @@ def parse(
             f"A cell cannot be called {name!r}: its module would stand in the way of the {name} that programs import."
         )
         raise UsageError(wrong, RENAME)
-    draft = _extended(read(text, name, source), find, ())
-    refuse_too_much(draft)
-    resolved = resolve(draft)
+    resolved = _resolved(text, name, source, find)
     cell = _cell(resolved, shapes_as_meant(resolved), text)
     _refuse_untold(cell)
     return cell
+
+
+def _resolved(text: str, name: str, source: str, find: Callable[[str], str | None]) -> Resolved:
+    draft = _extended(read(text, name, source), find, ())
+    refuse_too_much(draft)
+    return resolve(draft)
 
 
 def _extended(draft: Draft, find: Callable[[str], str | None], above: tuple[str, ...]) -> Draft:
