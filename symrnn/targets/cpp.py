@@ -14,16 +14,15 @@ from symrnn.compiled.c import SPELLING, sizes
 from symrnn.compiled.functions import Function, in_a_list, of_programs
 from symrnn.compiled.kernel import Kernel
 from symrnn.emit import Artifact, Header, emit
-from symrnn.errors import SubstituteWarning, UsageError
+from symrnn.errors import SubstituteWarning
 from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
-from symrnn.native.compiler import QUICK, compiler, library
+from symrnn.native.compiler import QUICK, compiler, library, no_compiler, required_to_check
 from symrnn.printing.interface import Frame, Pairs, frame, has_sums
 from symrnn.schedule import KERNEL_ORDER, Entries
 
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
-TO_CHECK = "Install g++ or clang++; or have it unchecked: --no-check, or check=False."
 PASSES = KERNEL_ORDER
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
@@ -101,8 +100,7 @@ def stand_in() -> str | None:
 
 def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """The module with kernels that are compiled quickly and run slowly. Raises UsageError without a compiler."""
-    if stand_in():
-        raise UsageError(f"The cpp code of {cell.name} cannot be checked without a C++ compiler.", TO_CHECK)
+    required_to_check(f"the cpp code of {cell.name}")
     module = load(cell, artifacts)
     module.__dict__.update(OPTIONS=QUICK, APART=False)
     return module
@@ -111,7 +109,7 @@ def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
 def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """The module with its kernels; without a compiler a warning and the NumPy module."""
     if stand_in():
-        said = "There is no C++ compiler (g++, clang++ or $CXX): the NumPy module takes the place of the compiled one."
+        said = f"{no_compiler()} Until then the NumPy module takes the place of the compiled one."
         warnings.warn(said, SubstituteWarning, stacklevel=3)
         return execute(cell, emit(cell, "numpy"))
     module = execute(cell, artifacts)
