@@ -11,7 +11,7 @@ from importlib.resources import files
 from types import ModuleType
 
 from symrnn.compiled.c import SPELLING, sizes
-from symrnn.compiled.functions import Function, in_a_list, of_programs
+from symrnn.compiled.functions import Function, calls, in_a_list, of_programs
 from symrnn.compiled.kernel import Kernel
 from symrnn.emit import Artifact, Header, emit
 from symrnn.errors import SubstituteWarning
@@ -24,6 +24,9 @@ from symrnn.schedule import KERNEL_ORDER, Entries
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
 PASSES = KERNEL_ORDER
+#: Functions that kernels call: C++'s, and those the template spells out.
+STANDARD = ("cos", "erf", "erfc", "expm1", "log", "log1p", "pow", "sin", "sqrt")
+OWN = ("abs", "exp", "max", "min", "sigmoid", "square", "tanh", "where")
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 
@@ -39,7 +42,7 @@ class Library:
 
 @dataclass(frozen=True)
 class Module(Frame):
-    """What the templates print."""
+    """What the templates print; of C++'s functions those that are called."""
 
     size_names: list[str]
     m_sizes: str
@@ -54,6 +57,7 @@ class Module(Frame):
     jvp: Function
     hvp: Function
     kernels: list[tuple[str, list[Kernel]]]
+    standard: list[str]
     library: Library
     uses: dict[str, bool]
 
@@ -62,6 +66,7 @@ def context(programs: Entries, header: Header) -> Module:
     """Everything the templates print, for the programs of one cell."""
     cell, lengths = programs.cell, sizes(programs.cell)
     made = of_programs(programs, "np", kept=False)
+    called = calls((k for x in made.values() for k in x.kernels), (*STANDARD, *OWN))
     return Module(
         **vars(frame(cell, header)),
         size_names=list(lengths.values()),
@@ -77,8 +82,9 @@ def context(programs: Entries, header: Header) -> Module:
         jvp=made["jvp"].function("state"),
         hvp=made["hvp"].function("state", "dstate"),
         kernels=[(name, x.kernels) for name, x in made.items()],
+        standard=[name for name in STANDARD if called[name]],
         library=_library(),
-        uses={"sums": has_sums(cell)},
+        uses={"sums": has_sums(cell), "series": called["exp"] or called["sigmoid"] or called["tanh"]} | called,
     )
 
 

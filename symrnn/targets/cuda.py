@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 
 from symrnn.compiled.c import SPELLING, sizes
-from symrnn.compiled.functions import Function, in_a_list, of_programs
+from symrnn.compiled.functions import Function, calls, in_a_list, of_programs
 from symrnn.compiled.host_code import Binding
 from symrnn.compiled.kernel import Kernel
 from symrnn.emit import Artifact, Header
@@ -21,6 +21,8 @@ from symrnn.schedule import KERNEL_ORDER, Entries
 NAME = "cuda"
 TEMPLATES = {".py": "cuda/module.py.j2", ".cu": "cuda/kernels.cu.j2"}
 PASSES = KERNEL_ORDER
+#: Functions that kernels call and the template spells out.
+OWN = ("abs", "max", "min", "sigmoid", "square", "where")
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 
@@ -91,9 +93,8 @@ def context(programs: Entries, header: Header) -> Module:
             "sums": has_sums(cell),
             "rows": ("sum", True) in kinds or any(phase.sums for phase in phases),
             "columns": ("sum", False) in kinds,
-            "best": bool({k for k, _ in kinds} & {"largest", "smallest", "peak"})
-            or any(phase.searches for phase in phases),
-        },
+        }
+        | calls(kernels, OWN),
     )
 
 
