@@ -59,11 +59,10 @@ def targets() -> list[str]:
 
 
 def target(name: str) -> Target:
-    """The target of that name; raises UsageError if there is none."""
-    if name not in targets():
-        raise UsageError(
-            f"There is no backend {name!r}.", suggest(name, targets()) or f"Known: {', '.join(targets())}."
-        )
+    """The target of that name; raises UsageError if there is none, or if it is no name."""
+    if not isinstance(name, str) or name not in targets():
+        near = suggest(name, targets()) if isinstance(name, str) else ""
+        raise UsageError(f"There is no backend {name!r}.", near or f"Known: {', '.join(targets())}.")
     module: ModuleType = import_module(f"symrnn.targets.{name}")
     return module
 

@@ -60,8 +60,33 @@ def test_writing_changes_only_what_differs(tmp_path: Path) -> None:
 def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "gru.py").write_text("precious = 1\n")
     with pytest.raises(UsageError, match="not written by symrnn"):
-        build.write(texts([symrnn.load("gru")], "numpy"), tmp_path)
+        build.write(texts(map(symrnn.load, ["elman", "gru"]), "numpy"), tmp_path)
     assert (tmp_path / "gru.py").read_text() == "precious = 1\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["gru.py"], "what comes before it is not written either"
+
+
+def test_every_file_of_the_tree_names_its_backend() -> None:
+    for backend in emit.targets():
+        for path in (GENERATED / backend).iterdir():
+            if path.is_file() and path.name != "__init__.py":
+                found = build.HEADER.match(path.read_text(encoding="utf-8"))
+                assert found and found[1] == backend, path
+
+
+@pytest.mark.parametrize("there", emit.targets())
+@pytest.mark.parametrize("new", emit.targets())
+def test_a_file_for_another_backend_is_not_overwritten(there: str, new: str, tmp_path: Path) -> None:
+    (tmp_path / "gru.py").write_bytes((GENERATED / there / "gru.py").read_bytes())
+    changed = symrnn.parse(symrnn.load("gru").source.replace("(1 - z)", "(2 - z)"), "gru")
+    tree = texts([symrnn.load("elman"), changed], new)
+    if there == new:
+        assert len(build.write(tree, tmp_path)) == len(tree)
+        return
+    with pytest.raises(
+        UsageError, match=f"gru.py is the module for {there}, .* for {new}. Give another folder: -o DIR"
+    ):
+        build.write(tree, tmp_path)
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [(GENERATED / there / "gru.py").read_bytes()]
 
 
 def imported() -> set[str]:
@@ -161,9 +186,12 @@ def test_the_header_knows_the_definition_and_nothing_of_the_moment() -> None:
     assert len(set(digest.values())) == 2, "the equation counts, its spacing does not"
 
 
-def test_an_unknown_backend_is_a_users_mistake() -> None:
-    with pytest.raises(symrnn.UsageError, match="numpy"):
-        symrnn.compile(symrnn.load("gru"), backend="nunpy")
+@pytest.mark.parametrize("backend", ["nunpy", "torch", "", None, 3, ["numpy"], {"numpy"}, b"numpy", Path("numpy")])
+def test_an_unknown_backend_is_a_users_mistake(backend: object) -> None:
+    with pytest.raises(symrnn.UsageError, match="There is no backend") as caught:
+        symrnn.compile(symrnn.load("gru"), backend=backend)  # type: ignore[arg-type]
+    known = "Did you mean numpy?" if backend == "nunpy" else "Known: cpp, cuda, numpy."
+    assert str(caught.value) == f"There is no backend {backend!r}. {known}"
 
 
 @pytest.mark.parametrize("backend", emit.targets())

@@ -167,12 +167,42 @@ def test_generate_is_all_or_nothing(cell: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_generate_into_a_file_is_a_mistake(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    result = run("generate", "gru", "-o", tmp_path / "file")
-    assert result.exit_code == 2
-    assert "cannot be written" in result.stderr
-    assert (tmp_path / "file").read_text() == "mine"
+@pytest.mark.parametrize("command", [["generate", "gru"], ["book", "gru"], ["flow", "gru"], ["demo"]])
+@pytest.mark.parametrize("below", ["", "folder"])
+def test_a_file_is_no_folder_to_write_to(command: list[str], below: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("mine")
+    result = run(*command, "-o", path / below)
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = f"error: {path} is not a folder, and the output must be one. Name another: -o DIR.\n"
+    assert result.stderr == said and path.read_text() == "mine"
+
+
+def test_generate_where_nothing_can_be_written_is_a_mistake(tmp_path: Path) -> None:
+    result = run("generate", "gru", "-o", tmp_path / ("n" * 300))
+    assert result.exit_code == 2 and "cannot be written" in result.stderr
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_generate_does_not_replace_the_module_for_another_backend(tmp_path: Path) -> None:
+    assert run("generate", "gru", "-o", tmp_path).exit_code == 0
+    before = (tmp_path / "gru.py").read_bytes()
+    result = run("generate", "elman", "gru", "-o", tmp_path, "--backend", "cpp")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{tmp_path / 'gru.py'} is the module for numpy" in result.stderr and "-o DIR" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["gru.py"] and (tmp_path / "gru.py").read_bytes() == before
+
+
+def test_nothing_of_the_checkout_is_written_where_a_file_of_the_users_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("symrnn.cli.generate.gallery", lambda: ["elman"])
+    monkeypatch.setattr("symrnn.cli.generate.checkout_folder", lambda names: tmp_path)
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "elman.py").write_text("mine")
+    result = run("generate")
+    assert result.exit_code == 2 and "elman.py was not written by symrnn" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["numpy"]
 
 
 # -- check -------------------------------------------------------------------------------------------------
@@ -207,7 +237,7 @@ def test_check_fails_with_the_offending_quantity(cell: Path, monkeypatch: pytest
     assert "dW at" not in result.stdout
 
 
-def test_check_all_covers_gallery_and_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_all_covers_gallery_and_heads_and_what_is_named(cell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def checked(cell: Cell, backend: str, host: bool, tell: object) -> Report:
@@ -216,7 +246,11 @@ def test_check_all_covers_gallery_and_heads(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("symrnn.cli.check.checked", checked)
     assert run("check", "--all").exit_code == 0
-    assert seen == [*cells.gallery(), *(f"heads/{h}" for h in cells.heads())]
+    whole = [*cells.gallery(), *(f"heads/{h}" for h in cells.heads())]
+    assert seen == whole
+    seen.clear()
+    assert run("check", "gru", cell, "heads/softmax", "--all").exit_code == 0
+    assert seen == [*whole, "mine.cell"]
 
 
 # -- what inference decides --------------------------------------------------------------------------------
@@ -289,6 +323,8 @@ def test_the_whole_gallery_is_generated_and_checked_without_a_list(
         ["show", "nosuch.cell"],
         ["check"],
         ["check", "--host", "lstm"],
+        ["check", "--all", "lsmt"],
+        ["generate", "lstm", "-o", "out", "--check", "--no-check"],
         ["check", "lstm", "--backend", "nump"],
         ["generate", "lstm", "--backend", "nump"],
         ["demo", "--cell", "lsmt"],

@@ -14,6 +14,7 @@ import symrnn
 from symrnn.emit import emit
 from symrnn.functions.table import ELEMENTWISE
 from symrnn.language.load import heads, parse
+from symrnn.loading import module_to_check
 from symrnn.native import compiler
 from symrnn.printing.spelling import means_something_in_c
 from symrnn.proof.check import SHAPES, check
@@ -133,13 +134,29 @@ def test_vector_functions_are_accurate(function: str, dtype: type) -> None:
     assert error.max() < 4 * np.finfo(dtype).eps
 
 
-def test_without_a_compiler_the_numpy_module_comes_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.warns(UserWarning, match="no C\\+\\+ compiler"):
+WHY_NONE = {
+    "": r"There is no C\+\+ compiler\. Install g\+\+ or clang\+\+, or set CXX\.",
+    "no-such g++": r"CXX is 'no-such g\+\+', but there is no such program\. Set it to a C\+\+ compiler, or unset it\.",
+}
+
+
+@pytest.mark.parametrize("named", WHY_NONE)
+def test_without_a_compiler_the_numpy_module_comes_with_a_warning(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", named)
+    if not named:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.warns(UserWarning, match=f"^{WHY_NONE[named]} Until then the NumPy module"):
         module = symrnn.compile(symrnn.load("elman"), backend="cpp")
     assert not hasattr(module, "SOURCE")
-    with pytest.raises(symrnn.UsageError, match="Install g\\+\\+"):
+    with pytest.raises(symrnn.UsageError, match=f"^{WHY_NONE[named]}$"):
         compiler.library("", ())
+    for backend in ("cpp", "cuda"):
+        with pytest.raises(
+            symrnn.UsageError, match=f"^{WHY_NONE[named]} Until then the {backend} code of elman cannot"
+        ):
+            module_to_check(symrnn.load("elman"), backend)
 
 
 def test_products_of_one_operand_are_one_product() -> None:

@@ -267,6 +267,47 @@ def test_no_result_lies_in_an_argument_of_one_step_and_one_sequence(equations: s
             assert not any(np.shares_memory(a, given) for given in given_arrays(at)), function
 
 
+def own(at: Point, module: Any) -> list[np.ndarray]:
+    """All that functions return for a sequence, in every mode of memory, once found to be nobody else's."""
+    given = (at.params, at.x, at.state)
+    found = [module.infer(*given), module.jvp(*given, *given), module.hvp(*given, alone(at.dy), at.dstate, *given)]
+    for memory in module.MEMORY:
+        y, last, tape = module.forward(*given, memory=memory)
+        found += [(y, last), module.backward(at.params, tape, alone(at.dy), at.dstate)]
+    for results in found:
+        arrays = leaves(results)
+        for k, a in enumerate(arrays):
+            assert a.flags.writeable
+            assert not any(np.shares_memory(a, b) for b in (*given_arrays(at), *arrays[:k]))
+    return leaves(found)
+
+
+#: States that are handed on as they are, forward or backward.
+HANDED_ON = "input x[H]\nstate s[H], r[H]\noutput y\ns = s[t-1]\nr = r[t-1] + x\ny = r * x"
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+@pytest.mark.parametrize("name", [*symrnn.gallery(), *COUNTING])
+def test_what_a_numpy_module_returns_is_the_callers_own(name: str, steps: int) -> None:
+    own(point(cell_of(name), steps), module_of(name, "numpy"))
+
+
+@BACKENDS
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_what_is_handed_on_is_the_callers_own(steps: int, backend: str) -> None:
+    cell = symrnn.parse(HANDED_ON, "handed_on")
+    own(point(cell, steps), module_to_check(cell, backend))
+
+
+@COMPILED
+@pytest.mark.parametrize("name", ["lstm", *COUNTING])
+def test_what_comes_of_no_steps_is_the_callers_own(name: str, backend: str) -> None:
+    at = point(cell_of(name), steps=0)
+    found, expected = own(at, module_of(name, backend)), own(at, module_of(name, "numpy"))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # -- what is compiled ----------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from points import point
+from points import alone, point
 from symrnn.generated.numpy import gru_d, lstm
 
 import symrnn
@@ -32,9 +33,42 @@ P = lstm.init(I=3, H=4, seed=0, dtype=np.float64)
 X = np.ones((5, 2, 3))
 Y, LAST, TAPE = lstm.forward(P, X)
 ZERO = np.zeros((2, 4))
+GRU_D = gru_d.init(2, 3)
+GAPS = {name: np.ones((3, 2), np.float32) for name in gru_d.INPUTS}
+KEPT = "input x[H]\nstate s[H]\ns = s[t-1] + x"
 
 WRONG: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
-    "rank of x": (lambda m: m.lstm.forward(P, X[0]), ValueError, r"x must have shape \(T, B, I\) = .*has \(2, 3\)"),
+    "rank of x": (
+        lambda m: m.lstm.forward(P, X[0]),
+        ValueError,
+        r"x must have shape \(T, B, I\) = \(T, B, 3\), but has \(2, 3\)$",
+    ),
+    "rank of x_t": (
+        lambda m: m.lstm.step(P, X),
+        ValueError,
+        r"x must have shape \(B, I\) = \(B, 3\), but has \(5, 2, 3\)$",
+    ),
+    "last axis of x_t": (
+        lambda m: m.lstm.step(P, X[0, :, :2]),
+        ValueError,
+        r"x must have shape \(B, I\) = \(2, 3\), but has \(2, 2\)$",
+    ),
+    "x_t is a list": (lambda m: m.lstm.step(P, X[0].tolist()), TypeError, "x must be a NumPy array, but is list"),
+    "batch of an input of x_t": (
+        lambda m: m.gru_d.step(GRU_D, GAPS | {"m": GAPS["m"][:1]}),
+        ValueError,
+        r"m must have shape \(B, I\) = \(3, 2\), but has \(1, 2\)$",
+    ),
+    "rank of an input without a length that is known": (
+        lambda m: m.kept.forward({}, X[0, 0]),
+        ValueError,
+        r"x must have shape \(T, B, H\), but has \(3,\)$",
+    ),
+    "shape of one axis": (
+        lambda m: m.lstm.forward(P | {"b_i": X[0]}, X),
+        ValueError,
+        r'params\["b_i"\] must have shape \(H,\) = \(4,\), but has \(2, 3\)$',
+    ),
     "last axis of x": (
         lambda m: m.lstm.forward(P, X[..., :2]),
         ValueError,
@@ -90,6 +124,41 @@ WRONG: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
         TypeError,
         "tape must be the Tape .* but is ndarray",
     ),
+    "a tape of another module": (
+        lambda m: m.lstm.backward(P, TAPE, Y),
+        TypeError,
+        "tape must be the Tape that forward returned, but is a Tape of another module$",
+    ),
+    "states of another module": (
+        lambda m: m.lstm.backward(P, lstm.forward(P, X, memory="states")[2], Y),
+        TypeError,
+        "tape must be the Tape that forward returned, but is a States of another module$",
+    ),
+    "a truth for a length": (
+        lambda m: m.lstm.init(I=True, H=4),
+        ValueError,
+        "I must be a whole number from 1, but is True",
+    ),
+    "a word for a length": (
+        lambda m: m.lstm.init(I="3", H=4),
+        ValueError,
+        "I must be a whole number from 1, but is '3'",
+    ),
+    "no such dtype": (
+        lambda m: m.lstm.init(I=3, H=4, dtype="foo"),
+        TypeError,
+        "dtype must be float32 or float64, but is 'foo', which NumPy does not know$",
+    ),
+    "a seed below zero": (
+        lambda m: m.lstm.init(I=3, H=4, seed=-1),
+        ValueError,
+        "seed must be a whole number from 0, but is -1$",
+    ),
+    "a word for a seed": (
+        lambda m: m.lstm.init(I=3, H=4, seed="a"),
+        ValueError,
+        "seed must be a whole number .* is 'a'$",
+    ),
     "no units": (lambda m: m.lstm.init(I=3, H=0), ValueError, "H must be a whole number from 1, but is 0"),
     "half a unit": (lambda m: m.lstm.init(I=3, H=4.5), ValueError, "H must be a whole number"),
     "integer parameters": (lambda m: m.lstm.init(I=3, H=4, dtype=int), TypeError, "dtype must be float32 or float64"),
@@ -119,6 +188,7 @@ def modules(backend: str) -> Any:
     """The modules whose functions are called wrongly, and a tape of the right kind."""
     options = {"host": True} if backend == "cuda" else {}
     made = {name: symrnn.compile(symrnn.load(name), backend, **options) for name in ("lstm", "gru_d")}
+    made["kept"] = symrnn.compile(symrnn.parse(KEPT), backend, **options)
     return SimpleNamespace(**made, tape=made["lstm"].forward(P, X)[2])
 
 
@@ -130,6 +200,48 @@ def test_a_wrong_argument_is_named(what: str, backend: str) -> None:
         message = message.replace(usual, own)
     with pytest.raises(kind, match=message):
         call(modules(backend))
+
+
+@pytest.mark.parametrize("function", ["forward", "infer", "step"])
+@pytest.mark.parametrize("wrong", [0.5, 2.0, -1, True, None, "1", np.int64(-1), np.float64(1), np.array([1])], ids=repr)
+@pytest.mark.parametrize("backend", ["numpy", *(pytest.param(b, marks=COMPILER) for b in ("cpp", "cuda"))])
+def test_the_number_of_the_first_step_is_a_whole_number(backend: str, wrong: object, function: str) -> None:
+    module = symrnn.compile(symrnn.load("retnet"), backend, **({"host": True} if backend == "cuda" else {}))
+    params, x = module.init(3, 4, 2), np.ones((5, 2, 3), np.float32)
+    with pytest.raises(ValueError, match=f"^{re.escape(f't must be a whole number from 0, but is {wrong!r}')}$"):
+        getattr(module, function)(params, x[0] if function == "step" else x, t=wrong)
+
+
+@pytest.mark.parametrize("number", [np.int64(250), np.uint8(250), 250], ids=repr)
+def test_the_number_of_the_first_step_may_be_of_any_whole_kind(number: int) -> None:
+    module = symrnn.compile(symrnn.load("retnet"))
+    params, x = module.init(3, 4, 2), np.ones((20, 2, 3), np.float32)
+    expected = module.infer(params, x, t=250)[0]
+    for memory in module.MEMORY:
+        assert np.array_equal(module.forward(params, x, t=number, memory=memory)[0], expected)
+
+
+@pytest.mark.parametrize("name", symrnn.gallery())
+@pytest.mark.parametrize("backend", ["numpy", *(pytest.param(b, marks=COMPILER) for b in ("cpp", "cuda"))])
+def test_what_is_returned_by_name_is_in_the_order_of_the_tables(backend: str, name: str) -> None:
+    cell = symrnn.load(name)
+    module, at = symrnn.compile(cell, backend, **({"host": True} if backend == "cuda" else {})), point(cell)
+    module.__dict__["bound"] = lambda *_: lambda *_: lambda *_: None  # what kernels compute does not matter
+    given = (at.params, at.x, dict(reversed(at.state.items())))
+    with np.errstate(all="ignore"):
+        step = module.step(at.params, alone({n: a[0] for n, a in at.inputs.items()}), given[2])
+        jvp, hvp = module.jvp(*given), module.hvp(*given, alone(at.dy), at.dstate)
+        ahead = [step, module.infer(*given), jvp[:2], jvp[2:]]
+        back = [hvp]
+        for memory in module.MEMORY:
+            *results, tape = module.forward(*given, memory=memory)
+            ahead.append(results)
+            back.append(module.backward(dict(reversed(at.params.items())), tape, alone(at.dy), at.dstate))
+    for y, last in ahead:
+        assert list(last) == list(module.STATES) and (not isinstance(y, dict) or list(y) == list(module.OUTPUTS))
+    for dparams, dx, dstate in back:
+        assert list(dparams) == list(module.PARAMS) and list(dstate) == list(module.STATES)
+        assert not isinstance(dx, dict) or list(dx) == list(module.INPUTS)
 
 
 @pytest.mark.parametrize("name", symrnn.gallery())

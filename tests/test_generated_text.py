@@ -79,6 +79,18 @@ def test_nothing_only_silences_a_tool() -> None:
         assert found is None, f"{name}: {found}"
 
 
+@pytest.mark.parametrize("end", [".cpp", ".cu"])
+def test_kernels_are_printed_with_the_functions_they_call_and_no_others(end: str) -> None:
+    texts = {name: re.sub("//.*", "", path.read_text("utf-8")) for name, path in TREE if name.endswith(end)}
+    definition = re.compile(r"(?:\binline \w+ |using std::)(?!\w+_point)(\w+)[(;]")
+    defined = {name: {*definition.findall(text)} for name, text in texts.items()}
+    called = {name: {*re.findall(r"\b(\w+)\(", definition.sub("", text))} for name, text in texts.items()}
+    every = set().union(*defined.values())
+    assert {"square", "larger", "choose", "precedes", "sigmoid"} <= every
+    for name in texts:
+        assert defined[name] == called[name] & every, name
+
+
 def warnings(paths: list[Traversable]) -> str:
     command = compiler.compiler()
     assert command is not None

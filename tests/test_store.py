@@ -269,7 +269,7 @@ def test_a_planted_library_is_not_run(folder: Path) -> None:
 def test_without_a_compiler_nothing_is_said_to_be_checked() -> None:
     done = command(CXX="no-such-compiler")
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("error: This would check another backend's code. There is no C++ compiler")
+    assert done.stderr.startswith("error: This would check another backend's code. CXX is 'no-such-compiler'")
     assert done.stderr.count("\n") == 1
 
 

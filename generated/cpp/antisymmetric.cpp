@@ -22,20 +22,7 @@ typedef int64_t int64;
 typedef SYMRNN_REAL compute_t;
 typedef SYMRNN_REAL storage_t;
 
-using std::cos; using std::erf; using std::erfc; using std::expm1; using std::log; using std::log1p; using std::pow;
-using std::sin; using std::sqrt;
-
 static inline compute_t square(compute_t a) { return a * a; }
-static inline compute_t absolute(compute_t a) { return std::fabs(a); }
-static inline compute_t larger(compute_t a, compute_t b) { return a > b || a != a ? a : b; }  // a NaN stays
-static inline compute_t smaller(compute_t a, compute_t b) { return a < b || a != a ? a : b; }
-static inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
-
-// Is a better than b, in a search for the largest or the smallest? The first NaN is the best, as in NumPy.
-static inline bool precedes(compute_t a, compute_t b, bool largest)
-{
-    return (largest ? a > b : a < b) || (a != a && b == b);
-}
 
 // exp, tanh and sigmoid without branches, so that loops over them become vector code. exp(a) = 2^k exp(r) with
 // |r| ≤ ln 2 / 2; exp(r) - 1 by its Taylor series, far enough for the last bit.
@@ -75,19 +62,6 @@ template <typename real> static inline real series(real r)  // exp(r) - 1
     for (int n = Split<real>::terms; n > 1; --n) sum = 1 + sum * r * (real(1) / n);
     return sum * r;
 }
-
-static inline compute_t exp(compute_t a)
-{
-    typedef Split<compute_t> S;
-    a = a < S::least ? S::least : a;
-    a = a > S::most ? S::most : a;
-    const compute_t k = nearest(a * compute_t(1.44269504088896340736));
-    const compute_t r = (a - k * S::high) - k * S::low;
-    const compute_t half = nearest(k * compute_t(0.5));
-    return ((1 + series(r)) * power_of_two(half)) * power_of_two(k - half);
-}
-
-static inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 static inline compute_t tanh(compute_t a)
 {

@@ -28,20 +28,11 @@ typedef int64_t int64;
 typedef SYMRNN_REAL compute_t;
 typedef SYMRNN_REAL storage_t;
 
-using std::cos; using std::erf; using std::erfc; using std::expm1; using std::log; using std::log1p; using std::pow;
-using std::sin; using std::sqrt;
+using std::pow;
+using std::sqrt;
 
 static inline compute_t square(compute_t a) { return a * a; }
-static inline compute_t absolute(compute_t a) { return std::fabs(a); }
-static inline compute_t larger(compute_t a, compute_t b) { return a > b || a != a ? a : b; }  // a NaN stays
-static inline compute_t smaller(compute_t a, compute_t b) { return a < b || a != a ? a : b; }
 static inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
-
-// Is a better than b, in a search for the largest or the smallest? The first NaN is the best, as in NumPy.
-static inline bool precedes(compute_t a, compute_t b, bool largest)
-{
-    return (largest ? a > b : a < b) || (a != a && b == b);
-}
 
 // exp, tanh and sigmoid without branches, so that loops over them become vector code. exp(a) = 2^k exp(r) with
 // |r| ≤ ln 2 / 2; exp(r) - 1 by its Taylor series, far enough for the last bit.
@@ -94,19 +85,6 @@ static inline compute_t exp(compute_t a)
 }
 
 static inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
-
-static inline compute_t tanh(compute_t a)
-{
-    typedef Split<compute_t> S;
-    compute_t b = 2 * a;
-    b = b < -60 ? compute_t(-60) : b;
-    b = b > 60 ? compute_t(60) : b;
-    const compute_t k = nearest(b * compute_t(1.44269504088896340736));
-    const compute_t r = (b - k * S::high) - k * S::low;
-    const compute_t two = power_of_two(k);
-    const compute_t e = two * series(r) + (two - 1);  // exp(2 a) - 1
-    return e / (e + 2);
-}
 
 #define inline_point static inline __attribute__((always_inline))
 

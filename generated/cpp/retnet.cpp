@@ -30,85 +30,9 @@ typedef int64_t int64;
 typedef SYMRNN_REAL compute_t;
 typedef SYMRNN_REAL storage_t;
 
-using std::cos; using std::erf; using std::erfc; using std::expm1; using std::log; using std::log1p; using std::pow;
-using std::sin; using std::sqrt;
-
-static inline compute_t square(compute_t a) { return a * a; }
-static inline compute_t absolute(compute_t a) { return std::fabs(a); }
-static inline compute_t larger(compute_t a, compute_t b) { return a > b || a != a ? a : b; }  // a NaN stays
-static inline compute_t smaller(compute_t a, compute_t b) { return a < b || a != a ? a : b; }
-static inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
-
-// Is a better than b, in a search for the largest or the smallest? The first NaN is the best, as in NumPy.
-static inline bool precedes(compute_t a, compute_t b, bool largest)
-{
-    return (largest ? a > b : a < b) || (a != a && b == b);
-}
-
-// exp, tanh and sigmoid without branches, so that loops over them become vector code. exp(a) = 2^k exp(r) with
-// |r| ≤ ln 2 / 2; exp(r) - 1 by its Taylor series, far enough for the last bit.
-template <typename real> struct Split;
-template <> struct Split<float> {
-    typedef int32_t bits;
-    static constexpr float shift = 12582912.0f, high = 0.693145752f, low = 1.42860677e-6f,
-                           least = -104.0f, most = 89.0f;
-    static constexpr int mantissa = 23, bias = 127, terms = 8;
-};
-template <> struct Split<double> {
-    typedef int64_t bits;
-    static constexpr double shift = 6755399441055744.0, high = 0.693147180369123816490,
-                            low = 1.90821492927058770002e-10, least = -746.0, most = 710.0;
-    static constexpr int mantissa = 52, bias = 1023, terms = 14;
-};
-
-template <typename real> static inline real power_of_two(real k)  // k is a whole number
-{
-    typename Split<real>::bits n;
-    const real shifted = k + Split<real>::shift;
-    std::memcpy(&n, &shifted, sizeof n);
-    n = static_cast<typename Split<real>::bits>(
-        static_cast<typename std::make_unsigned<typename Split<real>::bits>::type>(n + Split<real>::bias)
-        << Split<real>::mantissa);
-    real result;
-    std::memcpy(&result, &n, sizeof result);
-    return result;
-}
-
-template <typename real> static inline real nearest(real a) { return (a + Split<real>::shift) - Split<real>::shift; }
-
-template <typename real> static inline real series(real r)  // exp(r) - 1
-{
-    real sum = 1;
-#pragma GCC unroll 16
-    for (int n = Split<real>::terms; n > 1; --n) sum = 1 + sum * r * (real(1) / n);
-    return sum * r;
-}
-
-static inline compute_t exp(compute_t a)
-{
-    typedef Split<compute_t> S;
-    a = a < S::least ? S::least : a;
-    a = a > S::most ? S::most : a;
-    const compute_t k = nearest(a * compute_t(1.44269504088896340736));
-    const compute_t r = (a - k * S::high) - k * S::low;
-    const compute_t half = nearest(k * compute_t(0.5));
-    return ((1 + series(r)) * power_of_two(half)) * power_of_two(k - half);
-}
-
-static inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
-
-static inline compute_t tanh(compute_t a)
-{
-    typedef Split<compute_t> S;
-    compute_t b = 2 * a;
-    b = b < -60 ? compute_t(-60) : b;
-    b = b > 60 ? compute_t(60) : b;
-    const compute_t k = nearest(b * compute_t(1.44269504088896340736));
-    const compute_t r = (b - k * S::high) - k * S::low;
-    const compute_t two = power_of_two(k);
-    const compute_t e = two * series(r) + (two - 1);  // exp(2 a) - 1
-    return e / (e + 2);
-}
+using std::cos;
+using std::sin;
+using std::sqrt;
 
 #define inline_point static inline __attribute__((always_inline))
 

@@ -23,20 +23,7 @@ typedef int64_t int64;
 typedef SYMRNN_REAL compute_t;
 typedef SYMRNN_REAL storage_t;
 
-using std::cos; using std::erf; using std::erfc; using std::expm1; using std::log; using std::log1p; using std::pow;
-using std::sin; using std::sqrt;
-
 static inline compute_t square(compute_t a) { return a * a; }
-static inline compute_t absolute(compute_t a) { return std::fabs(a); }
-static inline compute_t larger(compute_t a, compute_t b) { return a > b || a != a ? a : b; }  // a NaN stays
-static inline compute_t smaller(compute_t a, compute_t b) { return a < b || a != a ? a : b; }
-static inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
-
-// Is a better than b, in a search for the largest or the smallest? The first NaN is the best, as in NumPy.
-static inline bool precedes(compute_t a, compute_t b, bool largest)
-{
-    return (largest ? a > b : a < b) || (a != a && b == b);
-}
 
 // exp, tanh and sigmoid without branches, so that loops over them become vector code. exp(a) = 2^k exp(r) with
 // |r| ≤ ln 2 / 2; exp(r) - 1 by its Taylor series, far enough for the last bit.

@@ -32,11 +32,7 @@ typedef float compute_t;
 typedef long long int64;
 
 __device__ inline compute_t square(compute_t a) { return a * a; }
-__device__ inline compute_t absolute(compute_t a) { return fabs(a); }
 __device__ inline compute_t larger(compute_t a, compute_t b) { return a > b || a != a ? a : b; }  // a NaN stays
-__device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || a != a ? a : b; }
-__device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
-__device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
 // The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
 template <typename... Totals> __device__ inline void block_sum(Totals&... total)

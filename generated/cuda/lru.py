@@ -106,8 +106,7 @@ class Checkpoints(NamedTuple):
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     ready()
-    size = {"I": I, "H": H}
-    rng = np.random.default_rng(seed)
+    size, rng = begin({"I": I, "H": H}, seed, dtype)
     return {
         "nu": start("uniform", PARAMS["nu"], size, rng, dtype),
         "theta": start("uniform", PARAMS["theta"], size, rng, dtype),
@@ -216,12 +215,10 @@ def infer(params, x, state=None):
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    x = arrays(x)
-    x = one_step(x)
     ready()
     params, state = arrays(params), arrays(state)
     inputs = arrays({"x": x})
-    size, dtype = check(params, inputs, state)
+    size, dtype, inputs = one_step(params, inputs, state)
     state = filled("state", state, size, dtype)
     with borrowed(step_passes, size, dtype) as work:
         return work.run(0, params, inputs, state)
@@ -1655,13 +1652,30 @@ def nbytes(tape):
     return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
 
 
+def whole(what, n, least):
+    """The number, once it is found to be whole and no smaller than it may be."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
+        raise ValueError(f"{what} must be a whole number from {least}, but is {n!r}")
+    return int(n)
+
+
+def begin(size, seed, dtype):
+    """The size of every axis and a random generator, once the arguments of init are found to be good."""
+    size = {axis: whole(axis, n, 1) for axis, n in size.items()}
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"dtype must be {', '.join(STORAGE)}, but is {dtype!r}, which NumPy does not know") from None
+    if str(kind) not in STORAGE:
+        raise TypeError(f"dtype must be {', '.join(STORAGE)}, but is {kind}")
+    try:
+        return size, np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise ValueError(f"seed must be a whole number from 0, but is {seed!r}") from None
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
-    for axis, n in size.items():
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
-    if str(np.dtype(dtype)) not in STORAGE:
-        raise TypeError(f"dtype must be {', '.join(STORAGE)}, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
@@ -1690,12 +1704,12 @@ def measured(shapes):
     return size
 
 
-def check(params, inputs, state):
-    """The size of every axis and the common dtype, once all arguments are found to agree."""
+def check(params, inputs, state, lead=("T", "B")):
+    """The size of every axis and the common dtype, once all arguments are found to agree; inputs begin with `lead`."""
     inputs, params = named("inputs", inputs, INPUTS, whole=True), named("params", params, PARAMS, whole=True)
     state = named("state", state, STATES)
     arguments = [(f'params["{n}"]', a, PARAMS[n]) for n, a in params.items()]
-    arguments += [(n, a, ("T", "B", *INPUTS[n])) for n, a in inputs.items()]
+    arguments += [(n, a, (*lead, *INPUTS[n])) for n, a in inputs.items()]
     arguments += [(f'state["{n}"]', a, ("B", *STATES[n])) for n, a in state.items()]
     size = measured([(axes, a.shape) for _, a, axes in arguments if len(axes) == getattr(a, "ndim", -1)])
     dtype = next((a.dtype for _, a, _ in arguments if hasattr(a, "dtype")), None)
@@ -1710,7 +1724,9 @@ def check(params, inputs, state):
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
     if not isinstance(tape, (Tape, States, Checkpoints)):
-        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+        kind = type(tape).__name__
+        found = f"a {kind} of another module" if kind in ("Tape", "States", "Checkpoints") else kind
+        raise TypeError(f"tape must be the Tape that forward returned, but is {found}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)
     return tape.size, tape.dtype
@@ -1726,8 +1742,13 @@ def agree(what, array, axes, size, dtype):
         raise TypeError(f"{what} must be {dtype} like the other arguments, but is {array.dtype}")
     wanted = tuple(length(a, size) if a in size else a for a in axes)
     if array.shape != wanted:
-        shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
-        raise ValueError(f"{what} must have shape ({shape}) = {wanted}, but has {array.shape}")
+        lengths = f" = {shown(wanted)}" if wanted != axes else ""
+        raise ValueError(f"{what} must have shape {shown(axes)}{lengths}, but has {array.shape}")
+
+
+def shown(shape):
+    """A shape as one writes it, of lengths or of names of axes."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def named(what, given, axes, whole=False):
@@ -1766,6 +1787,7 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
     return array
 
 
-def one_step(array):
-    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
-    return array[None] if isinstance(array, cp.ndarray) else array
+def one_step(params, inputs, state):
+    """What check says of the arguments of step, and inputs as sequences of one step."""
+    size, dtype = check(params, inputs, state, ("B",))
+    return size | {"T": 1}, dtype, {name: array[None] for name, array in inputs.items()}

@@ -106,8 +106,7 @@ class Checkpoints(NamedTuple):
 
 def init(I, H, N, S, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
-    size = {"I": I, "H": H, "N": N, "S": S}
-    rng = np.random.default_rng(seed)
+    size, rng = begin({"I": I, "H": H, "N": N, "S": S}, seed, dtype)
     return {
         "W_i": start("uniform", PARAMS["W_i"], size, rng, dtype),
         "U_i": start("uniform", PARAMS["U_i"], size, rng, dtype),
@@ -277,7 +276,7 @@ def backward(params, tape, dy, dstate=None):
         "b_z": d_b_z,
         "W_h": d_W_h,
     }
-    dstart = {"h": d_h_next, "c": d_c_next}
+    dstart = {"h": d_h_next.copy(), "c": d_c_next.copy()}
     return dparams, d_x, dstart
 
 
@@ -407,7 +406,7 @@ def backward_states(params, tape, dy, dstate):
         "b_z": d_b_z,
         "W_h": d_W_h,
     }
-    dstart = {"h": d_h_next, "c": d_c_next}
+    dstart = {"h": d_h_next.copy(), "c": d_c_next.copy()}
     return dparams, d_x, dstart
 
 
@@ -477,14 +476,14 @@ def infer(params, x, state=None):
         h[t] = h_sum.sum(axis=2)
         c_prev = c
 
-    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    last = {"h": h_rows[-1].copy(), "c": c_prev.copy()}
     return h.copy(), last
 
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    x = one_step(x)
-    size, dtype = check(params, {"x": x}, state)
+    size, dtype, inputs = one_step(params, {"x": x}, state)
+    x = inputs["x"]
     state = filled("state", state, size, dtype)
     T = size["T"]
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
@@ -519,7 +518,7 @@ def step(params, x, state=None):
         h[t] = h_sum.sum(axis=2)
         c_prev = c
 
-    state = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
+    state = {"h": h_rows[-1].copy(), "c": c_prev.copy()}
     return h.copy()[0], state
 
 
@@ -629,8 +628,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_h[t] = dot_h_sum.sum(axis=2)
         c_prev, dot_c_prev = c, dot_c
 
-    last = {"c": c_prev.copy(), "h": h_rows[-1].copy()}
-    dot_last = {"c": dot_c_prev.copy(), "h": dot_h_rows[-1].copy()}
+    last = {"h": h_rows[-1].copy(), "c": c_prev.copy()}
+    dot_last = {"h": dot_h_rows[-1].copy(), "c": dot_c_prev.copy()}
     return h.copy(), last, dot_h.copy(), dot_last
 
 
@@ -898,7 +897,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "b_z": d_b_z,
         "W_h": d_W_h,
     }
-    dot_dstart = {"h": d_h_next, "c": d_c_next}
+    dot_dstart = {"h": d_h_next.copy(), "c": d_c_next.copy()}
     return dot_dparams, d_x, dot_dstart
 
 
@@ -952,13 +951,30 @@ def nbytes(tape):
     return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
 
 
+def whole(what, n, least):
+    """The number, once it is found to be whole and no smaller than it may be."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
+        raise ValueError(f"{what} must be a whole number from {least}, but is {n!r}")
+    return int(n)
+
+
+def begin(size, seed, dtype):
+    """The size of every axis and a random generator, once the arguments of init are found to be good."""
+    size = {axis: whole(axis, n, 1) for axis, n in size.items()}
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"dtype must be float32 or float64, but is {dtype!r}, which NumPy does not know") from None
+    if kind not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, but is {kind}")
+    try:
+        return size, np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise ValueError(f"seed must be a whole number from 0, but is {seed!r}") from None
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
-    for axis, n in size.items():
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise TypeError(f"dtype must be float32 or float64, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
@@ -987,12 +1003,12 @@ def measured(shapes):
     return size
 
 
-def check(params, inputs, state):
-    """The size of every axis and the common dtype, once all arguments are found to agree."""
+def check(params, inputs, state, lead=("T", "B")):
+    """The size of every axis and the common dtype, once all arguments are found to agree; inputs begin with `lead`."""
     inputs, params = named("inputs", inputs, INPUTS, whole=True), named("params", params, PARAMS, whole=True)
     state = named("state", state, STATES)
     arguments = [(f'params["{n}"]', a, PARAMS[n]) for n, a in params.items()]
-    arguments += [(n, a, ("T", "B", *INPUTS[n])) for n, a in inputs.items()]
+    arguments += [(n, a, (*lead, *INPUTS[n])) for n, a in inputs.items()]
     arguments += [(f'state["{n}"]', a, ("B", *STATES[n])) for n, a in state.items()]
     size = measured([(axes, a.shape) for _, a, axes in arguments if len(axes) == getattr(a, "ndim", -1)])
     dtype = next((a.dtype for _, a, _ in arguments if hasattr(a, "dtype")), None)
@@ -1007,7 +1023,9 @@ def check(params, inputs, state):
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
     if not isinstance(tape, (Tape, States, Checkpoints)):
-        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+        kind = type(tape).__name__
+        found = f"a {kind} of another module" if kind in ("Tape", "States", "Checkpoints") else kind
+        raise TypeError(f"tape must be the Tape that forward returned, but is {found}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)
     return tape.size, tape.dtype
@@ -1023,8 +1041,13 @@ def agree(what, array, axes, size, dtype):
         raise TypeError(f"{what} must be {dtype} like the other arguments, but is {array.dtype}")
     wanted = tuple(length(a, size) if a in size else a for a in axes)
     if array.shape != wanted:
-        shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
-        raise ValueError(f"{what} must have shape ({shape}) = {wanted}, but has {array.shape}")
+        lengths = f" = {shown(wanted)}" if wanted != axes else ""
+        raise ValueError(f"{what} must have shape {shown(axes)}{lengths}, but has {array.shape}")
+
+
+def shown(shape):
+    """A shape as one writes it, of lengths or of names of axes."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def named(what, given, axes, whole=False):
@@ -1063,6 +1086,7 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
     return array
 
 
-def one_step(array):
-    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
-    return array[None] if isinstance(array, np.ndarray) else array
+def one_step(params, inputs, state):
+    """What check says of the arguments of step, and inputs as sequences of one step."""
+    size, dtype = check(params, inputs, state, ("B",))
+    return size | {"T": 1}, dtype, {name: array[None] for name, array in inputs.items()}

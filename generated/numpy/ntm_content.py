@@ -122,8 +122,7 @@ class Checkpoints(NamedTuple):
 
 def init(I, D, N, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
-    size = {"I": I, "D": D, "N": N, "H": H}
-    rng = np.random.default_rng(seed)
+    size, rng = begin({"I": I, "D": D, "N": N, "H": H}, seed, dtype)
     return {
         "W_h": start("uniform", PARAMS["W_h"], size, rng, dtype),
         "U_h": start("uniform", PARAMS["U_h"], size, rng, dtype),
@@ -365,7 +364,7 @@ def backward(params, tape, dy, dstate=None):
         "b_r": np.asarray(d_b_r),
         "s_r": d_s_r,
     }
-    dstart = {"r": d_r_next, "M": d_M_next}
+    dstart = {"r": d_r_next.copy(), "M": d_M_next.copy()}
     return dparams, d_x, dstart
 
 
@@ -590,7 +589,7 @@ def backward_states(params, tape, dy, dstate):
         "b_r": np.asarray(d_b_r),
         "s_r": d_s_r,
     }
-    dstart = {"r": d_r_next, "M": d_M_next}
+    dstart = {"r": d_r_next.copy(), "M": d_M_next.copy()}
     return dparams, d_x, dstart
 
 
@@ -681,14 +680,14 @@ def infer(params, x, state=None):
         r[t] = np.einsum("bn,bnd->bd", a_r, M)
         M_prev = M
 
-    last = {"M": M_prev.copy(), "r": r_rows[-1].copy()}
+    last = {"r": r_rows[-1].copy(), "M": M_prev.copy()}
     return r.copy(), last
 
 
 def step(params, x, state=None):
     """One step, for streams: infer without the axis of time; returns the outputs and the next state."""
-    x = one_step(x)
-    size, dtype = check(params, {"x": x}, state)
+    size, dtype, inputs = one_step(params, {"x": x}, state)
+    x = inputs["x"]
     state = filled("state", state, size, dtype)
     T = size["T"]
     W_h, U_h, b_h, W_w, v_w = params["W_h"], params["U_h"], params["b_h"], params["W_w"], params["v_w"]
@@ -747,7 +746,7 @@ def step(params, x, state=None):
         r[t] = np.einsum("bn,bnd->bd", a_r, M)
         M_prev = M
 
-    state = {"M": M_prev.copy(), "r": r_rows[-1].copy()}
+    state = {"r": r_rows[-1].copy(), "M": M_prev.copy()}
     return r.copy()[0], state
 
 
@@ -926,8 +925,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_r[t] = np.einsum("bn,bnd->bd", dot_a_r, M) + np.einsum("bn,bnd->bd", a_r, dot_M)
         M_prev, dot_M_prev = M, dot_M
 
-    last = {"M": M_prev.copy(), "r": r_rows[-1].copy()}
-    dot_last = {"M": dot_M_prev.copy(), "r": dot_r_rows[-1].copy()}
+    last = {"r": r_rows[-1].copy(), "M": M_prev.copy()}
+    dot_last = {"r": dot_r_rows[-1].copy(), "M": dot_M_prev.copy()}
     return r.copy(), last, dot_r.copy(), dot_last
 
 
@@ -1437,7 +1436,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "b_r": np.asarray(d_b_r),
         "s_r": d_s_r,
     }
-    dot_dstart = {"r": d_r_next, "M": d_M_next}
+    dot_dstart = {"r": d_r_next.copy(), "M": d_M_next.copy()}
     return dot_dparams, d_x, dot_dstart
 
 
@@ -1491,13 +1490,30 @@ def nbytes(tape):
     return getattr(tape, "nbytes", 0) + sum(map(nbytes, parts))
 
 
+def whole(what, n, least):
+    """The number, once it is found to be whole and no smaller than it may be."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
+        raise ValueError(f"{what} must be a whole number from {least}, but is {n!r}")
+    return int(n)
+
+
+def begin(size, seed, dtype):
+    """The size of every axis and a random generator, once the arguments of init are found to be good."""
+    size = {axis: whole(axis, n, 1) for axis, n in size.items()}
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"dtype must be float32 or float64, but is {dtype!r}, which NumPy does not know") from None
+    if kind not in (np.float32, np.float64):
+        raise TypeError(f"dtype must be float32 or float64, but is {kind}")
+    try:
+        return size, np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise ValueError(f"seed must be a whole number from 0, but is {seed!r}") from None
+
+
 def start(how, axes, size, rng, dtype):
     """An initial parameter: uniform ±1/√(last axis), glorot, orthogonal, identity, zeros, ones, or a number."""
-    for axis, n in size.items():
-        if not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"{axis} must be a whole number from 1, but is {n!r}")
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise TypeError(f"dtype must be float32 or float64, but is {np.dtype(dtype)}")
     shape = tuple(length(a, size) for a in axes)
     if how == "uniform":
         value = rng.uniform(-1, 1, shape) / max(1, shape[-1] if shape else 1) ** 0.5
@@ -1526,12 +1542,12 @@ def measured(shapes):
     return size
 
 
-def check(params, inputs, state):
-    """The size of every axis and the common dtype, once all arguments are found to agree."""
+def check(params, inputs, state, lead=("T", "B")):
+    """The size of every axis and the common dtype, once all arguments are found to agree; inputs begin with `lead`."""
     inputs, params = named("inputs", inputs, INPUTS, whole=True), named("params", params, PARAMS, whole=True)
     state = named("state", state, STATES)
     arguments = [(f'params["{n}"]', a, PARAMS[n]) for n, a in params.items()]
-    arguments += [(n, a, ("T", "B", *INPUTS[n])) for n, a in inputs.items()]
+    arguments += [(n, a, (*lead, *INPUTS[n])) for n, a in inputs.items()]
     arguments += [(f'state["{n}"]', a, ("B", *STATES[n])) for n, a in state.items()]
     size = measured([(axes, a.shape) for _, a, axes in arguments if len(axes) == getattr(a, "ndim", -1)])
     dtype = next((a.dtype for _, a, _ in arguments if hasattr(a, "dtype")), None)
@@ -1546,7 +1562,9 @@ def check(params, inputs, state):
 def known(params, tape):
     """The size of every axis and the dtype of a tape, once params are found to agree with it."""
     if not isinstance(tape, (Tape, States, Checkpoints)):
-        raise TypeError(f"tape must be the Tape that forward returned, but is {type(tape).__name__}")
+        kind = type(tape).__name__
+        found = f"a {kind} of another module" if kind in ("Tape", "States", "Checkpoints") else kind
+        raise TypeError(f"tape must be the Tape that forward returned, but is {found}")
     for name, array in named("params", params, PARAMS, whole=True).items():
         agree(f'params["{name}"]', array, PARAMS[name], tape.size, tape.dtype)
     return tape.size, tape.dtype
@@ -1562,8 +1580,13 @@ def agree(what, array, axes, size, dtype):
         raise TypeError(f"{what} must be {dtype} like the other arguments, but is {array.dtype}")
     wanted = tuple(length(a, size) if a in size else a for a in axes)
     if array.shape != wanted:
-        shape = ", ".join(axes) + ("," if len(axes) == 1 else "")
-        raise ValueError(f"{what} must have shape ({shape}) = {wanted}, but has {array.shape}")
+        lengths = f" = {shown(wanted)}" if wanted != axes else ""
+        raise ValueError(f"{what} must have shape {shown(axes)}{lengths}, but has {array.shape}")
+
+
+def shown(shape):
+    """A shape as one writes it, of lengths or of names of axes."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def named(what, given, axes, whole=False):
@@ -1602,6 +1625,7 @@ def cotangent(what, array, axes, size, dtype, lead=("T", "B")):
     return array
 
 
-def one_step(array):
-    """An array as a sequence of one step; what is no array is refused where arguments are checked."""
-    return array[None] if isinstance(array, np.ndarray) else array
+def one_step(params, inputs, state):
+    """What check says of the arguments of step, and inputs as sequences of one step."""
+    size, dtype = check(params, inputs, state, ("B",))
+    return size | {"T": 1}, dtype, {name: array[None] for name, array in inputs.items()}

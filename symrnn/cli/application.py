@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from symrnn.cli.terminal import escape, stderr, stdout
-from symrnn.errors import CheckFailed, SymrnnError
+from symrnn.errors import CheckFailed, SymrnnError, UsageError
 from symrnn.version import __version__
 
 WRONG, MISTAKE, INTERNAL, INTERRUPTED, PIPE_CLOSED = 1, 2, 70, 130, 141
@@ -68,6 +69,18 @@ app = typer.Typer(
     epilog="Exit codes: 0 all is well; 1 a check failed or the generated tree is stale; "
     "2 a mistake in the command or in a cell file; 70 an error of symrnn's own, to be reported.",
 )
+
+
+def a_folder(path: Path | None) -> Path | None:
+    """The folder to write to. Raises UsageError if a file is in its place, or if it cannot even be looked for."""
+    try:
+        for part in (path, *path.parents) if path else ():
+            if part.exists() and not part.is_dir():
+                raise UsageError(f"{part} is not a folder, and the output must be one.", "Name another: -o DIR.")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {(error.strerror or 'error').lower()}.") from None
+    return path
+
 
 CELL_HELP = "A name of the gallery (lstm), a head (heads/softmax), or a file that ends in .cell."
 CellArg = Annotated[str, typer.Argument(metavar="CELL", help=CELL_HELP)]

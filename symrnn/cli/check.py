@@ -25,7 +25,7 @@ def check(
     cells: CellsArg = None,
     backend: Annotated[str, typer.Option("--backend", metavar="NAME", help="Whose code to check.")] = "numpy",
     host: Annotated[bool, typer.Option("--host", help="Run device code on the processor (backends that can).")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Check the whole gallery and the heads.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="The whole gallery and the heads as well.")] = False,
 ) -> None:
     """Prove the code of a cell: its values, and its gradients for every parameter, input and initial state.
 
@@ -39,9 +39,8 @@ def check(
     symrnn check my.cell heads/softmax
     symrnn check --all
     """
-    names = list(dict.fromkeys(cells or []))
-    if everything:
-        names = [*gallery(), *(f"heads/{h}" for h in heads()), *(n for n in names if n.endswith(".cell"))]
+    every = [*gallery(), *(f"heads/{h}" for h in heads())] if everything else []
+    names = list(dict.fromkeys([*every, *(cells or [])]))
     if not names:
         raise UsageError("Nothing to check.", "Name a cell, or say --all.")
     wrong, found = [], {name: load(name) for name in names}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from symrnn.cli.application import CELL_HELP, WRONG, app
+from symrnn.cli.application import CELL_HELP, WRONG, a_folder, app
 from symrnn.cli.terminal import Bar, escape, stderr, stdout
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ def demo(
     hidden: Annotated[int, typer.Option("--hidden", min=1, help="Units of the cell.")] = 128,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training text.")] = 6,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same result on the same machine.")] = 0,
-    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the plot goes.")] = Path("out"),
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the plot goes.", callback=a_folder)
+    ] = Path("out"),
 ) -> None:
     """Train a character model on the documentation that comes with Python, with generated gradients.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import symrnn
-from symrnn.cli.application import WRONG, CellsArg, app
+from symrnn.cli.application import WRONG, CellsArg, a_folder, app
 from symrnn.cli.cells import print_inferred
 from symrnn.cli.terminal import Bar, escape, relative, stderr, stdout
 from symrnn.errors import UsageError
@@ -25,7 +25,10 @@ def generate(
     cells: CellsArg = None,
     backend: BackendOption = None,
     folder: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if it is missing.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="Folder to write to; made if it is missing.", callback=a_folder
+        ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; compare, show a diff, exit with 1 if something differs.")
@@ -52,6 +55,8 @@ def generate(
     from symrnn import build  # noqa: PLC0415 (SymPy and Jinja, which most commands do without)
     from symrnn.emit import targets  # noqa: PLC0415 (likewise)
 
+    if check and not proved:
+        raise UsageError("--check writes nothing, and --no-check is about what is written.", "Leave one of them out.")
     names = list(dict.fromkeys(cells or []))
     backends = [backend] if backend else (["numpy"] if names or folder else targets())
     folders = tuple(folder or checkout_folder(names) / one for one in backends)
@@ -61,6 +66,8 @@ def generate(
         found = list(bar.over(build.all_generated(requests)))
     texts = [build.tree(files[one] for files in found) for one in backends]
     if not check:
+        for tree, where in zip(texts, folders, strict=True):
+            build.refuse_others(tree, where)
         for tree, where in zip(texts, folders, strict=True):
             report_written(build.write(tree, where), len(tree), where)
         for name in names:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from symrnn.cli.application import CELL_HELP, CellArg, CellsArg, app
+from symrnn.cli.application import CELL_HELP, CellArg, CellsArg, a_folder, app
 from symrnn.cli.terminal import Bar, escape, relative, stderr, stdout
 from symrnn.errors import UsageError
 from symrnn.language.cell import Cell
@@ -73,7 +73,8 @@ def load_head(name: str) -> Cell:
 def book_pages(
     cells: CellsArg = None,
     folder: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if missing.")
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder to write to; made if missing.", callback=a_folder),
     ] = Path("book"),
     lang: LangOption = "en",
 ) -> None:
@@ -108,9 +109,9 @@ def flow_of(
         typer.Option("--size", min=1, help="Length of every axis; else 16, or less where a state is a matrix."),
     ] = None,
     seconds: Annotated[float, typer.Option("--seconds", help="What is not measured after so long is left out.")] = 60,
-    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for PNG, SVG and JSON.")] = Path(
-        "out"
-    ),
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for PNG, SVG and JSON.", callback=a_folder)
+    ] = Path("out"),
 ) -> None:
     """Measure what is left of a gradient after many steps back, for several kinds of recurrent matrices.
 

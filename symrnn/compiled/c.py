@@ -75,12 +75,13 @@ class Writer:
         """A kernel of this block, whose loops run over these labels."""
         self.row = "t" if block == "loop" else ""
         self.index = _indices(labels, set(self.sizes.values()))
-        self.read, self.stepped = set[str](), False
+        self.read, self.called, self.stepped = set[str](), set[str](), False
 
     def with_sizes(self, made: Kernel) -> Kernel:
-        """The kernel, and what it has been found to read beside its arrays."""
+        """The kernel, and what it has been found to read beside its arrays and to call."""
         read = tuple((name, place) for place, (axis, name) in enumerate(self.sizes.items()) if axis in self.read)
-        return replace(made, sizes=read, stepped=self.stepped and made.kind != "sequence")
+        stepped = self.stepped and made.kind != "sequence"
+        return replace(made, sizes=read, stepped=stepped, calls=frozenset(self.called))
 
     # -- fused kernels -------------------------------------------------------------------------------------
 
@@ -146,7 +147,7 @@ class Writer:
         lengths = {symbol(name) for r, name in names.items() if self.values[r.name].role == "size"}
         shared, reduced = _common(local, lengths, fresh)
         rank = {n: k for k, n in enumerate([*names.values(), *(s.name for s, _ in shared)])}
-        infix = Infix(rank, str, _call, _number, _power)
+        infix = Infix(rank, str, self.call, _number, self.power)
         waiting = dict(shared)
         lines: list[Line] = []
         shown = ""
@@ -168,6 +169,18 @@ class Writer:
                 lines[before] = Line(comment, lines[before].text)
                 shown = comment
         return tuple(lines)
+
+    def call(self, node: sp.Function, text: Callable[[sp.Expr], str]) -> str:
+        row: Function = node.row
+        args = map(text, node.args)
+        self.called.add(row.name)
+        wrapped = [f"({a})" for a in args] if row.name in ("gt", "ge") else args
+        return SPELLING[row.name].format(*wrapped)
+
+    def power(self, node: sp.Pow, base: str) -> str:
+        name = {2: "square", sp.Rational(1, 2): "sqrt"}.get(node.exp, "pow")
+        self.called.add(name)
+        return f"pow({base}, compute_t({decimal(node.exp)}))" if name == "pow" else f"{name}({base})"
 
     def equation(self, name: str) -> str:
         found = next((e for e in self.cell.equations if e.name == name), None)
@@ -360,20 +373,5 @@ def _axes(label: str) -> Axes:
     return ({TIME: "T", BATCH: "B"}.get(label) or axis_of(label),)
 
 
-def _call(node: sp.Function, text: Callable[[sp.Expr], str]) -> str:
-    row: Function = node.row
-    args = map(text, node.args)
-    wrapped = [f"({a})" for a in args] if row.name in ("gt", "ge") else args
-    return SPELLING[row.name].format(*wrapped)
-
-
 def _number(number: sp.Number) -> str:
     return decimal(number) if number.is_Integer and abs(number) < 2**24 else f"compute_t({float(number)!r})"
-
-
-def _power(node: sp.Pow, base: str) -> str:
-    if node.exp == 2:
-        return f"square({base})"
-    if node.exp == sp.Rational(1, 2):
-        return f"sqrt({base})"
-    return f"pow({base}, compute_t({decimal(node.exp)}))"

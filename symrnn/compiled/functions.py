@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -181,6 +181,13 @@ def of_programs(programs: Entries, xp: str, kept: bool) -> dict[str, Functions]:
         "hvp": programs.hvp,
     }
     return {name: Functions(program, xp, kept) for name, program in every.items()}
+
+
+def calls(kernels: Iterable[Kernel], names: Iterable[str]) -> dict[str, bool]:
+    """Which of these functions the kernels call; "best" for a search."""
+    kernels = list(kernels)
+    called = {name for k in kernels for name in k.calls}
+    return {name: name in called for name in names} | {"best": any(k.searches for k in kernels)}
 
 
 def in_a_list(lengths: dict[str, str]) -> str:

@@ -98,7 +98,8 @@ class Kernel:
     `space` and `over` are (index, length, where it is found in n or k) of the labels that stay and of those searched;
     `rows` says that the labels summed include the one along which memory is contiguous; the `factors` are what is
     summed or searched; what takes rows along has `phases`. `sizes` are the lengths the kernel reads, each with its
-    place among all; `stepped` says that it reads the step for which it is called.
+    place among all; `stepped` says that it reads the step for which it is called; `calls` are the functions in its
+    expressions, by their names in the tables, square and pow.
     """
 
     name: str
@@ -122,6 +123,12 @@ class Kernel:
     phases: tuple[PhaseText, ...] = ()
     sizes: tuple[tuple[str, int], ...] = ()
     stepped: bool = False
+    calls: frozenset[str] = frozenset()
+
+    @property
+    def searches(self) -> bool:
+        """Does it look for the best of something?"""
+        return self.kind in ("largest", "smallest", "peak") or any(p.searches for p in self.phases)
 
     @property
     def parameters(self) -> list[str]:

@@ -30,7 +30,7 @@ def library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
     """The library of a C++ text, compiled unless it is kept from before. Raises LibraryError if that fails."""
     command = compiler()
     if command is None:
-        raise LibraryError("There is no C++ compiler. Install g++ or clang++, or set CXX.")
+        raise LibraryError(no_compiler())
     key = "\0".join([source, *options, command, version(command), machine()])
     name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
     with opened_store() as folder:
@@ -53,6 +53,13 @@ def compiler() -> str | None:
     named = os.environ.get("CXX")
     candidates = [named] if named else ["g++", "clang++", "c++"]
     return next((str(Path(found).absolute()) for c in candidates if (found := shutil.which(c))), None)
+
+
+def no_compiler() -> str:
+    """Why there is no compiler, and what to do."""
+    if named := os.environ.get("CXX"):
+        return f"CXX is {named!r}, but there is no such program. Set it to a C++ compiler, or unset it."
+    return "There is no C++ compiler. Install g++ or clang++, or set CXX."
 
 
 @cache

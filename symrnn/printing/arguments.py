@@ -67,5 +67,6 @@ class Arguments:
         return [(self.of.get(n, n), n) for n in self.step.outputs if (n in self.of) == tangents]
 
     def ends(self, texts: Mapping[str, str], tangents: bool = False) -> Pairs:
-        """(name, text) of carried values at the end of a sweep, or of their tangents, from texts by key."""
-        return [(self.keys.get(key, key), text) for key, text in texts.items() if (key in self.keys) == tangents]
+        """(name, text) of states at the end of a sweep, in their order, or of their tangents, from texts by key."""
+        found = {self.keys.get(key, key): text for key, text in texts.items() if (key in self.keys) == tangents}
+        return [(c.name, found[c.name]) for c in self.program.derivation.cell.carries if found]

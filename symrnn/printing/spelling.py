@@ -22,7 +22,7 @@ OF_MODULES = """
     APART Workspace borrowed contextmanager cotangents hvp_passes infer_passes jvp_passes lengths only part run
     states_backward_passes states_forward_passes step_passes train_passes
     MEMORY Checkpoints States backward_sqrt backward_states cut forward_sqrt forward_states joined memory
-    nbytes segments
+    nbytes segments begin no_compiler shown whole
 """.split()  # noqa: SIM905 - words read better as words
 
 IN_PYTHON = frozenset([*keyword.kwlist, *dir(builtins), *OF_MODULES])

@@ -11,20 +11,22 @@ from importlib.resources import files
 from types import ModuleType
 
 from symrnn.compiled.c import SPELLING, sizes
-from symrnn.compiled.functions import Function, in_a_list, of_programs
+from symrnn.compiled.functions import Function, calls, in_a_list, of_programs
 from symrnn.compiled.kernel import Kernel
 from symrnn.emit import Artifact, Header, emit
-from symrnn.errors import SubstituteWarning, UsageError
+from symrnn.errors import SubstituteWarning
 from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
-from symrnn.native.compiler import QUICK, compiler, library
+from symrnn.native.compiler import QUICK, compiler, library, no_compiler, required_to_check
 from symrnn.printing.interface import Frame, Pairs, frame, has_sums
 from symrnn.schedule import KERNEL_ORDER, Entries
 
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
-TO_CHECK = "Install g++ or clang++; or have it unchecked: --no-check, or check=False."
 PASSES = KERNEL_ORDER
+#: Functions that kernels call: C++'s, and those the template spells out.
+STANDARD = ("cos", "erf", "erfc", "expm1", "log", "log1p", "pow", "sin", "sqrt")
+OWN = ("abs", "exp", "max", "min", "sigmoid", "square", "tanh", "where")
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 
@@ -40,7 +42,7 @@ class Library:
 
 @dataclass(frozen=True)
 class Module(Frame):
-    """What the templates print."""
+    """What the templates print; of C++'s functions those that are called."""
 
     size_names: list[str]
     m_sizes: str
@@ -55,6 +57,7 @@ class Module(Frame):
     jvp: Function
     hvp: Function
     kernels: list[tuple[str, list[Kernel]]]
+    standard: list[str]
     library: Library
     uses: dict[str, bool]
 
@@ -63,6 +66,7 @@ def context(programs: Entries, header: Header) -> Module:
     """Everything the templates print, for the programs of one cell."""
     cell, lengths = programs.cell, sizes(programs.cell)
     made = of_programs(programs, "np", kept=False)
+    called = calls((k for x in made.values() for k in x.kernels), (*STANDARD, *OWN))
     return Module(
         **vars(frame(cell, header)),
         size_names=list(lengths.values()),
@@ -78,8 +82,9 @@ def context(programs: Entries, header: Header) -> Module:
         jvp=made["jvp"].function("state"),
         hvp=made["hvp"].function("state", "dstate"),
         kernels=[(name, x.kernels) for name, x in made.items()],
+        standard=[name for name in STANDARD if called[name]],
         library=_library(),
-        uses={"sums": has_sums(cell)},
+        uses={"sums": has_sums(cell), "series": called["exp"] or called["sigmoid"] or called["tanh"]} | called,
     )
 
 
@@ -101,8 +106,7 @@ def stand_in() -> str | None:
 
 def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """The module with kernels that are compiled quickly and run slowly. Raises UsageError without a compiler."""
-    if stand_in():
-        raise UsageError(f"The cpp code of {cell.name} cannot be checked without a C++ compiler.", TO_CHECK)
+    required_to_check(f"the cpp code of {cell.name}")
     module = load(cell, artifacts)
     module.__dict__.update(OPTIONS=QUICK, APART=False)
     return module
@@ -111,7 +115,7 @@ def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
 def load(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """The module with its kernels; without a compiler a warning and the NumPy module."""
     if stand_in():
-        said = "There is no C++ compiler (g++, clang++ or $CXX): the NumPy module takes the place of the compiled one."
+        said = f"{no_compiler()} Until then the NumPy module takes the place of the compiled one."
         warnings.warn(said, SubstituteWarning, stacklevel=3)
         return execute(cell, emit(cell, "numpy"))
     module = execute(cell, artifacts)

@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 
 from symrnn.compiled.c import SPELLING, sizes
-from symrnn.compiled.functions import Function, in_a_list, of_programs
+from symrnn.compiled.functions import Function, calls, in_a_list, of_programs
 from symrnn.compiled.host_code import Binding
 from symrnn.compiled.kernel import Kernel
 from symrnn.emit import Artifact, Header
-from symrnn.errors import UsageError
 from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
-from symrnn.native.compiler import compiler
+from symrnn.native.compiler import required_to_check
 from symrnn.native.cuda_on_cpu import on_the_cpu
 from symrnn.printing.interface import Frame, Pairs, frame, has_sums
 from symrnn.schedule import KERNEL_ORDER, Entries
-from symrnn.targets import cpp
 
 NAME = "cuda"
 TEMPLATES = {".py": "cuda/module.py.j2", ".cu": "cuda/kernels.cu.j2"}
 PASSES = KERNEL_ORDER
+#: Functions that kernels call and the template spells out.
+OWN = ("abs", "max", "min", "sigmoid", "square", "where")
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 
@@ -93,9 +93,8 @@ def context(programs: Entries, header: Header) -> Module:
             "sums": has_sums(cell),
             "rows": ("sum", True) in kinds or any(phase.sums for phase in phases),
             "columns": ("sum", False) in kinds,
-            "best": bool({k for k, _ in kinds} & {"largest", "smallest", "peak"})
-            or any(phase.searches for phase in phases),
-        },
+        }
+        | calls(kernels, OWN),
     )
 
 
@@ -113,8 +112,7 @@ def _laid_out(b: Binding) -> Bound:
 
 def load_for_check(cell: Cell, artifacts: Sequence[Artifact]) -> ModuleType:
     """The module with its kernels on the processor. Raises UsageError without a compiler."""
-    if compiler() is None:
-        raise UsageError(f"The cuda code of {cell.name} cannot be checked without a C++ compiler.", cpp.TO_CHECK)
+    required_to_check(f"the cuda code of {cell.name}")
     return load(cell, artifacts, host=True)
 
 

@@ -196,10 +196,9 @@ class _Sweep:
 
     def ends(self) -> dict[str, str]:
         """What the sweep hands out at its end, by key; nobody else holds the arrays."""
-        last = "[0]" if self.part.reverse else "[-1].copy()"
-        rows = {c.key: f"{self.rows_name(c.source)}{last}" for c in self.buffers}
-        loops = {c.key: in_python(c.arrives) + ("" if self.part.reverse else ".copy()") for c in self.loops}
-        return loops | rows
+        last = "[0]" if self.part.reverse else "[-1]"
+        rows = {c.key: f"{self.rows_name(c.source)}{last}.copy()" for c in self.buffers}
+        return rows | {c.key: f"{in_python(c.arrives)}.copy()" for c in self.loops}
 
     def rows_name(self, source: str) -> str:
         return numbered(f"{source}_rows", self.program.values.__contains__)
