@@ -9,7 +9,7 @@ same axis occurs twice (``H``, ``H'``); ``@B`` is the batch and ``@T`` time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
@@ -236,31 +236,44 @@ class Step:
         verify(self.statements, self.values)
 
 
-def verify(statements: Iterable[Statement], values: dict[str, Value], known: Iterable[str] = ()) -> None:
-    """Each value is assigned once and defined before use, and labels agree with axes; a breach is a bug."""
+def verify(
+    statements: Iterable[Statement],
+    values: dict[str, Value],
+    known: Iterable[str] = (),
+    verified: Container[int] = frozenset(),
+) -> None:
+    """Each value is assigned once and defined before use, and labels agree with axes; a breach is a bug.
+
+    Labels are those of a statement alone: one that has been `verified`, known by its id, is not read again.
+    """
     defined = {n for n, v in values.items() if v.role not in COMPUTED} | set(known)
     for s in statements:
         for ref in s.args:
             assert ref.name in defined, f"{ref.name} is read before it is defined in {s}"
         assert s.out.name not in defined, f"{s.out.name} is assigned twice"
         defined.add(s.out.name)
-        for ref in (s.out, *s.args):
-            value = values[ref.name]
-            axes = tuple(axis_of(x) for x in ref.labels if x not in (BATCH, TIME))
-            assert axes == value.axes, f"{ref} does not have the axes {value.axes}"
-            assert (BATCH in ref.labels) == value.batched, f"{ref}: batch"
-            assert len(set(ref.labels)) == len(ref.labels), f"{ref}: a label twice"
-        if isinstance(s, Pointwise):
-            assert {a.symbol for a in s.args} == symbols_in(s.expr), f"operands of {s}"
-            assert compatible(s.args), f"{s} reads a value under two labellings"
-            assert all(x in s.out.labels for a in s.args for x in a.labels), f"{s} sums"
-        if isinstance(s, Contraction):
-            assert all(any(x in a.labels for a in s.args) for x in s.out.labels), f"{s} broadcasts"
-        if isinstance(s, Concat):
-            joined = "+".join(axis_of(a.labels[-1]) for a in s.args)
-            assert axis_of(s.out.labels[-1]) == joined, f"{s} has another length than its operands"
-        if isinstance(s, Slice):
-            stretch = "+".join([*s.before, axis_of(s.out.labels[-1])])
-            whole = axis_of(s.args[0].labels[-1])
-            assert s.out.labels[:-1] == s.args[0].labels[:-1], f"{s} cuts another axis than the last"
-            assert f"{whole}+".startswith(f"{stretch}+"), f"{s} cuts between axes"
+        if id(s) not in verified:
+            _verify_labels(s, values)
+
+
+def _verify_labels(s: Statement, values: dict[str, Value]) -> None:
+    for ref in (s.out, *s.args):
+        value = values[ref.name]
+        axes = tuple(axis_of(x) for x in ref.labels if x not in (BATCH, TIME))
+        assert axes == value.axes, f"{ref} does not have the axes {value.axes}"
+        assert (BATCH in ref.labels) == value.batched, f"{ref}: batch"
+        assert len(set(ref.labels)) == len(ref.labels), f"{ref}: a label twice"
+    if isinstance(s, Pointwise):
+        assert {a.symbol for a in s.args} == symbols_in(s.expr), f"operands of {s}"
+        assert compatible(s.args), f"{s} reads a value under two labellings"
+        assert all(x in s.out.labels for a in s.args for x in a.labels), f"{s} sums"
+    if isinstance(s, Contraction):
+        assert all(any(x in a.labels for a in s.args) for x in s.out.labels), f"{s} broadcasts"
+    if isinstance(s, Concat):
+        joined = "+".join(axis_of(a.labels[-1]) for a in s.args)
+        assert axis_of(s.out.labels[-1]) == joined, f"{s} has another length than its operands"
+    if isinstance(s, Slice):
+        stretch = "+".join([*s.before, axis_of(s.out.labels[-1])])
+        whole = axis_of(s.args[0].labels[-1])
+        assert s.out.labels[:-1] == s.args[0].labels[:-1], f"{s} cuts another axis than the last"
+        assert f"{whole}+".startswith(f"{stretch}+"), f"{s} cuts between axes"

@@ -100,5 +100,5 @@ def schedule(derivation: Derivation, passes: Iterable[str] = ORDER, entry: Entry
     """Decide what runs when: `place` sorts the statements into blocks, the passes improve on it."""
     program = place(derivation, entry).check()
     for name in passes:
-        program = PASSES[name](program).check()
+        program = PASSES[name](program).check(program)
     return program

@@ -106,15 +106,24 @@ class Program:
         saved, carried = {*self.saved}, self.sweeps[0].carried
         return {n: c for c in carried if {c.arrives, c.source} <= saved for n in (c.arrives, c.source)}
 
-    def check(self) -> Program:
-        """Raise AssertionError if a pass broke the program; return it otherwise."""
-        earlier = set[str]()
+    def check(self, before: Program | None = None) -> Program:
+        """Raise AssertionError if a pass broke the program; return it otherwise.
+
+        Labels of statements that are in the program `before` too, which was checked, are not read again.
+        """
+        earlier, verified = set[str](), self._unchanged(before) if before else set[int]()
         for sweep in self.sweeps:
             computed = {s.out.name for s in sweep.statements()}  # some of it perhaps again, for itself
-            verify(sweep.statements(), self.values, {*(c.arrives for c in sweep.carried), *(earlier - computed)})
+            known = {*(c.arrives for c in sweep.carried), *(earlier - computed)}
+            verify(sweep.statements(), self.values, known, verified)
             _verify_time(sweep, self.values)
             earlier |= {n for n in computed if not self.saved or n in self.saved}
         return self
+
+    def _unchanged(self, before: Program) -> set[int]:
+        """The very statements of an earlier program whose values are still what they were."""
+        same = {n for n, v in before.values.items() if self.values.get(n) is v}
+        return {id(s) for s in before.statements() if s.out.name in same and all(a.name in same for a in s.args)}
 
 
 def _verify_time(sweep: Sweep, values: dict[str, Value]) -> None:
