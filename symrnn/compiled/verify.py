@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from symrnn.calculus.ir import Ref
 from symrnn.compiled.layout import Layout, parts
@@ -14,6 +15,7 @@ Place = tuple[Buffer, int, int]
 NOWHERE = ("const", "size", "time", "identity")
 
 
+@lru_cache(maxsize=8)
 def verify(made: Layout) -> Layout:
     """The layout. Raises AssertionError if some operation would find something else than the value it names."""
     written: set[Place] = set()

@@ -42,7 +42,7 @@ def _is_copy(s: Statement) -> bool:
 
 
 def _renamed(sweep: Sweep, original: dict[str, str]) -> Sweep:
-    for name, block in sweep.blocks():
+    for name, block in sweep.blocks() if original else ():
         fresh = tuple(rename(s, original) for s in block if s.out.name not in original)
         sweep = sweep.with_block(name, fresh)
     return sweep
@@ -50,6 +50,8 @@ def _renamed(sweep: Sweep, original: dict[str, str]) -> Sweep:
 
 def rename(s: Statement, names: dict[str, str]) -> Statement:
     """The statement with some operands read under other names."""
+    if not any(a.name in names for a in s.args):
+        return s
     args = _read_as(s, names)
     if isinstance(s, Pointwise):
         expr = s.expr.xreplace({symbol(a): symbol(b) for a, b in names.items()})

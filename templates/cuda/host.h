@@ -1,12 +1,11 @@
 // CUDA's built-ins on a CPU: the threads of a block are fibers that meet at barriers and shuffles and otherwise run in
 // a random order, so that a kernel that lacks a barrier computes something else. Blocks run one after the other.
 // Few templates and no containers: this is compiled anew for every cell, and they take longer than its kernels.
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <utility>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <ucontext.h>
+#include <utility>
 
 #define __global__
 #define __device__
@@ -17,8 +16,18 @@
 typedef _Float16 __half;
 #endif
 
-using std::cos; using std::erf; using std::erfc; using std::exp; using std::expm1; using std::fabs; using std::log;
-using std::log1p; using std::pow; using std::sin; using std::sqrt; using std::tanh;
+// The functions that kernels call, without the header that declares them: it takes longer than many a kernel.
+namespace mathematics {
+#define FUNCTION(name) \
+    inline double name(double a) { return __builtin_##name(a); } \
+    inline float name(float a) { return __builtin_##name##f(a); }
+FUNCTION(cos) FUNCTION(erf) FUNCTION(erfc) FUNCTION(exp) FUNCTION(expm1) FUNCTION(fabs) FUNCTION(log) FUNCTION(log1p)
+FUNCTION(sin) FUNCTION(sqrt) FUNCTION(tanh)
+#undef FUNCTION
+inline double pow(double a, double b) { return __builtin_pow(a, b); }
+inline float pow(float a, float b) { return __builtin_powf(a, b); }
+}  // namespace mathematics
+using namespace mathematics;
 
 namespace host {
 
@@ -80,13 +89,13 @@ namespace host {
 
 inline void fail(const char* what)
 {
-    std::fprintf(stderr, "cuda on the cpu: %s\n", what);
-    std::abort();
+    fprintf(stderr, "cuda on the cpu: %s\n", what);
+    abort();
 }
 
 inline void* allocated(size_t bytes)
 {
-    void* found = std::malloc(bytes);
+    void* found = malloc(bytes);
     if (!found && bytes) fail("no memory");
     return found;
 }
@@ -198,7 +207,7 @@ inline void launch(void (*run)(void**), const int64_t* shape, uint64_t seed, boo
         blockIdx = {unsigned(blocks[k]), 0, 0};
         if (barriers) run_fibers(count); else run_plain(count);
     }
-    std::free(blocks);
+    free(blocks);
 }
 
 template <typename... A, size_t... K> void call(void (*kernel)(A...), void** values, std::index_sequence<K...>)
