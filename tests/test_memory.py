@@ -217,3 +217,16 @@ def test_the_state_that_was_given_may_be_used_again_before_backward(name: str, m
         np.testing.assert_array_equal(found[0][n], a, err_msg=n)
     for n, a in expected[2].items():
         np.testing.assert_array_equal(found[2][n], a, err_msg=n)
+
+
+@pytest.mark.parametrize("first", [2**24, 2**24 + 1])
+def test_steps_are_counted_beyond_what_an_element_can_count(first: int) -> None:
+    """Each step's number is rounded, not what is added from step to step."""
+    cell = symrnn.parse("input x[H]\nstate s[H]\ns = 0.5 * s[t-1] + x * t\n", "late")
+    made, x = module_to_check(cell), np.ones((50, 1, 1), np.float32)
+    whole, last = made.infer({}, x, t=first)
+    state = None
+    for k in range(50):
+        _, state = made.step({}, x[k], state, t=first + k)
+    np.testing.assert_array_equal(last["s"], state["s"])
+    assert whole[-1] == last["s"]

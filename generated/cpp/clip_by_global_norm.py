@@ -85,6 +85,7 @@ class Checkpoints(NamedTuple):
     inputs: dict
     states: list
 
+
 def init(seed=0, dtype=np.float32, *, N=None, M=None):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size, rng = begin({}, seed, dtype)

@@ -77,6 +77,7 @@ class Checkpoints(NamedTuple):
     inputs: np.ndarray
     states: list
 
+
 def init(seed=0, dtype=np.float32, *, N=None):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size, rng = begin({}, seed, dtype)

@@ -77,6 +77,7 @@ class Checkpoints(NamedTuple):
     inputs: np.ndarray
     states: list
 
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size, rng = begin({"I": I, "H": H}, seed, dtype)

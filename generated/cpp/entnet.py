@@ -95,6 +95,7 @@ class Checkpoints(NamedTuple):
     inputs: np.ndarray
     states: list
 
+
 def init(H, N, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size, rng = begin({"H": H, "N": N}, seed, dtype)

@@ -97,6 +97,7 @@ class Checkpoints(NamedTuple):
     inputs: np.ndarray
     states: list
 
+
 def init(I, H, K, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size, rng = begin({"I": I, "H": H, "K": K}, seed, dtype)

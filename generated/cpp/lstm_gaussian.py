@@ -125,6 +125,7 @@ class Checkpoints(NamedTuple):
     states: list
     t: int
 
+
 def init(I, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size, rng = begin({"I": I, "H": H}, seed, dtype)

@@ -124,6 +124,7 @@ class Checkpoints(NamedTuple):
     inputs: np.ndarray
     states: list
 
+
 def init(I, P, H, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size, rng = begin({"I": I, "P": P, "H": H}, seed, dtype)

@@ -112,6 +112,7 @@ class Checkpoints(NamedTuple):
     states: list
     t: int
 
+
 def init(I, H, K, seed=0, dtype=np.float32):
     """Fresh parameters {name: array} from a seed, in the order of PARAMS."""
     size, rng = begin({"I": I, "H": H, "K": K}, seed, dtype)

@@ -156,7 +156,7 @@ def forward(params, x, state=None, memory="all", t=0):
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
     U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
-    steps = np.arange(t, t + T, dtype=dtype)
+    steps = np.arange(t, t + T).astype(dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     i, f, g, o = (np.empty((T, B, H), dtype) for _ in range(4))
@@ -215,7 +215,7 @@ def backward(params, tape, dy, dstate=None):
     U_g, W_o, U_o, mu, sigma = params["U_g"], params["W_o"], params["U_o"], params["mu"], params["sigma"]
     x, h_prev, c_prev, k, i, f, g = tape.x, tape.h_prev, tape.c_prev, tape.k, tape.i, tape.f, tape.g
     o = tape.o
-    steps = np.arange(tape.t, tape.t + T, dtype=dtype)
+    steps = np.arange(tape.t, tape.t + T).astype(dtype)
     d_c_prev_rows, d_c_prev, d_c_next = carried(dstate["c"], T, last=True)
     d_h = np.empty((T, B, H), dtype)
     d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
@@ -303,7 +303,7 @@ def forward_states(params, x, state, size, dtype, t):
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
     U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
-    steps = np.arange(t, t + T, dtype=dtype)
+    steps = np.arange(t, t + T).astype(dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
@@ -344,7 +344,7 @@ def backward_states(params, tape, dy, dstate):
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
     U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
     x, h_prev, c_prev = tape.x, tape.h_prev, tape.c_prev
-    steps = np.arange(tape.t, tape.t + T, dtype=dtype)
+    steps = np.arange(tape.t, tape.t + T).astype(dtype)
     d_c_prev_rows, d_c_prev, d_c_next = carried(dstate["c"], T, last=True)
     d_h = np.empty((T, B, H), dtype)
     d_ifgo_pre = np.empty((T, B, 4 * H), dtype)
@@ -463,7 +463,7 @@ def infer(params, x, state=None, t=0):
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
     U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
-    steps = np.arange(t, t + T, dtype=dtype)
+    steps = np.arange(t, t + T).astype(dtype)
     h_rows, h_prev, h = carried(state["h"], T)
     W_ifgo = np.concatenate([W_i.T, W_f.T, W_g.T, W_o.T], axis=-1)
     b_ifgo = np.concatenate([b_i, b_f, b_g, b_o], axis=-1)
@@ -506,7 +506,7 @@ def step(params, x, state=None, t=0):
     W_i, U_i, b_i, W_f, U_f = params["W_i"], params["U_i"], params["b_i"], params["W_f"], params["U_f"]
     b_f, W_g, U_g, b_g, W_o = params["b_f"], params["W_g"], params["U_g"], params["b_g"], params["W_o"]
     U_o, b_o, mu, sigma = params["U_o"], params["b_o"], params["mu"], params["sigma"]
-    steps = np.arange(t, t + T, dtype=dtype)
+    steps = np.arange(t, t + T).astype(dtype)
     h_rows, h_prev, h = carried(state["h"], T)
 
     # all steps at once

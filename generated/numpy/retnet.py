@@ -138,7 +138,7 @@ def forward(params, x, state=None, memory="all", t=0):
     T, K = size["T"], size["K"]
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
-    steps = np.arange(t, t + T, dtype=dtype)
+    steps = np.arange(t, t + T).astype(dtype)
     S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
     S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
     # k_a = (W_ka @ x) / sqrt(2 * K)
@@ -192,7 +192,7 @@ def backward(params, tape, dy, dstate=None):
     W_v = params["W_v"]
     x, k_a_sqrt, q_a, q_b, k_a, k_b = tape.x, tape.k_a_sqrt, tape.q_a, tape.q_b, tape.k_a, tape.k_b
     v, C_pre, S_a, S_b = tape.v, tape.C_pre, tape.S_a, tape.S_b
-    steps = np.arange(tape.t, tape.t + T, dtype=dtype)
+    steps = np.arange(tape.t, tape.t + T).astype(dtype)
     d_S_b, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(2))
 
     # all steps at once
@@ -272,7 +272,7 @@ def forward_states(params, x, state, size, dtype, t):
     T, K = size["T"], size["K"]
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
-    steps = np.arange(t, t + T, dtype=dtype)
+    steps = np.arange(t, t + T).astype(dtype)
     S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
     S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
     # k_a = (W_ka @ x) / sqrt(2 * K)
@@ -313,7 +313,7 @@ def backward_states(params, tape, dy, dstate):
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
     x, S_a, S_b = tape.x, tape.S_a, tape.S_b
-    steps = np.arange(tape.t, tape.t + T, dtype=dtype)
+    steps = np.arange(tape.t, tape.t + T).astype(dtype)
     d_S_b, d_S_a = (np.empty((T, B, H, K), dtype) for _ in range(2))
     k_a_sqrt = dtype.type(math.sqrt(2 * K))
 
@@ -426,7 +426,7 @@ def infer(params, x, state=None, t=0):
     T, K = size["T"], size["K"]
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
-    steps = np.arange(t, t + T, dtype=dtype)
+    steps = np.arange(t, t + T).astype(dtype)
     S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
     S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
     # k_a = (W_ka @ x) / sqrt(2 * K)
@@ -468,7 +468,7 @@ def step(params, x, state=None, t=0):
     T, K = size["T"], size["K"]
     W_qa, W_qb, W_ka, W_kb = params["W_qa"], params["W_qb"], params["W_ka"], params["W_kb"]
     W_v, theta = params["W_v"], params["theta"]
-    steps = np.arange(t, t + T, dtype=dtype)
+    steps = np.arange(t, t + T).astype(dtype)
     S_a_rows, S_a_prev, S_a = carried(state["S_a"], T)
     S_b_rows, S_b_prev, S_b = carried(state["S_b"], T)
     # k_a = (W_ka @ x) / sqrt(2 * K)
