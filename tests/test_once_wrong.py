@@ -139,6 +139,15 @@ CELLS = {
         r = gamma
         g = tanh(where(r[t-1] < m[t-2], r, m[t-2]) * max(a1, r))
     """,
+    "a value twice in a row of values, once in its place": """
+        input x_K[K]
+        output y
+        param Q[K, I, K]
+        param W[H, K+N+K]
+        param b[N]
+        r = x_K
+        y = Q * sum(W @ concat(r, concat(b, r)))
+    """,
     "an identity transposed": """
         input x[I]
         state h[I]

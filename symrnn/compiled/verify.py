@@ -54,12 +54,16 @@ class _Check:
     def stretch(self, home: Home, start: int, count: int) -> Iterator[Place]:
         return ((home.buffer, home.shift, k) for k in range(start, start + max(count, 1)))
 
+    def target(self, op: Op, ref: Ref) -> set[Place]:
+        """Where the operation writes a value, or a part of it."""
+        if not isinstance(op, Copy):
+            return {*self.places(ref.name)}
+        home, axes = self.homes[ref.name], self.values[op.source.name].axes
+        moved = parts(axes[:1] if op.transposed else axes[-1:])
+        return {*self.stretch(home, len(parts((*home.offset, *op.before))), len(moved))}
+
     def write(self, op: Op, ref: Ref) -> None:
-        fresh = {*self.places(ref.name)}
-        if isinstance(op, Copy):
-            home, axes = self.homes[ref.name], self.values[op.source.name].axes
-            moved = parts(axes[:1] if op.transposed else axes[-1:])
-            fresh = {*self.stretch(home, len(parts((*home.offset, *op.before))), len(moved))}
+        fresh = self.target(op, ref)
         assert not fresh & self.now, f"{ref.name} is written over something in {op}"
         self.now |= fresh
         self.written |= fresh
@@ -70,7 +74,7 @@ class _Check:
 
     def race(self, op: Op) -> None:
         """Where an operation reads what it writes, each component reads its own."""
-        outs = {p: r for r in stored(op) for p in self.places(r.name)}
+        outs = {p: r for r in stored(op) for p in self.target(op, r)}
         registers = {x.arrives for x in op.registers} if isinstance(op, Map) else set()
         for r in loaded(op):
             for place in self.places(r.name):
