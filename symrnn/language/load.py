@@ -61,7 +61,7 @@ def load(name: str | Path) -> Cell:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Listed:
     """A cell that comes with symrnn, as a list shows it: read, but no shape worked out."""
 
     name: str
@@ -70,13 +70,13 @@ class Entry:
     headline: str
 
 
-def listed() -> Iterator[Entry]:
+def listed() -> Iterator[Listed]:
     """The gallery and the heads, which are called heads/NAME."""
     for package, prefix in (("symrnn.cells", ""), ("symrnn.heads", "heads/")):
         for name in _listed(package):
             found = _resolved(_shipped(package, name), name, f"{name}.cell", lambda name: None)
             states = tuple(n for n, d in found.declared.items() if d.kind == "state")
-            yield Entry(f"{prefix}{name}", states, len(found.params), first_sentence(found.draft.title) or name)
+            yield Listed(f"{prefix}{name}", states, len(found.params), first_sentence(found.draft.title) or name)
 
 
 def called(cell: Cell) -> str:

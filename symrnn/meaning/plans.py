@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from symrnn.calculus.ir import TIME, Labels, OneHot, Peak, Ref, symbol
+from symrnn.calculus.ir import TIME, Contraction, Labels, OneHot, Peak, Ref, Statement, symbol
 from symrnn.compiled.layout import Layout
 from symrnn.compiled.ops import Assign, Buffer, Copy, Home, Map, Op, Product, Reduce, Rows
 from symrnn.compiled.plan import Stage
@@ -158,17 +158,12 @@ class _Stage:
             known = {r: a for r, a in known.items() if op.over not in r.labels}
 
     def reduced(self, op: Reduce, known: Mapping[Ref, Array], t: int | None) -> Array:
-        args = [self.read(a, known, t) for a in op.args]
-        if op.how == "sum":
-            return self.summed(op.out, list(zip(op.args, args, strict=True)))
-        (a,) = op.args
-        whole = Peak(op.out, (a,)) if op.how == "peak" else OneHot(op.out, (a,), largest=op.how == "largest")
-        return execute(whole, {a.name: args[0]}, self.sizes)
-
-    def summed(self, out: Ref, factors: list[tuple[Ref, Array]]) -> Array:
-        letters = {x: chr(97 + k) for k, x in enumerate(dict.fromkeys(x for a, _ in factors for x in a.labels))}
-        spec = ",".join("".join(letters[x] for x in a.labels) for a, _ in factors)
-        return np.asarray(np.einsum(f"{spec}->{''.join(letters[x] for x in out.labels)}", *(a for _, a in factors)))
+        whole: Statement = Contraction(op.out, op.args)
+        if op.how == "peak":
+            whole = Peak(op.out, op.args)
+        elif op.how != "sum":
+            whole = OneHot(op.out, op.args, largest=op.how == "largest")
+        return execute(whole, {a.name: self.read(a, known, t) for a in op.args}, self.sizes)
 
     def product(self, op: Product, t: int | None) -> Array:
         """As a BLAS computes it: matrices whose rows are all leading axes together."""
