@@ -10,12 +10,12 @@ from symrnn.calculus.derive import Derivation
 from symrnn.errors import UsageError
 from symrnn.language.cell import Cell, axis_size
 from symrnn.pages.document import Document
-from symrnn.pages.formula import NOW, Add, Deriv, Formula, Neg, Path, Sym, neg, rebuilt
-from symrnn.pages.names import Letter
+from symrnn.pages.formulas.formula import NOW, Add, Deriv, Formula, Neg, Path, Sym, neg, rebuilt
+from symrnn.pages.formulas.names import Letter
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.notation.plain import Plain
+from symrnn.pages.notation.spelling import Spelling
 from symrnn.pages.outline import subject, unchecked
-from symrnn.pages.printer import Spelling
 from symrnn.pages.trace import Trace
 from symrnn.schedule import schedule
 from symrnn.schedule.cost import Length, lengths, of_sweep, tape_bytes

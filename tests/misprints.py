@@ -8,11 +8,11 @@ import numpy as np
 
 from symrnn.diff import compare
 from symrnn.language.load import load
-from symrnn.pages.evaluate import World
-from symrnn.pages.formula import Add
+from symrnn.pages.evaluate.world import World
+from symrnn.pages.formulas.formula import Add
 from symrnn.pages.notation.latex import Latex
+from symrnn.pages.notation.spelling import Spelling
 from symrnn.pages.outline import Subject, subject, unchecked
-from symrnn.pages.printer import Spelling
 
 STEP = 1e-4
 

@@ -18,7 +18,7 @@ from symrnn.errors import UsageError
 from symrnn.flow import Progress, measure, plot, runs
 from symrnn.flow.measure import STATE, default_size, opening, paths_of, state_size
 from symrnn.flow.runs import INITIALISATIONS, SETTINGS, Clock, Draw, Run, TimeUpError, log_norms, lyapunov
-from symrnn.pages.evaluate import compute
+from symrnn.pages.evaluate.world import compute
 
 LINEAR = '"""A linear network."""\ninput x[I]\nstate h[H]\nh = U @ x + W @ h[t-1]\n'
 

@@ -15,7 +15,7 @@ import symrnn
 from symrnn import pages
 from symrnn.functions import numeric
 from symrnn.pages.document import Equation, Equations
-from symrnn.pages.formula import (
+from symrnn.pages.formulas.formula import (
     Add,
     Big,
     Call,
@@ -34,8 +34,8 @@ from symrnn.pages.formula import (
     walk,
 )
 from symrnn.pages.notation.latex import Latex
+from symrnn.pages.notation.spelling import Spelling
 from symrnn.pages.outline import TOLERANCE, check, disagreement, outline, subject, unchecked
-from symrnn.pages.printer import Spelling
 
 CELLS = symrnn.gallery()
 HEADS = ("linear", "softmax", "softmax_cross_entropy", "squared_error")

@@ -10,10 +10,10 @@ from symrnn import pages
 from symrnn.calculus.derive import derive
 from symrnn.language.load import parse
 from symrnn.pages.document import LeftOut, Phrase
-from symrnn.pages.formula import Deriv, Path, Sym
+from symrnn.pages.formulas.formula import Deriv, Path, Sym
+from symrnn.pages.formulas.rewrite import size
 from symrnn.pages.outline import subject, unchecked
-from symrnn.pages.parts.paths import Paths
-from symrnn.pages.rewrite import size
+from symrnn.pages.sections.paths import Paths
 from symrnn.pages.trace import Trace
 
 

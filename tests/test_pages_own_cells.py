@@ -13,7 +13,7 @@ from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.load import called, parse
 from symrnn.pages.document import Document, Prose, Table
 from symrnn.pages.formats.text import SUFFIX
-from symrnn.pages.formula import Big, Formula, Sym, children
+from symrnn.pages.formulas.formula import Big, Formula, Sym, children
 from symrnn.pages.outline import check, subject, unchecked
 
 VECTOR = '"""A cell."""\ninput x[H]\nstate h[H]\noutput h\nparam U[H, H]\n'

@@ -8,7 +8,7 @@ import pytest
 import symrnn
 from symrnn import diff, pages
 from symrnn.language.load import parse
-from symrnn.pages.evaluate import World, longest_delay
+from symrnn.pages.evaluate.world import World, longest_delay
 from symrnn.pages.outline import check, outline, subject, unchecked
 
 TRUE = [

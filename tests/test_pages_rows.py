@@ -14,7 +14,7 @@ import symrnn
 from symrnn.meaning import evaluate
 from symrnn.pages.document import Document, Equation, Prose, Table, flattened
 from symrnn.pages.formats.latex import TexWriter
-from symrnn.pages.lines import broken
+from symrnn.pages.notation.lines import broken
 from symrnn.pages.notation.plain import Plain
 from symrnn.pages.outline import subject, unchecked
 

@@ -131,7 +131,7 @@ def test_nothing_evaluates_text() -> None:
 
 
 #: What makes generated code, and must know what it prints without reading it again.
-PRINTING = ("printing", "compiled", "targets", "schedule", "native", "pages/parts/code.py")
+PRINTING = ("printing", "compiled", "targets", "schedule", "native", "pages/sections/code.py")
 #: Methods of a text that look for something in it.
 LOOKING = {
     *("startswith", "endswith", "removesuffix", "removeprefix", "find", "rfind", "index", "rindex"),

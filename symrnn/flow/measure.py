@@ -26,7 +26,7 @@ from symrnn.flow.runs import (
 from symrnn.functions import numeric
 from symrnn.language.cell import Cell, axis_size
 from symrnn.pages.document import rounded
-from symrnn.pages.parts.paths import Paths
+from symrnn.pages.sections.paths import Paths
 from symrnn.pages.trace import Trace
 
 Array = numeric.Array

@@ -17,8 +17,8 @@ import numpy as np
 from symrnn.calculus.derive import Derivation
 from symrnn.functions import numeric
 from symrnn.language.cell import axis_size
-from symrnn.pages.evaluate import Stage, compute, through
-from symrnn.pages.parts.paths import Paths, Walk
+from symrnn.pages.evaluate.world import Stage, compute, through
+from symrnn.pages.sections.paths import Paths, Walk
 
 Array = numeric.Array
 TINY = 1e-30

@@ -14,11 +14,11 @@ from symrnn.language.cell import Cell
 from symrnn.language.hints import suggest
 from symrnn.language.load import called
 from symrnn.pages.document import Document, Equations, LeftOut, Prose, Section, say
-from symrnn.pages.formula import Deriv, Sym
+from symrnn.pages.formulas.formula import Deriv, Sym
 from symrnn.pages.notation.latex import Latex
+from symrnn.pages.notation.spelling import Spelling
 from symrnn.pages.outline import outline, subject, unchecked
 from symrnn.pages.phrases import table
-from symrnn.pages.printer import Spelling
 
 MOST_STEPS = 6
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from symrnn.functions.numeric import Array
-from symrnn.pages.evaluate import World
-from symrnn.pages.formula import Formula
-from symrnn.pages.names import Letter
+from symrnn.pages.evaluate.world import World
+from symrnn.pages.formulas.formula import Formula
+from symrnn.pages.formulas.names import Letter
 
 Truth = Callable[[World, int], Array]
 

@@ -15,14 +15,14 @@ from symrnn.functions.numeric import Array
 from symrnn.language.cell import Cell
 from symrnn.language.load import called, parse
 from symrnn.pages.document import Block, Document, Equation, Equations, Prose, Section, Table, Words, flattened, say
-from symrnn.pages.evaluate import Stage, World, longest_delay
-from symrnn.pages.formula import NOW, Formula, Sym
-from symrnn.pages.names import GREEK, Letter, letter
+from symrnn.pages.evaluate.reader import Reader
+from symrnn.pages.evaluate.world import Stage, World, longest_delay
+from symrnn.pages.formulas.formula import NOW, Formula, Sym
+from symrnn.pages.formulas.names import GREEK, Letter, letter
 from symrnn.pages.notation.plain import Plain
-from symrnn.pages.numbers import Reader
-from symrnn.pages.parts import backward, code, forward, jacobian
-from symrnn.pages.parts.diagram import diagram
-from symrnn.pages.printer import Spelling
+from symrnn.pages.notation.spelling import Spelling
+from symrnn.pages.sections import backward, code, forward, jacobian
+from symrnn.pages.sections.diagram import diagram
 from symrnn.pages.trace import Trace
 from symrnn.proof.check import SHAPES
 from symrnn.proof.check import check as check_code

@@ -13,7 +13,7 @@ from symrnn.calculus.ir import AlongAxis, Contraction, Pointwise, Ref, Statement
 from symrnn.calculus.partials import Edge
 from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.cell import Carry, axis_parts
-from symrnn.pages.formula import (
+from symrnn.pages.formulas.formula import (
     NOW,
     ONE,
     STEP,
@@ -31,9 +31,9 @@ from symrnn.pages.formula import (
     unbatched,
     whole,
 )
-from symrnn.pages.names import Letter, letter
-from symrnn.pages.read import expression, settled, statement, written
-from symrnn.pages.rewrite import shifted, size, substituted, tidy
+from symrnn.pages.formulas.names import Letter, letter
+from symrnn.pages.formulas.read import expression, settled, statement, written
+from symrnn.pages.formulas.rewrite import shifted, size, substituted, tidy
 
 LARGE = 7
 ONE_TO_T = (Time("", 1), Time("T"))

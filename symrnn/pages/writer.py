@@ -19,8 +19,8 @@ from symrnn.pages.document import (
     Table,
     Words,
 )
+from symrnn.pages.notation.spelling import Notation, Spelling
 from symrnn.pages.phrases import spoken, table
-from symrnn.pages.printer import Notation, Spelling
 
 
 class Writer(ABC):

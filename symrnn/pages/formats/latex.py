@@ -8,9 +8,9 @@ from typing import Any
 from symrnn import emit
 from symrnn.pages.document import Block, Code, Diagram, Document, Equations, Fold, Prose, Section, Table
 from symrnn.pages.drawing import layout
-from symrnn.pages.lines import broken, typeset
-from symrnn.pages.names import GREEK
+from symrnn.pages.formulas.names import GREEK
 from symrnn.pages.notation.latex import Latex
+from symrnn.pages.notation.lines import broken, typeset
 from symrnn.pages.writer import Writer
 
 SUFFIX = ".tex"

@@ -7,8 +7,8 @@ from html import escape as html_escape
 from typing import Any
 
 from symrnn.pages.document import Code, Diagram, Document, Equations, Fold, Phrase, Prose, Section, Table
-from symrnn.pages.lines import broken, typeset
 from symrnn.pages.notation.latex import Latex
+from symrnn.pages.notation.lines import broken, typeset
 from symrnn.pages.phrases import spoken
 from symrnn.pages.writer import Writer
 

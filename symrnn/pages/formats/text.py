@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from symrnn.pages.document import Code, Diagram, Document, Equations, Fold, Prose, Section, Table
-from symrnn.pages.lines import broken, columns
+from symrnn.pages.notation.lines import broken, columns
 from symrnn.pages.notation.plain import Plain
 from symrnn.pages.writer import Writer
 

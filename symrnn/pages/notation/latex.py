@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symrnn.functions.table import Function
-from symrnn.pages.formula import Time
-from symrnn.pages.names import GREEK, Letter, is_upright, is_word
+from symrnn.pages.formulas.formula import Time
+from symrnn.pages.formulas.names import GREEK, Letter, is_upright, is_word
 
 _OPS = {
     "+": " + ", "-": " - ", "neg": "-", "odot": r" \odot ", "=": " = ", "dot": r"\,", "times": r" \times ",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from symrnn.functions.table import Function
-from symrnn.pages.formula import Time
-from symrnn.pages.names import GREEK, Letter, is_upright, is_word
+from symrnn.pages.formulas.formula import Time
+from symrnn.pages.formulas.names import GREEK, Letter, is_upright, is_word
 
 _OPS = {
     "+": "+", "-": "−", "neg": "−", "odot": "⊙", "=": "=", "dot": "&#x2062;", "times": "×", "mapsto": "↦", ",": ",",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symrnn.functions.table import Function
-from symrnn.pages.formula import Time
-from symrnn.pages.names import GREEK, Letter
+from symrnn.pages.formulas.formula import Time
+from symrnn.pages.formulas.names import GREEK, Letter
 from symrnn.pages.notation.latex import _moment
 
 _OPS = {

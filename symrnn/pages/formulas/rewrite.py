@@ -8,7 +8,7 @@ from dataclasses import replace
 import sympy as sp
 
 from symrnn.functions.table import FUNCTIONS
-from symrnn.pages.formula import Big, Call, Deriv, Ein, Fn, Formula, Mul, Num, Sym, Time, mul, rebuilt, walk
+from symrnn.pages.formulas.formula import Big, Call, Deriv, Ein, Fn, Formula, Mul, Num, Sym, Time, mul, rebuilt, walk
 
 
 def at_time(node: Formula, change: Callable[[Time], Time]) -> Formula:

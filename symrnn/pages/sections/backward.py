@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from symrnn.calculus.derive import Contribution
 from symrnn.calculus.ir import Contraction
 from symrnn.pages.document import Block, Equation, Equations, Phrase, Prose, Section, Truth, say
-from symrnn.pages.formula import (
+from symrnn.pages.formulas.formula import (
     NOW,
     ZERO,
     Add,
@@ -33,8 +33,8 @@ from symrnn.pages.formula import (
     unbatched,
     walk,
 )
-from symrnn.pages.parts.paths import STACK, stack
-from symrnn.pages.rewrite import at_time
+from symrnn.pages.formulas.rewrite import at_time
+from symrnn.pages.sections.paths import STACK, stack
 from symrnn.pages.trace import Trace
 
 FEW = 4

@@ -14,8 +14,8 @@ from symrnn.functions import numeric
 from symrnn.functions.whole_axis import ROWS
 from symrnn.language.cell import axis_size
 from symrnn.pages.document import Equation
-from symrnn.pages.evaluate import World
-from symrnn.pages.formula import (
+from symrnn.pages.evaluate.world import World
+from symrnn.pages.formulas.formula import (
     Add,
     Big,
     Call,

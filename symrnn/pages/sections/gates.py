@@ -12,9 +12,9 @@ from symrnn.calculus.ir import Pointwise, symbol
 from symrnn.functions import numeric
 from symrnn.functions.table import Function
 from symrnn.pages.document import Block, Prose, Table, say
-from symrnn.pages.formula import Num
-from symrnn.pages.read import expression, settled
-from symrnn.pages.rewrite import tidy
+from symrnn.pages.formulas.formula import Num
+from symrnn.pages.formulas.read import expression, settled
+from symrnn.pages.formulas.rewrite import tidy
 from symrnn.pages.trace import Trace
 
 

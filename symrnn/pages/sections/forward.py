@@ -10,8 +10,8 @@ from symrnn.calculus.ir import AlongAxis, Concat, Contraction, OneHot, reads
 from symrnn.functions.whole_axis import ROWS
 from symrnn.language.cell import Variable, axis_parts
 from symrnn.pages.document import Block, Equation, Equations, Mono, Phrase, Prose, Section, Table, Truth, Words, say
-from symrnn.pages.evaluate import Stage
-from symrnn.pages.formula import (
+from symrnn.pages.evaluate.world import Stage
+from symrnn.pages.formulas.formula import (
     STEP,
     Add,
     Call,
@@ -27,8 +27,8 @@ from symrnn.pages.formula import (
     unbatched,
     walk,
 )
-from symrnn.pages.parts.paths import Hop, Paths
-from symrnn.pages.read import expression
+from symrnn.pages.formulas.read import expression
+from symrnn.pages.sections.paths import Hop, Paths
 from symrnn.pages.trace import Trace
 
 

@@ -10,7 +10,7 @@ from symrnn.calculus.ir import AlongAxis, Concat, Contraction, OneHot, Peak, Poi
 from symrnn.functions.table import COMPARISONS, FUNCTIONS
 from symrnn.functions.whole_axis import WHOLE_AXIS
 from symrnn.language.cell import Apply, Axes, Cell, Expr, Name, Number
-from symrnn.pages.formula import (
+from symrnn.pages.formulas.formula import (
     NOW,
     STEP,
     Add,

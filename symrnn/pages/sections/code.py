@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from symrnn.emit import header, programs_for
 from symrnn.language.load import called
 from symrnn.pages.document import Block, Code, Equation, Equations, Fold, Phrase, Prose, Section, say
-from symrnn.pages.formula import Deriv, Formula
+from symrnn.pages.formulas.formula import Deriv, Formula
 from symrnn.pages.trace import Trace
 from symrnn.targets import numpy
 

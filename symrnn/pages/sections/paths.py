@@ -10,7 +10,7 @@ import sympy as sp
 from symrnn.calculus.ir import AlongAxis, Concat, Contraction, Labels, Pointwise, Statement
 from symrnn.calculus.partials import Edge
 from symrnn.functions.whole_axis import AxisFunction
-from symrnn.pages.formula import (
+from symrnn.pages.formulas.formula import (
     NOW,
     ONE,
     Call,
@@ -30,8 +30,8 @@ from symrnn.pages.formula import (
     repeated,
     unbatched,
 )
-from symrnn.pages.read import expression
-from symrnn.pages.rewrite import shifted, tidy
+from symrnn.pages.formulas.read import expression
+from symrnn.pages.formulas.rewrite import shifted, tidy
 from symrnn.pages.trace import Trace
 
 MANY, LONGEST = 8, 24

@@ -12,7 +12,7 @@ from symrnn.calculus.ir import Labels
 from symrnn.functions.table import Function
 from symrnn.functions.whole_axis import ROWS
 from symrnn.language.cell import axis_parts
-from symrnn.pages.formula import (
+from symrnn.pages.formulas.formula import (
     Add,
     Big,
     Call,
@@ -31,7 +31,7 @@ from symrnn.pages.formula import (
     Sym,
     Time,
 )
-from symrnn.pages.names import Letter, letter
+from symrnn.pages.formulas.names import Letter, letter
 from symrnn.printing.infix import decimal
 
 SUM, SIGN, PRODUCT, POWER, ATOM = range(5)

@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 from symrnn.pages.document import Equation
-from symrnn.pages.names import Letter
+from symrnn.pages.formulas.names import Letter
 from symrnn.pages.notation.plain import Plain
-from symrnn.pages.printer import Notation, Spelling
+from symrnn.pages.notation.spelling import Notation, Spelling
 
 
 def columns(text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from symrnn.language.cell import Name, walk
 from symrnn.pages.document import Diagram, Node
-from symrnn.pages.formula import NOW, Sym
+from symrnn.pages.formulas.formula import NOW, Sym
 from symrnn.pages.trace import Trace
 
 

@@ -16,8 +16,8 @@ from symrnn.functions import numeric
 from symrnn.functions.numeric import Array
 from symrnn.functions.table import Function
 from symrnn.pages.document import Block, Equation, Equations, Fold, LeftOut, Phrase, Prose, Section, Truth, rounded, say
-from symrnn.pages.evaluate import Stage, World
-from symrnn.pages.formula import (
+from symrnn.pages.evaluate.world import Stage, World
+from symrnn.pages.formulas.formula import (
     NOW,
     Big,
     Call,
@@ -33,10 +33,10 @@ from symrnn.pages.formula import (
     repeated,
     unbatched,
 )
-from symrnn.pages.parts.gates import is_gate, table
-from symrnn.pages.parts.paths import STACK, Hop, Paths, Product, Walk, is_diagonal, stack
-from symrnn.pages.read import settled, statement
-from symrnn.pages.rewrite import at_time, shifted, tidy
+from symrnn.pages.formulas.read import settled, statement
+from symrnn.pages.formulas.rewrite import at_time, shifted, tidy
+from symrnn.pages.sections.gates import is_gate, table
+from symrnn.pages.sections.paths import STACK, Hop, Paths, Product, Walk, is_diagonal, stack
 from symrnn.pages.trace import Trace
 
 WHOLE = 12

@@ -1,0 +1,1 @@
+"""Displayed mathematics as data, and how it is read off a derivation."""
