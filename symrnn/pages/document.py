@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from symrnn.functions.numeric import Array
@@ -40,9 +41,12 @@ class Words:
 
 @dataclass(frozen=True)
 class Equation:
-    """left = right. `truth` gives what the left side is worth where it is not looked up; `note` says a word about it.
+    """left = right.
 
-    `along` names the carried value whose differential the equation follows.
+    `key` is its lasting name on the page (forward.c, delta.c, gradient.W_i), and what a link to it is made of; one
+    without a key has no number. `by` says what it follows from. `truth` gives what the left side is worth where it is
+    not looked up; `along` names the carried value whose differential the equation follows. An equation with `members`
+    stands for all of them: a star in it stands for each of the indices `over`. A `planted` one is wrong on purpose.
     """
 
     left: Formula
@@ -51,6 +55,19 @@ class Equation:
     truth: Truth | None = None
     elementwise: bool = False
     along: str = ""
+    key: str = ""
+    by: Phrase | None = None
+    members: tuple[Equation, ...] = ()
+    over: tuple[Letter, ...] = ()
+    planted: bool = False
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A link to a numbered equation by its key, in the gap of a phrase; `later` counts steps after t."""
+
+    key: str
+    later: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,11 +113,12 @@ class Mono:
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks that a reader may open."""
+    """Blocks that a reader may open; what is `aside` is left out where nothing can be opened, in LaTeX and PDF."""
 
     summary: Phrase
     blocks: tuple[Block, ...]
     open: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +161,17 @@ class Document:
     remarks: str
     sections: tuple[Section, ...]
     letters: Mapping[str, Letter]
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """The number of every equation that has a key, in the order of the page; members share that of their row."""
+        found: dict[str, int] = {}
+        count = 0
+        for _, e in self.equations():
+            if e.key and e.key not in found:
+                count += 1
+                found |= dict.fromkeys([e.key, *(m.key for m in e.members if m.key)], count)
+        return found
 
     def equations(self) -> Iterator[tuple[str, Equation]]:
         """Every displayed equation with the anchor of its section."""

@@ -15,9 +15,11 @@ from symrnn.pages.document import (
     Mono,
     Phrase,
     Prose,
+    Ref,
     Section,
     Table,
     Words,
+    say,
 )
 from symrnn.pages.notation.spelling import Notation, Spelling
 from symrnn.pages.phrases import spoken, table
@@ -51,7 +53,20 @@ class Writer(ABC):
 
     def say(self, phrase: Phrase) -> str:
         """A sentence in the language of the page."""
-        return spoken(phrase, self.lang, self.escape, self.inline)
+        return spoken(phrase, self.lang, self.escape, self._filled)
+
+    def _filled(self, gap: Any) -> str:
+        return self.ref(gap) if isinstance(gap, Ref) else self.inline(gap)
+
+    def ref(self, ref: Ref) -> str:
+        """A link to an equation: its number, and at which later step it is meant."""
+        linked = self.link(ref.key, f"({self.document.numbers[ref.key]})")
+        later = spoken(say("ref.later", later=ref.later), self.lang, self.escape, self.inline) if ref.later else ""
+        return linked + later
+
+    def link(self, key: str, text: str) -> str:
+        """A text that leads to the equation with that key; where nothing leads anywhere, the text."""
+        return text
 
     def cell(self, cell: Any) -> str:
         """A cell of a table."""

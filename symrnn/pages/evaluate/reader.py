@@ -18,6 +18,7 @@ from symrnn.pages.evaluate.world import World
 from symrnn.pages.formulas.formula import (
     Add,
     Big,
+    Brace,
     Call,
     Chain,
     Deriv,
@@ -88,6 +89,8 @@ class Reader:
                 return self.big(node), node.labels
             case Deriv():
                 return self.derivative(node), node.labels
+            case Brace():
+                return self.read(node.arg)
             case Path():
                 return self.array(self.paths[node.of, node.by, node.number], node.labels), node.labels
         return self.elementwise(node)
