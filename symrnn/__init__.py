@@ -12,10 +12,17 @@ if TYPE_CHECKING:
 __all__ = ["CellError", "SymrnnError", "UsageError", "__version__", "compile", "gallery", "load", "parse"]
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext symrnn` does in a notebook: from then on `%%cell name` declares a cell by its text."""
+    from symrnn.public import cell_magic  # noqa: PLC0415 (see below)
+
+    shell.register_magic_function(cell_magic(shell.user_ns), "cell", "cell")
+
+
 def __getattr__(name: str) -> Any:
     """Everything public, looked up when it is first asked for: a generated module needs none of it."""
     if name not in __all__:
         raise AttributeError(f"module 'symrnn' has no attribute {name!r}")
-    from symrnn import public  # noqa: PLC0415 (see above)
+    from symrnn import public  # noqa: PLC0415 (it is looked up late)
 
     return getattr(public, name)

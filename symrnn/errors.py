@@ -31,6 +31,10 @@ class Place:
 class SymrnnError(Exception):
     """A mistake of the user's, told in the user's terms; the command line prints it and exits with 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook prints: the message, without a traceback."""
+        return str(self).splitlines()
+
 
 @dataclass
 class CellError(SymrnnError):

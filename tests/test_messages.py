@@ -112,7 +112,7 @@ def test_a_cell_prints_its_names_by_role() -> None:
     assert str(cell) == (
         "net: A net\n  input x[I]\n  state h[H]\n  param W[H, I]\n  const a\n  output y[H]"
     )  # fmt: skip
-    assert repr(cell) == "<Cell net: 1 input, 1 state, 1 param, 1 output>"
+    assert repr(cell) == "<Cell net: state h; input x; 1 parameter>"
 
 
 def test_a_long_line_is_shown_around_the_place() -> None:

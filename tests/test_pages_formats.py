@@ -11,6 +11,7 @@ import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -19,11 +20,15 @@ from typer.testing import CliRunner
 import symrnn
 from symrnn import pages
 from symrnn.cli.main import app
-from symrnn.errors import UsageError
+from symrnn.errors import CellError, UsageError
 from symrnn.language.cell import Cell
 from symrnn.pages import book, phrases
-from symrnn.pages.document import Code, flattened
-from symrnn.pages.formats import pdf
+from symrnn.pages.document import Code, Document, Equations, Fold, Ref, Section, Words, flattened, say
+from symrnn.pages.formats import html, latex, pdf
+from symrnn.pages.formats import markdown as format_markdown
+from symrnn.pages.formats import text as format_text
+from symrnn.pages.formulas.names import letter
+from symrnn.pages.notation.lines import columns
 
 NASTY = r'''"""A <script>alert(1)</script> \input{/etc/passwd} & 100% $x$ `m` [l](javascript:x). \write18 {}^_~# "q" """
 
@@ -32,6 +37,7 @@ state h[H]   # $\int$ | **bold** `code` </math></script>
 
 h = tanh(U @ x + W @ h[t-1])   # \end{document} <b>
 '''
+ELMAN = str(pages.render(symrnn.load("elman"), "html"))
 VOID = {"meta", "link", "br", "img", "hr"}
 
 
@@ -64,6 +70,11 @@ class Tags(HTMLParser):
         assert self.open and self.open.pop() == tag
 
 
+def script_of(text: str) -> str:
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.S)
+    return str(script)
+
+
 def read(text: str) -> Tags:
     tags = Tags()
     tags.feed(text)
@@ -76,9 +87,10 @@ def read(text: str) -> Tags:
 def test_html_is_one_well_formed_file_that_fetches_nothing(name: str, lang: str) -> None:
     text = str(pages.render(symrnn.load(name), "html", lang))
     tags = read(text)
-    assert "script" not in tags.seen and "math" in tags.seen
+    assert tags.seen >= {"script", "math", "main", "title"} and text.count("<script>") == 1
+    assert len(ids := [v for k, v in tags.attributes if k == "id"]) == len(set(ids))
     assert all(v.startswith(("#", "data:", "url(#")) for k, v in tags.attributes if k in ("src", "href", "marker-end"))
-    assert "http" not in re.sub(r"http://www.w3.org/\d+/\w+(/\w+)?", "", text)
+    assert "http" not in re.sub(r"http://www.w3.org/\d+/\w+(/\w+)?|http-equiv", "", text)
     for math in re.findall(r"<math.*?</math>", text, re.S):
         ElementTree.fromstring(math)
 
@@ -86,7 +98,8 @@ def test_html_is_one_well_formed_file_that_fetches_nothing(name: str, lang: str)
 def test_nothing_in_a_cell_file_reaches_the_page_as_markup() -> None:
     cell = nasty()
     tags = read(str(pages.render(cell, "html")))
-    assert not {"script", "img", "b"} & tags.seen
+    assert not {"img", "b"} & tags.seen and script_of(str(pages.render(cell, "html"))) == script_of(ELMAN)
+    assert not {"script", "img", "b"} & read(str(pages.render(cell, "html", fragment=True))).seen
     tex = str(pages.render(cell, "latex"))
     body = tex.split(r"\begin{document}", 1)[1]
     assert (
@@ -129,7 +142,7 @@ def test_markdown_and_fragments(name: str) -> None:
     markdown = str(pages.render(symrnn.load(name), "markdown"))
     assert markdown.count("$$") % 2 == 0 and markdown.startswith("# ") and "\\begin{aligned}" in markdown
     fragment = str(pages.render(symrnn.load(name), "latex", fragment=True))
-    assert r"\documentclass" not in fragment and r"\begin{align*}" in fragment
+    assert r"\documentclass" not in fragment and r"\begin{align}" in fragment and "longtable" not in fragment
 
 
 def test_mistakes_are_told() -> None:
@@ -210,7 +223,17 @@ def test_pages_do_not_depend_on_the_hash_seed() -> None:
 
 def test_a_notebook_shows_a_cell() -> None:
     cell = symrnn.load("gru")
-    assert "<math" in cell._repr_html_() and "<html" not in cell._repr_html_()
+    shown = cell._repr_html_()
+    tags = read(shown)
+    assert "math" in tags.seen and not {"html", "script"} & tags.seen
+    assert shown.index("class='eq'") < shown.index("<details class='fold'>") < shown.index("Backpropagation")
+    (style,) = re.findall(r"<style>(.*?)</style>", shown, re.S)
+    rules, depth = [""], 0
+    for c in style:  # what stands before an opening brace outside all others
+        depth += (c == "{") - (c == "}")
+        rules = [*rules, ""] if c == "}" and not depth else [*rules[:-1], rules[-1] + c * (not depth)]
+    assert len(rules) > 1 and all(r.strip().endswith(".symrnn-page") for r in rules if r.strip())
+    assert cell._repr_markdown_().startswith("`gru`\n\n$$\\begin{aligned}")
     assert cell._repr_latex_().startswith(r"$$\begin{aligned}r_{t} &= \sigma(")
     assert cell._repr_latex_().count(r"\\") == 3
 
@@ -287,3 +310,142 @@ def test_the_command_line_writes_pages(tmp_path: Path) -> None:
     assert compared.exit_code == 0 and "tanh(cₜ₋₁)" in compared.stdout
     assert "| | both |" in run("diff", "lstm", "gru", "--markdown").stdout
     assert "δn̄ₜ = δnₜ ⊙ (1 − nₜ²)" in run("show", "gru").stdout
+
+
+# -- equations, by a small document made by hand -----------------------------------------------------------
+
+
+def small(name: str = "lstm") -> Document:
+    """Forward equations of a cell: one that stands for two, one with a note and a reason, one without a number."""
+    whole = pages.document(symrnn.load(name))
+    first, second, *_, last = [replace(e, note=None) for where, e in whole.equations() if where == "forward"]
+    members = (replace(first, key="forward.first"), replace(second, key="forward.second"))
+    rows = (
+        replace(first, key="forward.⋆", members=members, over=(letter("i"), letter("f"))),
+        replace(second, key="forward.c", note=say("table.role"), by=say("reason.next"), over=()),
+        replace(last, key="forward.h", by=say("reason.product", reader=Ref("forward.second", 1))),
+        replace(last, by=None),
+    )
+    folds = (
+        Fold(say("table.name"), (Code(("kept = 1",)),)),
+        Fold(say("table.role"), (Code(("cut = 1",)),), aside=True),
+    )
+    section = replace(whole.sections[0], anchor="forward", blocks=(Equations(rows), *folds))
+    glossary = {"h": (Words("<b>hidden</b>"), "[H]", "forward.second"), "x": (say("role.input"), "[I]", "")}
+    return replace(whole, sections=(section,), glossary=glossary)
+
+
+def test_equations_have_numbers_that_lead_to_them() -> None:
+    text = html.render(small(), "en")
+    assert "<a href='#eq-forward.star'>(1)</a>" in text and "id='eq-forward.c'" in text
+    assert "error of <a href='#eq-forward.star'>(1)</a> at step t+1 through a product</small>" in text
+    assert "id='eq-forward.second'" in text and text.count("class='row'") == 4 and text.count("(4)") == 0
+    assert "<dd data-s='h'><span>&lt;b&gt;hidden&lt;/b&gt;</span> <code>[H]</code> <a href='#eq-forward.star'>" in text
+    assert "<mi>f</mi><mo stretchy='false'>}</mo>" in text and r"\in \{i,\, f\}'" in text
+    plain = format_text.render(small(), "en")
+    assert re.search(r"\n  iₜ = .*  ⋆ ∈ \{i, f\} +\(1\)\n", plain) and max(map(columns, plain.splitlines())) <= 96
+    markdown = str(format_markdown.render(small(), "en"))
+    assert r"f\} \qquad (1)" in markdown and r"\text{what step t1 hands back} \qquad (2)" in markdown.replace(
+        "t+1", "t1"
+    )
+    tex = latex.render(small(), "en", fragment=True)
+    assert r"\label{lstm:forward.star}" in tex and r"\symrnnby{the error of \eqref{lstm:forward.star}" in tex
+    assert r"\label{mine:forward.c}" in latex.render(small(), "en", True, "mine")
+
+
+def test_what_is_cut_stays_out_of_tex_alone() -> None:
+    assert "kept" in latex.render(small(), "en") and "cut" not in latex.render(small(), "en")
+    for made in (html.render(small(), "en"), format_text.render(small(), "en"), format_markdown.render(small(), "en")):
+        assert "cut" in str(made)
+
+
+def test_code_breaks_where_python_allows_it() -> None:
+    lines = ("def f(a):", "    b = a if len('a long string that stays whole') > 3 else a + max(a, a, key=lambda x: x)")
+    for width in (48, 60, 80):
+        made = latex.wrapped(lines, width)
+        assert max(map(len, made)) <= width and ast.dump(ast.parse("\n".join(made))) == ast.dump(
+            ast.parse("\n".join(lines))
+        )
+    assert latex.wrapped(lines, 200) == list(lines)
+
+
+def test_quotes_are_those_of_print_and_code_keeps_its_own() -> None:
+    writer = latex.TexWriter(small(), "en")
+    assert writer.escape("a \"word\" isn't 'one'") == "a “word” isn’t ‘one’"
+    assert writer.mono("'\"") == r"\texttt{\textquotesingle{}\char34{}}"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX")
+def test_two_fragments_share_a_document_of_their_own() -> None:
+    parts = [str(pages.render(symrnn.load(n), "latex", fragment=True)) for n in ("lstm", "gru")]
+    parts += [latex.render(replace(small(), sections=starless(small())), "en", True, p) for p in ("a", "b")]
+    packages = re.findall(r"\\usepackage\{([\w,]+)\}", parts[0].splitlines()[0])
+    head = f"\\documentclass{{article}}\n\\usepackage{{{packages[0]}}}\n\\begin{{document}}\n"
+    made, log = pdf.compiled(
+        head + "\n".join(parts) + r"\eqref{b:forward.h}\end{document}", shutil.which("pdflatex") or ""
+    )
+    assert made.startswith(b"%PDF") and "Overfull" not in log
+    assert (
+        "multiply" not in log and "undefined" not in log and "redefin" not in log.replace("LaTeX Info: Redefining", "")
+    )
+
+
+def starless(document: Document) -> tuple[Section, ...]:
+    (section,) = document.sections
+    rows = tuple(replace(e, over=()) for _, e in document.equations())
+    return (replace(section, blocks=(Equations(rows),)),)
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs poppler")
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX")
+def test_tex_counts_as_the_page_does(tmp_path: Path) -> None:
+    document = replace(small(), sections=starless(small()))
+    (tmp_path / "page.pdf").write_bytes(pdf.render(document, "en"))
+    told = subprocess.run(
+        ["pdftotext", "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True
+    )
+    assert re.findall(r"\((\d)\)\n", told.stdout) == ["1", "2", "3"] and "the error of (1) at step t+1" in told.stdout
+    told = subprocess.run(["pdfinfo", tmp_path / "page.pdf"], capture_output=True, text=True, check=True)
+    assert re.search(r"Title: +Long short-term memory.*\(lstm\)", told.stdout) and "Keywords: " in told.stdout
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_paths_can_be_read_on_paper_and_in_the_dark() -> None:
+    found = re.findall(r"--route\d: light-dark\(#(\w+), #(\w+)\)", ELMAN)
+    paper = re.findall(r"background: light-dark\(#(\w+), #(\w+)\); color", ELMAN)[0]
+    assert len(set(found)) == 8
+    for pair in found:
+        for colour, ground in zip(pair, paper, strict=True):
+            dark, light = sorted([luminance(colour), luminance(ground)])
+            assert (light + 0.05) / (dark + 0.05) > 4.5, colour
+    tex = str(pages.render(symrnn.load("elman"), "latex"))
+    assert re.findall(r"\\providecolor\{route\d\}\{HTML\}\{(\w+)\}", tex) == [light.upper() for light, _ in found]
+
+
+class Shell:
+    """As much of a notebook as a magic needs."""
+
+    def __init__(self) -> None:
+        self.user_ns: dict[str, object] = {}
+        self.magics: dict[tuple[str, str], object] = {}
+
+    def register_magic_function(self, function: object, magic_kind: str, magic_name: str) -> None:
+        self.magics[magic_kind, magic_name] = function
+
+
+def test_a_cell_is_declared_where_one_stands() -> None:
+    shell = Shell()
+    symrnn.load_ipython_extension(shell)
+    declare: Any = shell.magics["cell", "cell"]
+    made = declare(" mine ", "input x[I]\nstate h[H]\nh = tanh(U @ x + W @ h[t-1])\n")
+    assert made is shell.user_ns["mine"] and repr(made) == "<Cell mine: state h; input x; 2 parameters>"
+    assert declare("more", "extends mine\nh = sigmoid(U @ x + W @ h[t-1])\n").extends == "mine"
+    with pytest.raises(CellError) as caught:
+        declare("bad", "input x[I]\nstate h[H]\nh = tanh(U @ x + W @ q[t-1])\n")
+    lines = caught.value._render_traceback_()
+    assert lines[0] == "%%cell bad:3:22" and "q is never assigned" in lines[-1] and "bad" not in shell.user_ns

@@ -147,8 +147,9 @@ class Cell:
         return first_sentence(self.title) or self.name
 
     def __repr__(self) -> str:
-        counts = (f"{len(v)} {what}{'s' * (len(v) != 1)}" for v, what in self._groups if what != "const")
-        return f"<Cell {self.name}: {', '.join(counts)}>"
+        told = [f"{what} {', '.join(v.name for v in group)}" for group, what in self._groups[1::-1] if group]
+        count = len(self.params)
+        return f"<Cell {self.name}: {'; '.join([*told, f'{count} parameter' + 's' * (count != 1)])}>"
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.headline}"]
@@ -163,6 +164,10 @@ class Cell:
     def _repr_html_(self) -> str | None:
         """The derivation, for notebooks."""
         return in_notebooks["html"](self) if "html" in in_notebooks else None
+
+    def _repr_markdown_(self) -> str | None:
+        """The name and the equations, for notebooks."""
+        return in_notebooks["markdown"](self) if "markdown" in in_notebooks else None
 
     def _repr_latex_(self) -> str | None:
         """The equations, for notebooks."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 
-from symrnn import emit
 from symrnn.language.cell import Cell
 from symrnn.language.load import gallery, load
 from symrnn.pages.document import say
@@ -49,10 +48,7 @@ def index(cells: list[Cell], lang: str) -> str:
     intro = spoken(say("book.intro", count=len(cells)), lang, escape, str)
     body = f"<header><h1>{title}</h1><p>{intro}</p></header>"
     body += f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    return emit.render(
-        "pages/page.html.j2",
-        {"title": title, "lang": lang, "body": body, "contents": "", "links": "", "name": "symrnn"},
-    )
+    return html.page(title, lang, body)
 
 
 def _links(before: str, after: str, lang: str) -> str:

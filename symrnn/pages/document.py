@@ -154,13 +154,17 @@ Block = Equations | Prose | Table | Code | Fold | Diagram
 
 @dataclass(frozen=True)
 class Document:
-    """A whole page. `letters` says how symbols without a spelling of their own are written."""
+    """A whole page. `letters` says how symbols without a spelling of their own are written.
+
+    `glossary` has for the name of a symbol its meaning (a phrase or words), its shape, and the key of its equation.
+    """
 
     name: str
     headline: str
     remarks: str
     sections: tuple[Section, ...]
     letters: Mapping[str, Letter]
+    glossary: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 from symrnn.pages.document import (
@@ -10,6 +12,7 @@ from symrnn.pages.document import (
     Code,
     Diagram,
     Document,
+    Equation,
     Equations,
     Fold,
     Mono,
@@ -21,16 +24,20 @@ from symrnn.pages.document import (
     Words,
     say,
 )
+from symrnn.pages.formulas.names import letter
 from symrnn.pages.notation.spelling import Notation, Spelling
 from symrnn.pages.phrases import spoken, table
 
 
 class Writer(ABC):
-    """A format says how it writes text, formulas and each kind of block."""
+    """A format says how it writes text, formulas and each kind of block; RANGE is how it writes ⋆ ∈ {i, f, o}."""
+
+    RANGE = "{} ∈ {{{}}}"
 
     def __init__(self, document: Document, lang: str, notation: Notation) -> None:
         self.document, self.lang = document, lang
         self.pen = Spelling(notation, document.letters)
+        self.rows = {m.key: e.key for _, e in document.equations() for m in e.members}
 
     def block(self, block: Block) -> str:
         match block:
@@ -60,13 +67,37 @@ class Writer(ABC):
 
     def ref(self, ref: Ref) -> str:
         """A link to an equation: its number, and at which later step it is meant."""
-        linked = self.link(ref.key, f"({self.document.numbers[ref.key]})")
+        linked = self.link(self.rows.get(ref.key, ref.key), self.number(ref.key))
         later = spoken(say("ref.later", later=ref.later), self.lang, self.escape, self.inline) if ref.later else ""
         return linked + later
+
+    def number(self, key: str) -> str:
+        """(3), or nothing for an equation without a key."""
+        return f"({self.document.numbers[key]})" if key else ""
 
     def link(self, key: str, text: str) -> str:
         """A text that leads to the equation with that key; where nothing leads anywhere, the text."""
         return text
+
+    def groups(self, block: Equations) -> Iterator[tuple[str, list[Equation]]]:
+        """Rows that are aligned with each other, with the note that stands above them."""
+        note, rows = "", list[Equation]()
+        for e in block.rows:
+            if e.note is not None:
+                if rows:
+                    yield note, rows
+                note, rows = self.say(e.note), []
+            rows.append(e)
+        yield note, rows
+
+    def over(self, e: Equation) -> str:
+        """What the star of a row stands for, or nothing."""
+        star, *members = (self.pen.to.name(x, None, "") for x in (letter("⋆"), *e.over))
+        return self.RANGE.format(star, self.pen.to.op(",").join(members)) if members else ""
+
+    def by(self, e: Equation) -> str:
+        """What a row follows from, or nothing."""
+        return self.say(e.by) if e.by else ""
 
     def cell(self, cell: Any) -> str:
         """A cell of a table."""
@@ -77,7 +108,7 @@ class Writer(ABC):
                 return self.escape(cell.text)
             case Mono():
                 return self.mono(cell.text)
-        return self.inline(cell)
+        return self._filled(cell)
 
     @abstractmethod
     def section(self, s: Section) -> str: ...
@@ -99,3 +130,8 @@ class Writer(ABC):
     def fold(self, block: Fold) -> str: ...
     @abstractmethod
     def diagram(self, block: Diagram) -> str: ...
+
+
+def anchor(key: str) -> str:
+    """The key of an equation as part of a label or an address."""
+    return re.sub(r"[^\w.-]", "", key.replace("⋆", "star"), flags=re.ASCII)

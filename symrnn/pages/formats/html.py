@@ -1,15 +1,20 @@
-"""A page as one HTML file: MathML, a drawing, folds; no script and nothing fetched."""
+"""A page as one HTML file: MathML, drawings, folds, one script of its own and nothing fetched."""
 
 from __future__ import annotations
 
+from base64 import b64encode
+from dataclasses import replace
+from hashlib import sha256
 from html import escape
 from typing import Any
 
 from symrnn import emit
-from symrnn.pages.document import Block, Code, Diagram, Document, Equations, Fold, Prose, Section, Table, say
+from symrnn.pages.document import Block, Code, Diagram, Document, Equation, Equations, Fold, Prose, Section, Table, say
 from symrnn.pages.drawing import layout
+from symrnn.pages.formats.latex import TexWriter
 from symrnn.pages.notation.mathml import Mathml
-from symrnn.pages.writer import Writer
+from symrnn.pages.phrases import table
+from symrnn.pages.writer import Writer, anchor
 
 SUFFIX = ".html"
 _ARROW = (
@@ -20,42 +25,71 @@ _ARROW = (
 
 def render(document: Document, lang: str, fragment: bool = False, links: str = "") -> str:
     """The page; `links` is HTML that a book puts above and below it."""
-    writer = _Writer(document, lang)
-    body = writer.body()
+    writer = HtmlWriter(document, lang, f"{document.name}-" if fragment else "")
     if fragment:
-        return body
-    return emit.render(
-        "pages/page.html.j2",
-        {
-            "title": escape(document.headline),
-            "lang": lang,
-            "body": body,
-            "contents": writer.contents(),
-            "links": links,
-            "name": escape(document.name),
-        },
-    )
+        return _scoped(writer.body(), lang)
+    title = f"{escape(document.headline)} ({escape(document.name)})"
+    return page(title, lang, writer.body() + writer.glossary(), writer.contents(), links)
 
 
-class _Writer(Writer):
-    def __init__(self, document: Document, lang: str) -> None:
+def page(title: str, lang: str, body: str, contents: str = "", links: str = "") -> str:
+    """A file of HTML; its one script is known by its hash, and no other can run."""
+    script = emit.render("pages/page.js", {})
+    given = {"title": title, "lang": lang, "body": body, "contents": contents, "links": links, "script": script}
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    words = {k: escape(table(lang)[f"page.{k}"]) for k in ("skip", "copy", "copied", "fold", "unfold")}
+    return emit.render("pages/page.html.j2", given | {"digest": digest, "words": words})
+
+
+def notebook(document: Document, lang: str) -> str:
+    """What a notebook shows of a cell: its equations, and the derivation to be opened below them."""
+    writer = HtmlWriter(document, lang, f"{document.name}-")
+    plain = [replace(e, key="", by=None, note=None) for where, e in document.equations() if where == "forward"]
+    name = f"<p class='name'><code>{escape(document.name)}</code> {escape(document.headline)}</p>"
+    summary = f"<summary>{writer.say(say('page.derivation'))}</summary>"
+    sections = "\n".join(map(writer.section, document.sections))
+    shown = writer.equations(Equations(tuple(plain)))
+    return _scoped(f"{name}{shown}<details class='fold'>{summary}{sections}</details>", lang)
+
+
+def _scoped(body: str, lang: str) -> str:
+    return emit.render("pages/fragment.html.j2", {"body": body, "lang": lang})
+
+
+class HtmlWriter(Writer):
+    """Writes blocks; ids begin with `prefix`, so that fragments of several cells may share a page."""
+
+    RANGE = "<mrow>{}<mo>∈</mo><mo stretchy='false'>{{</mo>{}<mo stretchy='false'>}}</mo></mrow>"
+
+    def __init__(self, document: Document, lang: str, prefix: str = "") -> None:
         super().__init__(document, lang, Mathml())
+        self.prefix, self.tex = prefix, TexWriter(document, lang)
 
     def body(self) -> str:
         d = self.document
         head = f"<header><p class='name'><code>{escape(d.name)}</code></p><h1>{escape(d.headline)}</h1>"
         remarks = f"<p class='remarks'>{escape(d.remarks)}</p>" if d.remarks else ""
-        return f"{head}{remarks}</header>\n" + "\n".join(self.section(s) for s in d.sections)
+        return f"{head}{remarks}</header>\n" + "\n".join(map(self.section, d.sections))
 
     def contents(self) -> str:
         items = "".join(f"<li><a href='#{s.anchor}'>{self.say(s.title)}</a></li>" for s in self.document.sections)
         return f"<nav aria-label='{self.say(say('title.contents'))}'><ol>{items}</ol></nav>"
 
+    def glossary(self) -> str:
+        """What is shown beside a symbol: meaning, shape, number of its equation; hidden until the script asks."""
+        rows = []
+        for name, (meaning, shape, key) in self.document.glossary.items():
+            number = self.link(self.rows.get(key, key), self.number(key)) if key else ""
+            shown = f"<span>{self.cell(meaning)}</span> <code>{escape(shape)}</code> {number}"
+            rows.append(f"<dt>{escape(name)}</dt><dd data-s='{escape(name)}'>{shown}</dd>")
+        return f"\n<dl id='glossary' hidden>{''.join(rows)}</dl>" if rows else ""
+
     def section(self, s: Section) -> str:
-        return f"<section id='{s.anchor}'><h2>{self.say(s.title)}</h2>\n{self.blocks(s.blocks)}</section>"
+        inside = f"<details open><summary><h2>{self.say(s.title)}</h2></summary>\n{self.blocks(s.blocks)}</details>"
+        return f"<section id='{self.prefix}{s.anchor}'>{inside}</section>"
 
     def blocks(self, blocks: tuple[Block, ...]) -> str:
-        return "\n".join(self.block(b) for b in blocks)
+        return "\n".join(map(self.block, blocks))
 
     def escape(self, text: str) -> str:
         return escape(text)
@@ -74,28 +108,40 @@ class _Writer(Writer):
 
     def fold(self, block: Fold) -> str:
         summary = f"<summary>{self.say(block.summary)}</summary>"
-        return f"<details{' open' if block.open else ''}>{summary}\n{self.blocks(block.blocks)}</details>"
+        return f"<details class='fold'{' open' * block.open}>{summary}\n{self.blocks(block.blocks)}</details>"
+
+    def table(self, block: Table) -> str:
+        head = "".join(f"<th scope='col'>{self.say(p)}</th>" for p in block.head)
+        rows = "\n".join("<tr>" + "".join(f"<td>{self.cell(c)}</td>" for c in row) + "</tr>" for row in block.rows)
+        return f"<div class='scroll'><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
 
     # -- equations -----------------------------------------------------------------------------------------
 
-    def equations(self, block: Equations) -> str:
-        """Rows aligned at the equals signs; a note starts a group of its own above its row."""
-        groups: list[str] = []
-        rows: list[str] = []
-        for e in block.rows:
-            if e.note is not None:
-                groups += [_display(rows)] if rows else []
-                groups.append(f"<p class='step'>{self.say(e.note)}</p>")
-                rows = []
-            terms = "".join(f"<span>{''.join(map(_math, term))}</span>" for term in self.pen.groups(e.right))
-            rows.append(f"<div>{_math(self.pen.text(e.left))}</div><div>{_math('<mo>=</mo>')}</div><div>{terms}</div>")
-        groups += [_display(rows)] if rows else []
-        return "\n".join(groups)
+    def link(self, key: str, text: str) -> str:
+        return f"<a href='#{self.id(key)}'>{text}</a>"
 
-    def table(self, block: Table) -> str:
-        head = "".join(f"<th>{self.say(p)}</th>" for p in block.head)
-        rows = "\n".join("<tr>" + "".join(f"<td>{self.cell(c)}</td>" for c in row) + "</tr>" for row in block.rows)
-        return f"<div class='scroll'><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>"
+    def id(self, key: str) -> str:
+        return f"{self.prefix}eq-{anchor(key)}"
+
+    def equations(self, block: Equations) -> str:
+        """Rows aligned at the equals signs, each with its number; a note stands above its row."""
+        made = []
+        for note, rows in self.groups(block):
+            above = f"<p class='step'>{note}</p>\n" if note else ""
+            made.append(f"{above}<div class='eq'>{''.join(map(self.row, rows))}</div>")
+        return "\n".join(made)
+
+    def row(self, e: Equation) -> str:
+        """A row; its right side breaks where the window is narrow, first between summands. Members lead to it too."""
+        terms = "".join(f"<span>{''.join(map(_math, term))}</span>" for term in self.pen.groups(e.right))
+        terms += f"<span class='over'>{_math(over)}</span>" if (over := self.over(e)) else ""
+        terms += f"<small class='by'>{by}</small>" if (by := self.by(e)) else ""
+        place = f" id='{self.id(e.key)}'" if e.key else ""
+        others = "".join(f"<i id='{self.id(m.key)}'></i>" for m in e.members if m.key and e.key)
+        side = others + (self.link(e.key, self.number(e.key)) if e.key else "")
+        left = f"<div>{_math(self.pen.text(e.left))}</div><div>{_math('<mo>=</mo>')}</div>"
+        tex = escape(self.tex.copied(e))
+        return f"<div class='row'{place} data-tex='{tex}'>{left}<div>{terms}</div><div class='side'>{side}</div></div>"
 
     # -- diagram -------------------------------------------------------------------------------------------
 
@@ -120,9 +166,3 @@ class _Writer(Writer):
 
 def _math(inner: str) -> str:
     return f"<math displaystyle='true'>{inner}</math>"
-
-
-def _display(rows: list[str]) -> str:
-    """Three columns; the right one breaks its lines where the reader's window is narrow, first between summands."""
-    columns = "display:grid;grid-template-columns:auto auto minmax(0,auto)"
-    return f"<div class='scroll eq' style='{columns}'>{''.join(rows)}</div>"

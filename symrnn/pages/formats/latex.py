@@ -1,4 +1,4 @@
-"""A page as LaTeX: amsmath, nothing that a basic TeX lacks; Chinese through ctex."""
+"""A page as LaTeX: amsmath, xcolor, tikz; Chinese through ctex."""
 
 from __future__ import annotations
 
@@ -6,49 +6,63 @@ import re
 from typing import Any
 
 from symrnn import emit
-from symrnn.pages.document import Block, Code, Diagram, Document, Equations, Fold, Prose, Section, Table
+from symrnn.pages.document import Block, Code, Diagram, Document, Equation, Equations, Fold, Prose, Section, Table
 from symrnn.pages.drawing import layout
 from symrnn.pages.formulas.names import GREEK
 from symrnn.pages.notation.latex import Latex
 from symrnn.pages.notation.lines import broken, typeset
-from symrnn.pages.writer import Writer
+from symrnn.pages.writer import Writer, anchor
 
 SUFFIX = ".tex"
-WIDTH = 78
+#: Letters in a line of formulas and of code, on a page and in the narrower column of a document of one's own.
+PAGE, COLUMN = (82, 108), (54, 78)
+ROWS = 24
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\char34{}", "`": r"\textasciigrave{}", "'": "'",
+    "|": r"\textbar{}", '"': r"\char34{}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
 }  # fmt: skip
 _MATHS = {
     "⊙": r"\odot", "∂": r"\partial", "×": r"\times", "⁺": "{}^{+}", "−": "-", "→": r"\to", "∑": r"\sum", "·": r"\cdot",
-    "≤": r"\le", "≥": r"\ge", "∞": r"\infty", "ŷ": r"\hat{y}", "′": "'", "√": r"\surd",
-    **{v: f"\\{k}" for k, v in GREEK.items() if k != "omicron"},
+    "≤": r"\le", "≥": r"\ge", "∞": r"\infty", "ŷ": r"\hat{y}", "′": "'", "√": r"\surd", "δ": r"\delta", "⋆": r"\star",
+    "∈": r"\in", "ᵀ": r"{}^{\top}", **{v: f"\\{k}" for k, v in GREEK.items() if k != "omicron"},
 }  # fmt: skip
 _LIGATURE = re.compile(r"([-,'])(?=\1)")
+_TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|#.*|[()\[\]{} ]")  # what decides where a line of Python may end
 _WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef\u3000-\u303f]")
 
 
-def render(document: Document, lang: str, fragment: bool = False) -> str:
-    """The page; a fragment has sections only, for \\input into a document of one's own."""
-    writer = TexWriter(document, lang)
-    sections = "\n\n".join(writer.section(s) for s in document.sections)
+def render(document: Document, lang: str, fragment: bool = False, prefix: str = "") -> str:
+    """The page; a fragment has sections only, for \\input into a document of one's own.
+
+    Labels of equations begin with `prefix`, the name of the cell if none is given.
+    """
+    writer = TexWriter(document, lang, COLUMN if fragment else PAGE, prefix)
+    sections = "\n\n".join(writer.section(s, "*" if fragment else "") for s in document.sections)
     if fragment:
-        return f"% Needs \\usepackage{{amsmath}} and \\usepackage{{amssymb}}.\n{sections}\n"
-    title, remarks = writer.escape(document.headline), writer.escape(document.remarks)
-    return emit.render(
-        "pages/page.tex.j2", {"title": title, "remarks": remarks, "sections": sections, "chinese": lang == "zh"}
-    )
+        return emit.render("pages/fragment.tex.j2", {"sections": sections})
+    title, remarks, name = (writer.escape(x) for x in (document.headline, document.remarks, document.name))
+    given = {"title": title, "remarks": remarks, "name": name, "sections": sections, "chinese": lang == "zh"}
+    return emit.render("pages/page.tex.j2", given)
 
 
 class TexWriter(Writer):
     """Writes blocks; Chinese text is passed through only where ctex will set it."""
 
-    def __init__(self, document: Document, lang: str) -> None:
+    RANGE = r"{} \in \{{{}\}}"
+
+    def __init__(self, document: Document, lang: str, widths: tuple[int, int] = PAGE, prefix: str = "") -> None:
         super().__init__(document, lang, Latex())
+        self.width, self.code_width = widths
+        self.prefix = prefix or document.name
 
     def escape(self, text: str) -> str:
-        """Text that means nothing to TeX; what basic fonts lack is named by its code point."""
+        """Prose that means nothing to TeX, with the quotes of print."""
+        text = re.sub(r"(?<![\w.,;:!?)\]”’])\"(?=\S)", "“", text).replace('"', "”")
+        return self.literal(re.sub(r"(?<!\w)'(?=\w)", "‘", text).replace("'", "’"))
+
+    def literal(self, text: str) -> str:
+        """Text letter by letter; what basic fonts lack is named by its code point."""
         out = []
         for c in text:
             if c in _SPECIAL:
@@ -63,53 +77,85 @@ class TexWriter(Writer):
                 out.append(f"[U+{ord(c):04X}]")
         return _LIGATURE.sub(r"\1{}", "".join(out))
 
-    def section(self, s: Section) -> str:
-        return f"\\section*{{{self.say(s.title)}}}\n\\label{{{s.anchor}}}\n{self.blocks(s.blocks)}"
+    def section(self, s: Section, star: str = "") -> str:
+        return f"\\section{star}{{{self.say(s.title)}}}\n{self.blocks(s.blocks)}"
 
     def blocks(self, blocks: tuple[Block, ...]) -> str:
-        return "\n\n".join(self.block(b) for b in blocks).replace("\n\n\\begin{align*}", "\n\\begin{align*}")
+        return "\n\n".join(filter(None, map(self.block, blocks))).replace("\n\n{\\symrnnrows", "\n{\\symrnnrows")
 
     def inline(self, formula: Any) -> str:
         return f"${self.pen.text(formula)}$"
 
     def mono(self, text: str) -> str:
-        return f"\\texttt{{{self.escape(text)}}}"
+        return f"\\texttt{{{self.literal(text)}}}"
 
     def prose(self, block: Prose) -> str:
         return self.said(block)
 
     def fold(self, block: Fold) -> str:
-        return f"\\paragraph{{{self.say(block.summary)}}}\\leavevmode\n\n{self.blocks(block.blocks)}"
+        return (
+            "" if block.aside else f"\\paragraph*{{{self.say(block.summary)}}}\\leavevmode\n{self.blocks(block.blocks)}"
+        )
+
+    # -- equations -----------------------------------------------------------------------------------------
+
+    def link(self, key: str, text: str) -> str:
+        return f"\\eqref{{{self.label(key)}}}"
+
+    def label(self, key: str) -> str:
+        return f"{self.prefix}:{anchor(key)}"
 
     def equations(self, block: Equations) -> str:
-        """One aligned display; a note stands between its rows."""
-        text, rows = "", []
-        for e in block.rows:
-            left, lines = broken(e, self.pen.to, self.document.letters, WIDTH, typeset)
-            made = " \\\\\n&\\qquad ".join([f"{left} &= {lines[0]}", *lines[1:]])
-            if e.note is None:
-                rows.append(made)
-                continue
-            text += _aligned(rows)
-            text += f"\n\n\\noindent {self.say(e.note)}"
-            rows = [made]
-        return (text + _aligned(rows)).strip()
+        """Aligned rows, numbered by TeX; a note stands between them."""
+        made = []
+        for note, rows in self.groups(block):
+            body = " \\\\\n".join(map(self.row, rows))
+            above = f"{note}\n" if note else ""
+            made.append(f"{above}{{\\symrnnrows\n\\begin{{align}}\n{body}\n\\end{{align}}}}")
+        return "\n\n".join(made)
+
+    def row(self, e: Equation) -> str:
+        """A row in as many lines as it needs; the last one has the number and, before it, what it follows from."""
+        *lines, last = self.lines(e, self.width)
+        by = self.by(e)
+        if e.key:
+            last = (f"\\symrnnby{{{by}}} " if by else "") + f"{last} \\label{{{self.label(e.key)}}}"
+        else:
+            last += f" \\tag*{{\\footnotesize {by}}}" if by else r" \notag"
+        return " \\\\\n".join([*(f"{line} \\notag" for line in lines), last])
+
+    def lines(self, e: Equation, width: int) -> list[str]:
+        """left &= right, broken into lines of about so many letters."""
+        left, (first, *rest) = broken(e, self.pen.to, self.document.letters, width - 4 * len(e.over), typeset)
+        lines = [f"{left} &= {first}", *(f"&\\qquad {line}" for line in rest)]
+        return [*lines[:-1], lines[-1] + rf"\qquad {over}"] if (over := self.over(e)) else lines
+
+    def copied(self, e: Equation) -> str:
+        """The row in one line, for a document of the reader's own."""
+        return " ".join(self.lines(e, 10**6)).replace("&=", "=", 1)
+
+    # -- tables and code -----------------------------------------------------------------------------------
 
     def table(self, block: Table) -> str:
-        """Columns as wide as their content, the last one a paragraph where it is long."""
-        wide = len(block.head) == 5
-        columns = r"@{}lllll@{}" if not wide else r"@{}llllp{0.44\textwidth}@{}"
-        columns = columns if wide else "@{}" + "l" * len(block.head) + "@{}"
-        head = " & ".join(self.say(p) for p in block.head)
-        rows = " \\\\\n".join(" & ".join(self.cell(c) for c in row) for row in block.rows)
-        return f"\\begin{{longtable}}{{{columns}}}\n{head} \\\\\n\\hline\n\\endhead\n{rows} \\\\\n\\end{{longtable}}"
+        """Columns as wide as their content, the widest a paragraph where they lack room; a head every ROWS rows."""
+        head, *rows = [[self.say(p) for p in block.head], *([self.cell(c) for c in row] for row in block.rows)]
+        widths = [max(map(_letters, column)) + 2 for column in zip(head, *rows, strict=True)]
+        columns, widest = ["l"] * len(head), widths.index(max(widths))
+        if sum(widths) > self.width:
+            columns[widest] = rf"p{{{1 - (sum(widths) - widths[widest]) / self.width:.2f}\linewidth}}"
+        top = rf"{{\small\noindent\begin{{tabular}}{{@{{}}{''.join(columns)}@{{}}}}"
+        top += f"\n{' & '.join(head)} \\\\\n\\hline\n"
+        bodies = (rows[k : k + ROWS] for k in range(0, len(rows), ROWS))
+        made = (" \\\\\n".join(map(" & ".join, body)) + " \\\\\n\\end{tabular}\\par}" for body in bodies)
+        return "\n\n".join(top + body for body in made)
 
     def code(self, block: Code) -> str:
-        lines = [x for line in block.lines for x in _wrapped(line, 82)]
-        text = r" \\".join(
-            "\n" + r"\mbox{\ttfamily\footnotesize " + self.escape(x).replace(" ", r"\ ") + "}" for x in lines
+        lines = (self.literal(x).replace(" ", r"\ ") for x in wrapped(block.lines, self.code_width))
+        return (
+            "{\\footnotesize\\ttfamily\\raggedright\\noindent\n"
+            + " \\\\\n".join(rf"\mbox{{{x}}}" for x in lines)
+            + "\\par}"
         )
-        return f"\\begin{{quote}}\\raggedright{text}\n\\end{{quote}}"
 
     def diagram(self, block: Diagram) -> str:
         """A picture of LaTeX's own kind; it is scaled by its unit to fit the line."""
@@ -136,19 +182,24 @@ class TexWriter(Writer):
         return f"\\begin{{center}}\n{size}\n{picture}\n\\end{{center}}"
 
 
-def _aligned(rows: list[str]) -> str:
-    if not rows:
-        return ""
-    body = " \\\\\n".join(rows)
-    return f"\n\\begin{{align*}}\n{body}\n\\end{{align*}}"
+def _letters(tex: str) -> int:
+    """About how many letters are seen of a text."""
+    return len(re.sub(r"\\[A-Za-z]+ ?", "x", re.sub(r"\\(mathrm|texttt|footnotesize|tilde|bar|hat)|[{}$_^]", "", tex)))
 
 
-def _wrapped(line: str, width: int) -> list[str]:
-    """A long line of code, broken at spaces."""
-    out = []
-    while len(line) > width:
-        cut = line.rfind(" ", 20, width)
-        cut = cut if cut > 0 else width
-        out.append(line[:cut])
-        line = "    " + line[cut:].lstrip()
-    return [*out, line]
+def wrapped(lines: tuple[str, ...], width: int) -> list[str]:
+    """Lines of Python broken where Python allows it: at a space in brackets, elsewhere with a backslash."""
+    out, depth = [], 0
+    for line in lines:
+        start = len(line) - len(line.lstrip())
+        spaces: list[tuple[int, str]] = []
+        for found in _TOKEN.finditer(line, start):
+            depth += (found[0] in "([{") - (found[0] in ")]}")
+            spaces += [(found.start(), "" if depth else " \\")] if found[0] == " " else []
+        while len(line) > width and (fits := [x for x in spaces if x[0] + len(x[1]) <= width]):
+            at, mark = max(fits, key=lambda x: (x[1] == "", x[0]))
+            out.append(line[:at] + mark)
+            line = " " * (start + 4) + line[at + 1 :]
+            spaces = [(k + start + 3 - at, m) for k, m in spaces if k > at]
+        out.append(line)
+    return out

@@ -6,34 +6,33 @@ import re
 from html import escape as html_escape
 from typing import Any
 
-from symrnn.pages.document import Code, Diagram, Document, Equations, Fold, Phrase, Prose, Section, Table
-from symrnn.pages.notation.latex import Latex
-from symrnn.pages.notation.lines import broken, typeset
+from symrnn.pages.document import Block, Code, Diagram, Document, Equation, Equations, Fold, Ref, Section, Table
+from symrnn.pages.formats.latex import TexWriter
 from symrnn.pages.phrases import spoken
-from symrnn.pages.writer import Writer
 
 SUFFIX = ".md"
-WIDTH = 76
-_MEANS_SOMETHING = re.compile(r"([\\`*_{}\[\]()#+!|$~])")
+WIDTHS = (76, 108)
 
 
 def render(document: Document, lang: str, fragment: bool = False) -> str:
     """The page; a fragment lacks the title."""
-    writer = _Writer(document, lang)
-    title = "" if fragment else f"# {_escape(document.headline)}\n\n{_escape(document.remarks)}\n\n"
-    return title + "\n\n".join(writer.section(s) for s in document.sections) + "\n"
+    writer = _Writer(document, lang, WIDTHS)
+    title = "" if fragment else f"# {writer.escape(document.headline)}\n\n{writer.escape(document.remarks)}\n\n"
+    return title + "\n\n".join(map(writer.section, document.sections)) + "\n"
 
 
-class _Writer(Writer):
-    def __init__(self, document: Document, lang: str) -> None:
-        super().__init__(document, lang, Latex())
+class _Writer(TexWriter):
+    """Formulas are TeX, all else is not."""
 
-    def section(self, s: Section) -> str:
-        return f"## {self.say(s.title)}\n\n" + "\n\n".join(self.block(b) for b in s.blocks)
+    def section(self, s: Section, star: str = "") -> str:
+        return f"## {self.say(s.title)}\n\n{self.blocks(s.blocks)}"
+
+    def blocks(self, blocks: tuple[Block, ...]) -> str:
+        return "\n\n".join(map(self.block, blocks))
 
     def escape(self, text: str) -> str:
         """Text that Markdown and HTML take literally."""
-        return _escape(text)
+        return html_escape(re.sub(r"([\\`*_{}\[\]()#+!|$~])", r"\\\1", text), quote=False)
 
     def inline(self, formula: Any) -> str:
         return f"$`{self.pen.text(formula)}`$"
@@ -41,37 +40,36 @@ class _Writer(Writer):
     def mono(self, text: str) -> str:
         return f"`{text}`"
 
-    def prose(self, block: Prose) -> str:
-        return self.said(block)
+    def link(self, key: str, text: str) -> str:
+        return text
 
     def table(self, block: Table) -> str:
         head = " | ".join(self.say(p) for p in block.head)
-        rows = "\n".join(f"| {' | '.join(self.cell(c) for c in row)} |" for row in block.rows)
+        rows = "\n".join(f"| {' | '.join(map(self.cell, row))} |" for row in block.rows)
         return f"| {head} |\n|{'---|' * len(block.head)}\n{rows}"
 
     def code(self, block: Code) -> str:
         return "```python\n" + "\n".join(block.lines) + "\n```"
 
     def fold(self, block: Fold) -> str:
-        inner = "\n\n".join(self.block(b) for b in block.blocks)
-        return f"<details>\n<summary>{html_escape(self.plain(block.summary))}</summary>\n\n{inner}\n\n</details>"
-
-    def plain(self, phrase: Phrase) -> str:
-        """A sentence where no Markdown is read."""
-        return spoken(phrase, self.lang, lambda text: text, self.pen.text)
+        """The summary stands in HTML, where no Markdown is read."""
+        summary = html_escape(spoken(block.summary, self.lang, str, self.pen.text))
+        return f"<details>\n<summary>{summary}</summary>\n\n{self.blocks(block.blocks)}\n\n</details>"
 
     def equations(self, block: Equations) -> str:
-        groups: list[str] = []
-        rows: list[str] = []
-        for e in block.rows:
-            left, lines = broken(e, self.pen.to, self.document.letters, WIDTH, typeset)
-            made = " \\\\\n&\\qquad ".join([f"{left} &= {lines[0]}", *lines[1:]])
-            if e.note is not None:
-                groups += [_display(rows)] if rows else []
-                groups.append(self.say(e.note))
-                rows = []
-            rows.append(made)
-        return "\n\n".join([*groups, *([_display(rows)] if rows else [])])
+        made = []
+        for note, rows in self.groups(block):
+            body = " \\\\\n".join(map(self.row, rows))
+            made += [note] * bool(note) + [f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$"]
+        return "\n\n".join(made)
+
+    def row(self, e: Equation) -> str:
+        by = spoken(e.by, self.lang, _boxed, self._in_display) if e.by else ""
+        end = "".join(rf" \qquad {x}" for x in (by, self.number(e.key)) if x)
+        return " \\\\\n".join(self.lines(e, self.width)) + end
+
+    def _in_display(self, gap: Any) -> str:
+        return self.number(gap.key) if isinstance(gap, Ref) else self.pen.text(gap)
 
     def diagram(self, block: Diagram) -> str:
         """Mermaid: names only, which are identifiers."""
@@ -86,10 +84,6 @@ class _Writer(Writer):
         return "```mermaid\nflowchart LR\n" + "\n".join(lines) + "\n```"
 
 
-def _display(rows: list[str]) -> str:
-    body = " \\\\\n".join(rows)
-    return f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$"
-
-
-def _escape(text: str) -> str:
-    return _MEANS_SOMETHING.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _boxed(text: str) -> str:
+    """Words in a formula, without what means something to TeX or Markdown."""
+    return r"\text{" + re.sub(r"[^\w .,:;()–-]", "", text) + "}"

@@ -55,15 +55,21 @@ class _Writer(Writer):
         return ""
 
     def equations(self, block: Equations) -> str:
-        made = [(e, *broken(e, self.pen.to, self.document.letters, WIDTH)) for e in block.rows]
-        widest = max((columns(left) for _, left, _ in made), default=0)
-        out = []
-        for e, left, lines in made:
-            if e.note is not None:
-                out += ["", _wrapped(self.say(e.note))]
-            pad = " " * (widest - columns(left))
-            out.append(f"  {pad}{left} = {lines[0]}")
-            out += [f"  {' ' * widest}     {line.strip()}" for line in lines[1:]]
+        """Rows aligned at their equals signs; a number, and what it follows from, at the right."""
+        out: list[str] = []
+        wide = max((columns(self.pen.text(e.left)) for e in block.rows), default=0)
+        for note, rows in self.groups(block):
+            out += ["", _wrapped(note)] if note else []
+            for e in rows:
+                left, (first, *rest) = broken(e, self.pen.to, self.document.letters, WIDTH)
+                pad = " " * (wide - columns(left))
+                lines = [f"  {pad}{left} = {first}", *(f"  {' ' * wide}     {line.strip()}" for line in rest)]
+                lines[-1] += f"   {over}" if (over := self.over(e)) else ""
+                end = "  ".join(x for x in (self.by(e), self.number(e.key)) if x)
+                room = WIDTH - columns(lines[-1]) - columns(end)
+                lines += [""] if room < 2 else []
+                lines[-1] += " " * (WIDTH - columns(lines[-1]) - columns(end)) + end if end else ""
+                out += [x for x in lines if x]
         return "\n".join(out).strip("\n")
 
     def table(self, block: Table) -> str:
