@@ -30,9 +30,13 @@ from symrnn.pages.phrases import spoken, table
 
 
 class Writer(ABC):
-    """A format says how it writes text, formulas and each kind of block; RANGE is how it writes ⋆ ∈ {i, f, o}."""
+    """A format says how it writes text, formulas and each kind of block, the plain ones by what stands around them.
 
-    RANGE = "{} ∈ {{{}}}"
+    INLINE is a formula in a sentence, RANGE is ⋆ ∈ {i, f, o}, NOTE stands above a DISPLAY, whose rows NEXT separates.
+    """
+
+    INLINE, MONO, PROSE, CODE, RANGE = "{}", "{}", "{}", "{}", "{} ∈ {{{}}}"
+    NOTE, DISPLAY, NEXT = "{}\n", "{}", "\n"
 
     def __init__(self, document: Document, lang: str, notation: Notation) -> None:
         self.document, self.lang = document, lang
@@ -54,13 +58,28 @@ class Writer(ABC):
             case Diagram():
                 return self.diagram(block)
 
-    def said(self, block: Prose) -> str:
-        """The sentences of a paragraph."""
-        return table(self.lang)["list.sentence"].join(self.say(p) for p in block.phrases)
+    def blocks(self, blocks: tuple[Block, ...]) -> str:
+        return "\n\n".join(filter(None, map(self.block, blocks)))
 
-    def say(self, phrase: Phrase) -> str:
-        """A sentence in the language of the page."""
-        return spoken(phrase, self.lang, self.escape, self._filled)
+    def prose(self, block: Prose) -> str:
+        return self.PROSE.format(table(self.lang)["list.sentence"].join(map(self.say, block.phrases)))
+
+    def code(self, block: Code) -> str:
+        return self.CODE.format("\n".join(map(self.literal, block.lines)))
+
+    def inline(self, formula: Any) -> str:
+        return self.INLINE.format(self.pen.text(formula))
+
+    def mono(self, text: str) -> str:
+        return self.MONO.format(self.literal(text))
+
+    def literal(self, text: str) -> str:
+        """A text in which every letter counts."""
+        return self.escape(text)
+
+    def say(self, phrase: Phrase | None) -> str:
+        """A sentence in the language of the page, if there is one."""
+        return spoken(phrase, self.lang, self.escape, self._filled) if phrase else ""
 
     def _filled(self, gap: Any) -> str:
         return self.ref(gap) if isinstance(gap, Ref) else self.inline(gap)
@@ -79,6 +98,10 @@ class Writer(ABC):
         """A text that leads to the equation with that key; where nothing leads anywhere, the text."""
         return text
 
+    def equations(self, block: Equations) -> str:
+        made = [(note, self.NEXT.join(map(self.row, rows))) for note, rows in self.groups(block)]
+        return "\n\n".join(self.NOTE.format(note) * bool(note) + self.DISPLAY.format(rows) for note, rows in made)
+
     def groups(self, block: Equations) -> Iterator[tuple[str, list[Equation]]]:
         """Rows that are aligned with each other, with the note that stands above them."""
         note, rows = "", list[Equation]()
@@ -94,10 +117,6 @@ class Writer(ABC):
         """What the star of a row stands for, or nothing."""
         star, *members = (self.pen.to.name(x, None, "") for x in (letter("⋆"), *e.over))
         return self.RANGE.format(star, self.pen.to.op(",").join(members)) if members else ""
-
-    def by(self, e: Equation) -> str:
-        """What a row follows from, or nothing."""
-        return self.say(e.by) if e.by else ""
 
     def cell(self, cell: Any) -> str:
         """A cell of a table."""
@@ -115,17 +134,9 @@ class Writer(ABC):
     @abstractmethod
     def escape(self, text: str) -> str: ...
     @abstractmethod
-    def inline(self, formula: Any) -> str: ...
-    @abstractmethod
-    def mono(self, text: str) -> str: ...
-    @abstractmethod
-    def prose(self, block: Prose) -> str: ...
-    @abstractmethod
-    def equations(self, block: Equations) -> str: ...
+    def row(self, e: Equation) -> str: ...
     @abstractmethod
     def table(self, block: Table) -> str: ...
-    @abstractmethod
-    def code(self, block: Code) -> str: ...
     @abstractmethod
     def fold(self, block: Fold) -> str: ...
     @abstractmethod

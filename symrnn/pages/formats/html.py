@@ -6,10 +6,9 @@ from base64 import b64encode
 from dataclasses import replace
 from hashlib import sha256
 from html import escape
-from typing import Any
 
 from symrnn import emit
-from symrnn.pages.document import Block, Code, Diagram, Document, Equation, Equations, Fold, Prose, Section, Table, say
+from symrnn.pages.document import Diagram, Document, Equation, Equations, Fold, Section, Table, say
 from symrnn.pages.drawing import layout
 from symrnn.pages.formats.latex import TexWriter
 from symrnn.pages.notation.mathml import Mathml
@@ -59,6 +58,8 @@ def _scoped(body: str, lang: str) -> str:
 class HtmlWriter(Writer):
     """Writes blocks; ids begin with `prefix`, so that fragments of several cells may share a page."""
 
+    INLINE, MONO, PROSE, CODE = "<math>{}</math>", "<code>{}</code>", "<p>{}</p>", "<pre><code>{}</code></pre>"
+    NOTE, DISPLAY, NEXT = "<p class='step'>{}</p>\n", "<div class='eq'>{}</div>", ""
     RANGE = "<mrow>{}<mo>∈</mo><mo stretchy='false'>{{</mo>{}<mo stretchy='false'>}}</mo></mrow>"
 
     def __init__(self, document: Document, lang: str, prefix: str = "") -> None:
@@ -88,23 +89,8 @@ class HtmlWriter(Writer):
         inside = f"<details open><summary><h2>{self.say(s.title)}</h2></summary>\n{self.blocks(s.blocks)}</details>"
         return f"<section id='{self.prefix}{s.anchor}'>{inside}</section>"
 
-    def blocks(self, blocks: tuple[Block, ...]) -> str:
-        return "\n".join(map(self.block, blocks))
-
     def escape(self, text: str) -> str:
         return escape(text)
-
-    def inline(self, formula: Any) -> str:
-        return f"<math>{self.pen.text(formula)}</math>"
-
-    def mono(self, text: str) -> str:
-        return f"<code>{escape(text)}</code>"
-
-    def prose(self, block: Prose) -> str:
-        return f"<p>{self.said(block)}</p>"
-
-    def code(self, block: Code) -> str:
-        return f"<pre><code>{escape(chr(10).join(block.lines))}</code></pre>"
 
     def fold(self, block: Fold) -> str:
         summary = f"<summary>{self.say(block.summary)}</summary>"
@@ -123,19 +109,11 @@ class HtmlWriter(Writer):
     def id(self, key: str) -> str:
         return f"{self.prefix}eq-{anchor(key)}"
 
-    def equations(self, block: Equations) -> str:
-        """Rows aligned at the equals signs, each with its number; a note stands above its row."""
-        made = []
-        for note, rows in self.groups(block):
-            above = f"<p class='step'>{note}</p>\n" if note else ""
-            made.append(f"{above}<div class='eq'>{''.join(map(self.row, rows))}</div>")
-        return "\n".join(made)
-
     def row(self, e: Equation) -> str:
         """A row; its right side breaks where the window is narrow, first between summands. Members lead to it too."""
         terms = "".join(f"<span>{''.join(map(_math, term))}</span>" for term in self.pen.groups(e.right))
         terms += f"<span class='over'>{_math(over)}</span>" if (over := self.over(e)) else ""
-        terms += f"<small class='by'>{by}</small>" if (by := self.by(e)) else ""
+        terms += f"<small class='by'>{by}</small>" if (by := self.say(e.by)) else ""
         place = f" id='{self.id(e.key)}'" if e.key else ""
         others = "".join(f"<i id='{self.id(m.key)}'></i>" for m in e.members if m.key and e.key)
         side = others + (self.link(e.key, self.number(e.key)) if e.key else "")

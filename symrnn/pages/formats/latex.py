@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from symrnn import emit
-from symrnn.pages.document import Block, Code, Diagram, Document, Equation, Equations, Fold, Prose, Section, Table
+from symrnn.pages.document import Code, Diagram, Document, Equation, Fold, Section, Table
 from symrnn.pages.drawing import layout
 from symrnn.pages.formulas.names import GREEK
 from symrnn.pages.notation.latex import Latex
@@ -49,7 +48,8 @@ def render(document: Document, lang: str, fragment: bool = False, prefix: str = 
 class TexWriter(Writer):
     """Writes blocks; Chinese text is passed through only where ctex will set it."""
 
-    RANGE = r"{} \in \{{{}\}}"
+    INLINE, MONO, RANGE = "${}$", r"\texttt{{{}}}", r"{} \in \{{{}\}}"
+    DISPLAY, NEXT = "{{\\symrnnrows\n\\begin{{align}}\n{}\n\\end{{align}}}}", " \\\\\n"
 
     def __init__(self, document: Document, lang: str, widths: tuple[int, int] = PAGE, prefix: str = "") -> None:
         super().__init__(document, lang, Latex())
@@ -80,22 +80,9 @@ class TexWriter(Writer):
     def section(self, s: Section, star: str = "") -> str:
         return f"\\section{star}{{{self.say(s.title)}}}\n{self.blocks(s.blocks)}"
 
-    def blocks(self, blocks: tuple[Block, ...]) -> str:
-        return "\n\n".join(filter(None, map(self.block, blocks))).replace("\n\n{\\symrnnrows", "\n{\\symrnnrows")
-
-    def inline(self, formula: Any) -> str:
-        return f"${self.pen.text(formula)}$"
-
-    def mono(self, text: str) -> str:
-        return f"\\texttt{{{self.literal(text)}}}"
-
-    def prose(self, block: Prose) -> str:
-        return self.said(block)
-
     def fold(self, block: Fold) -> str:
-        return (
-            "" if block.aside else f"\\paragraph*{{{self.say(block.summary)}}}\\leavevmode\n{self.blocks(block.blocks)}"
-        )
+        heading = f"\\paragraph*{{{self.say(block.summary)}}}\\leavevmode\n"
+        return "" if block.aside else heading + self.blocks(block.blocks)
 
     # -- equations -----------------------------------------------------------------------------------------
 
@@ -105,24 +92,15 @@ class TexWriter(Writer):
     def label(self, key: str) -> str:
         return f"{self.prefix}:{anchor(key)}"
 
-    def equations(self, block: Equations) -> str:
-        """Aligned rows, numbered by TeX; a note stands between them."""
-        made = []
-        for note, rows in self.groups(block):
-            body = " \\\\\n".join(map(self.row, rows))
-            above = f"{note}\n" if note else ""
-            made.append(f"{above}{{\\symrnnrows\n\\begin{{align}}\n{body}\n\\end{{align}}}}")
-        return "\n\n".join(made)
-
     def row(self, e: Equation) -> str:
         """A row in as many lines as it needs; the last one has the number and, before it, what it follows from."""
         *lines, last = self.lines(e, self.width)
-        by = self.by(e)
+        by = self.say(e.by)
         if e.key:
             last = (f"\\symrnnby{{{by}}} " if by else "") + f"{last} \\label{{{self.label(e.key)}}}"
         else:
             last += f" \\tag*{{\\footnotesize {by}}}" if by else r" \notag"
-        return " \\\\\n".join([*(f"{line} \\notag" for line in lines), last])
+        return self.NEXT.join([*(f"{line} \\notag" for line in lines), last])
 
     def lines(self, e: Equation, width: int) -> list[str]:
         """left &= right, broken into lines of about so many letters."""
@@ -151,11 +129,8 @@ class TexWriter(Writer):
 
     def code(self, block: Code) -> str:
         lines = (self.literal(x).replace(" ", r"\ ") for x in wrapped(block.lines, self.code_width))
-        return (
-            "{\\footnotesize\\ttfamily\\raggedright\\noindent\n"
-            + " \\\\\n".join(rf"\mbox{{{x}}}" for x in lines)
-            + "\\par}"
-        )
+        text = self.NEXT.join(rf"\mbox{{{x}}}" for x in lines)
+        return f"{{\\footnotesize\\ttfamily\\raggedright\\noindent\n{text}\\par}}"
 
     def diagram(self, block: Diagram) -> str:
         """A picture of LaTeX's own kind; it is scaled by its unit to fit the line."""

@@ -6,9 +6,10 @@ import re
 from html import escape as html_escape
 from typing import Any
 
-from symrnn.pages.document import Block, Code, Diagram, Document, Equation, Equations, Fold, Ref, Section, Table
+from symrnn.pages.document import Code, Diagram, Document, Equation, Fold, Ref, Section, Table
 from symrnn.pages.formats.latex import TexWriter
 from symrnn.pages.phrases import spoken
+from symrnn.pages.writer import Writer
 
 SUFFIX = ".md"
 WIDTHS = (76, 108)
@@ -24,21 +25,15 @@ def render(document: Document, lang: str, fragment: bool = False) -> str:
 class _Writer(TexWriter):
     """Formulas are TeX, all else is not."""
 
+    INLINE, MONO, CODE = "$`{}`$", "`{}`", "```python\n{}\n```"
+    NOTE, DISPLAY = "{}\n\n", "$$\n\\begin{{aligned}}\n{}\n\\end{{aligned}}\n$$"
+
     def section(self, s: Section, star: str = "") -> str:
         return f"## {self.say(s.title)}\n\n{self.blocks(s.blocks)}"
-
-    def blocks(self, blocks: tuple[Block, ...]) -> str:
-        return "\n\n".join(map(self.block, blocks))
 
     def escape(self, text: str) -> str:
         """Text that Markdown and HTML take literally."""
         return html_escape(re.sub(r"([\\`*_{}\[\]()#+!|$~])", r"\\\1", text), quote=False)
-
-    def inline(self, formula: Any) -> str:
-        return f"$`{self.pen.text(formula)}`$"
-
-    def mono(self, text: str) -> str:
-        return f"`{text}`"
 
     def link(self, key: str, text: str) -> str:
         return text
@@ -48,25 +43,21 @@ class _Writer(TexWriter):
         rows = "\n".join(f"| {' | '.join(map(self.cell, row))} |" for row in block.rows)
         return f"| {head} |\n|{'---|' * len(block.head)}\n{rows}"
 
+    def literal(self, text: str) -> str:
+        return text
+
     def code(self, block: Code) -> str:
-        return "```python\n" + "\n".join(block.lines) + "\n```"
+        return Writer.code(self, block)
 
     def fold(self, block: Fold) -> str:
         """The summary stands in HTML, where no Markdown is read."""
         summary = html_escape(spoken(block.summary, self.lang, str, self.pen.text))
         return f"<details>\n<summary>{summary}</summary>\n\n{self.blocks(block.blocks)}\n\n</details>"
 
-    def equations(self, block: Equations) -> str:
-        made = []
-        for note, rows in self.groups(block):
-            body = " \\\\\n".join(map(self.row, rows))
-            made += [note] * bool(note) + [f"$$\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n$$"]
-        return "\n\n".join(made)
-
     def row(self, e: Equation) -> str:
         by = spoken(e.by, self.lang, _boxed, self._in_display) if e.by else ""
         end = "".join(rf" \qquad {x}" for x in (by, self.number(e.key)) if x)
-        return " \\\\\n".join(self.lines(e, self.width)) + end
+        return self.NEXT.join(self.lines(e, self.width)) + end
 
     def _in_display(self, gap: Any) -> str:
         return self.number(gap.key) if isinstance(gap, Ref) else self.pen.text(gap)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from symrnn.pages.document import Code, Diagram, Document, Equations, Fold, Prose, Section, Table
+from symrnn.pages.document import Code, Diagram, Document, Equation, Equations, Fold, Prose, Section, Table
 from symrnn.pages.notation.lines import broken, columns
 from symrnn.pages.notation.plain import Plain
 from symrnn.pages.writer import Writer
@@ -24,53 +23,47 @@ def render(document: Document, lang: str, fragment: bool = False) -> str:
 
 
 class _Writer(Writer):
+    widest = 0
+
     def __init__(self, document: Document, lang: str) -> None:
         super().__init__(document, lang, Plain())
 
     def section(self, s: Section) -> str:
         title = self.say(s.title)
-        blocks = "\n\n".join(x for x in map(self.block, s.blocks) if x)
+        blocks = self.blocks(s.blocks)
         return f"{title}\n{'─' * columns(title)}\n{blocks}" if blocks else ""
 
     def escape(self, text: str) -> str:
         return _printable(text)
 
-    def inline(self, formula: Any) -> str:
-        return self.pen.text(formula)
-
-    def mono(self, text: str) -> str:
-        return _printable(text)
-
     def prose(self, block: Prose) -> str:
-        return _wrapped(self.said(block))
+        return _wrapped(super().prose(block))
 
     def code(self, block: Code) -> str:
         return "\n".join(f"    {line}" for line in block.lines)
 
     def fold(self, block: Fold) -> str:
-        return "\n\n".join([self.say(block.summary), *map(self.block, block.blocks)])
+        return f"{self.say(block.summary)}\n\n{self.blocks(block.blocks)}"
 
     def diagram(self, block: Diagram) -> str:
         """A drawing of lines would say less than the equations."""
         return ""
 
     def equations(self, block: Equations) -> str:
-        """Rows aligned at their equals signs; a number, and what it follows from, at the right."""
-        out: list[str] = []
-        wide = max((columns(self.pen.text(e.left)) for e in block.rows), default=0)
-        for note, rows in self.groups(block):
-            out += ["", _wrapped(note)] if note else []
-            for e in rows:
-                left, (first, *rest) = broken(e, self.pen.to, self.document.letters, WIDTH)
-                pad = " " * (wide - columns(left))
-                lines = [f"  {pad}{left} = {first}", *(f"  {' ' * wide}     {line.strip()}" for line in rest)]
-                lines[-1] += f"   {over}" if (over := self.over(e)) else ""
-                end = "  ".join(x for x in (self.by(e), self.number(e.key)) if x)
-                room = WIDTH - columns(lines[-1]) - columns(end)
-                lines += [""] if room < 2 else []
-                lines[-1] += " " * (WIDTH - columns(lines[-1]) - columns(end)) + end if end else ""
-                out += [x for x in lines if x]
-        return "\n".join(out).strip("\n")
+        """Rows aligned at their equals signs."""
+        self.widest = max((columns(self.pen.text(e.left)) for e in block.rows), default=0)
+        return super().equations(block)
+
+    def row(self, e: Equation) -> str:
+        """A row in lines; its number, and before it what it follows from, at the right."""
+        left, (first, *rest) = broken(e, self.pen.to, self.document.letters, WIDTH)
+        lines = [f"{' ' * (2 + self.widest - columns(left))}{left} = {first}"]
+        lines += [f"{' ' * (self.widest + 7)}{line.strip()}" for line in rest]
+        lines[-1] += f"   {over}" if (over := self.over(e)) else ""
+        if end := "  ".join(x for x in (self.say(e.by), self.number(e.key)) if x):
+            lines += [""] if columns(lines[-1]) + columns(end) > WIDTH - 2 else []
+            lines[-1] += " " * (WIDTH - columns(lines[-1]) - columns(end)) + end
+        return "\n".join(lines)
 
     def table(self, block: Table) -> str:
         rows = [[self.say(p) for p in block.head], *([self.cell(c) for c in row] for row in block.rows)]
