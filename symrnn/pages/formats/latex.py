@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from symrnn import emit
-from symrnn.pages.document import Code, Diagram, Document, Equation, Fold, Section, Table
+from symrnn.pages.document import Block, Code, Diagram, Document, Equation, Fold, Section, Table
 from symrnn.pages.drawing import layout
 from symrnn.pages.formulas.names import GREEK
 from symrnn.pages.notation.latex import Latex
@@ -79,6 +79,10 @@ class TexWriter(Writer):
 
     def section(self, s: Section, star: str = "") -> str:
         return f"\\section{star}{{{self.say(s.title)}}}\n{self.blocks(s.blocks)}"
+
+    def blocks(self, blocks: tuple[Block, ...]) -> str:
+        """A display belongs to the paragraph above it."""
+        return super().blocks(blocks).replace("\n\n{\\symrnnrows", "\n{\\symrnnrows")
 
     def fold(self, block: Fold) -> str:
         heading = f"\\paragraph*{{{self.say(block.summary)}}}\\leavevmode\n"
