@@ -104,7 +104,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     **{">": np.greater, "<": np.less, "\\ge": np.greater_equal, "\\le": np.less_equal},
     "cases": lambda a, condition, b: np.where(condition > 0, a, b),
 }
-ALGEBRA = {"\\,": product, "transpose": transpose, "\\langle": inner, "concat": concat}
+ALGEBRA: dict[str, Callable[..., Value]] = {"\\,": product, "transpose": transpose, "\\langle": inner, "concat": concat}
 KNOWN: dict[str, Callable[..., Any]] = {
     **{f"\\{n}": getattr(np, n) for n in ("tanh", "exp", "log", "sqrt", "sin", "cos")},
     **{f"\\operatorname{{{n}}}": getattr(np, n) for n in ("clip", "log1p", "expm1")},

@@ -51,7 +51,7 @@ class Page:
 
     symbols: dict[str, Symbol]
     rows: tuple[Row, ...]
-    functions: dict[str, Node]
+    functions: dict[str, tuple[str, Node]]
 
 
 def page(text: str) -> Page:
@@ -59,45 +59,57 @@ def page(text: str) -> Page:
     parts = re.split(r"\\section\*?\{.*?\}\s*\\label\{(\w+)\}", text)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     symbols = {s.key: s for line in re.findall(r"^\$.*\\\\$", sections["symbols"], re.M) for s in listed(line)}
-    # functions that the page explains, each in its argument a
-    functions = re.findall(r"\$(\\\w+(?:\{\w+\})?)\(a\)\$ is \$(.*?)\$", text)
+    explained = re.findall(r"\$(\\\w+(?:\{\w+\})?)\((a(?:,\\, [bc])*)\)\$ is \$(.*?)\$", text)
+    functions = {name: (re.sub("[^abc]", "", letters), tree(body)) for name, letters, body in explained}
     rows = [(name, tree(a), tree(b)) for name in SECTIONS for a, b in displayed(sections.get(name, ""))]
     values = (Row(name, False, a, b) for name, a, b in rows if a.op == "symbol")
     gradients = (Row(name, True, a.args[0], b) for name, a, b in rows if a.op == "gradient")
-    return Page(symbols, (*values, *gradients), {name: tree(body) for name, body in functions})
+    return Page(symbols, (*values, *gradients), functions)
 
 
 def listed(line: str) -> Iterator[Symbol]:
-    """The symbols of one row of the table: several if it has a star."""
-    for text in starred(line):
-        spelled, name, role, shape = (cell.strip() for cell in text.split("&")[:4])
-        symbol = tree(re.findall(r"\$(.*?)\$", spelled)[0])
+    """The symbols of one row of the table: several if it has a star, one for each name beside it."""
+    spelled, names, role, shape = (cell.strip() for cell in line.split("&")[:4])
+    for name in names.removeprefix("\\texttt{").removesuffix("}").replace("\\_", "_").split(", "):
+        formula = re.findall(r"\$(.*?)\$", spelled)[0]
+        for index, part in zip(name.split("_")[1:], tree(formula).parts, strict=False):
+            formula = substituted(formula, spelled_index(index.removeprefix(part.partition("\\star")[0])))
+        symbol = tree(formula)
         if symbol.op == "symbol":  # and not t - 1
             key = spelt(symbol, tuple(p for p in symbol.parts if p != "t"))
-            name = name.removeprefix("\\texttt{").removesuffix("}").replace("\\_", "_")
             axes = () if role == "constant" or shape == "1" else tuple(re.sub(r"\$\\times\$", " ", shape).split())
             yield Symbol(key, name, axes, float(shape) if role == "constant" else None)
 
 
 def displayed(section: str) -> Iterator[tuple[str, str]]:
-    """Left and right sides of what is to be typed in; what explains it, in Jacobians, is not."""
+    """Left and right sides of what is to be typed in; what explains it, in Jacobians or as other sums, is not."""
+    explains = r"\\prod|\\underbrace|\\frac\{(?:\\partial|\\mathrm\{d\})(?!\s*L(?![a-zA-Z]))|\\sum_\{(?!t = 1\})\w+ ="
     for _, body in re.findall(r"\\begin\{((?:align|equation|gather)\*?)\}(.*?)\\end\{\1\}", section, re.S):
         body = re.sub(r"\\(?:label|tag)\*?\{[^}]*\}|\\(?:notag|nonumber)\b", "", body)
         body = re.sub(r"\\\\(\[[^]]*\])?\s*\n\s*&\s*\\qquad", " ", body)  # a line that goes on
         for line in (x for whole in re.split(r"\\\\(?:\[[^]]*\])?\s*\n", body) for x in starred(whole)):
             left, _, right = line.replace("&=", "=", 1).partition("=")
             right = re.split(r"\\q+uad|&+\s*\\text\{by|\\text\{by|&&", right)[0]
-            explained = r"\\prod|\\underbrace|\\frac\{(?:\\partial|\\mathrm\{d\})(?!\s*L(?![a-zA-Z]))"
-            if not re.search(explained, left + right) and "\\partial L_{" not in left:
+            if not re.search(explains, left + right) and "\\partial L_{" not in left:
                 yield left, right
 
 
 def starred(line: str) -> Iterator[str]:
     r"""What a line stands for: itself, or one line for each of the letters of which it says that \star is one."""
-    says = r"(?:\\q?quad\s*)?\$?\\star\s*(?:\\in|=)\s*\\\{(.*?)\\\}\$?"
+    says = r"(?:\\q?quad\s*)?\\star\s*(?:\\in|=)\s*\\\{(.*?)\\\}"
     letters = re.search(says, line)
     for one in re.split(r",(?:\\,)?\s*", letters[1]) if letters else [""]:
-        yield re.sub(r"\\star(?![a-zA-Z])\s*|⋆", lambda _, one=one: one, re.sub(says, "", line))  # type: ignore[misc]
+        yield substituted(re.sub(says, "", line), one)
+
+
+def substituted(line: str, index: str) -> str:
+    return re.sub(r"\\star(?![a-zA-Z])", lambda _: f" {index}", line)
+
+
+def spelled_index(name: str) -> str:
+    """An index of a name in a cell file, as pages spell it."""
+    greek = re.fullmatch("alpha|beta|gamma|delta|epsilon|lambda|mu|nu|phi|psi|theta", name)
+    return f"\\{name}" if greek else name if len(name) < 3 else f"\\mathrm{{{name}}}"
 
 
 # -- reading a formula -------------------------------------------------------------------------------------
@@ -289,7 +301,7 @@ class Run:
     t: int | None = None
     gradients: dict[At, Value] = field(default_factory=dict)
     letters: dict[str, str] = field(default_factory=dict)  # the axis along which an index runs
-    argument: Value | None = None  # of the function that the page explains
+    arguments: dict[str, Value] = field(default_factory=dict)  # of a function that the page explains
 
     def type_in(self, rows: list[Row], t: int | None) -> None:
         """Compute rows in their order, at one step or once for all."""
@@ -319,8 +331,8 @@ class Run:
         return spelt(symbol, symbol.parts[:-1]), int(last[2] or 0) + (self.t or 0 if last[1] else 0)
 
     def symbol(self, symbol: Node) -> Value:
-        if self.argument and symbol.text == "a":
-            return self.argument
+        if symbol.text in self.arguments:
+            return self.arguments[symbol.text]
         name, t = self.at(symbol)
         if name not in self.page.symbols and t is None:
             if name == "I":
@@ -376,8 +388,10 @@ class Run:
     def call(self, name: str, args: list[Value]) -> Value:
         if name not in self.page.functions:
             return call(name, args)
-        before, self.argument = self.argument, replace(args[0], kind="each")
-        result, self.argument = self.worth(self.page.functions[name]), before
+        letters, body = self.page.functions[name]
+        before = self.arguments
+        self.arguments = {x: replace(v, kind="each") for x, v in zip(letters, args, strict=True)}
+        result, self.arguments = self.worth(body), before
         return replace(result, kind=args[0].kind)
 
     def part(self, value: Value, text: str) -> Value:

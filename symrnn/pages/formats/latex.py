@@ -22,7 +22,7 @@ _SPECIAL = {
 }  # fmt: skip
 _MATHS = {
     "⊙": r"\odot", "∂": r"\partial", "×": r"\times", "⁺": "{}^{+}", "−": "-", "→": r"\to", "∑": r"\sum", "·": r"\cdot",
-    "≤": r"\le", "≥": r"\ge", "∞": r"\infty", "ŷ": r"\hat{y}", "′": "'", "√": r"\surd",
+    "≤": r"\le", "≥": r"\ge", "∞": r"\infty", "ŷ": r"\hat{y}", "′": "'", "√": r"\surd", "‖": r"\Vert",
     **{v: f"\\{k}" for k, v in GREEK.items() if k != "omicron"},
 }  # fmt: skip
 _LIGATURE = re.compile(r"([-,'])(?=\1)")
