@@ -24,7 +24,7 @@ _SPECIAL = {
 _MATHS = {
     "⊙": r"\odot", "∂": r"\partial", "×": r"\times", "⁺": "{}^{+}", "−": "-", "→": r"\to", "∑": r"\sum", "·": r"\cdot",
     "≤": r"\le", "≥": r"\ge", "∞": r"\infty", "ŷ": r"\hat{y}", "′": "'", "√": r"\surd", "δ": r"\delta", "⋆": r"\star",
-    "∈": r"\in", "ᵀ": r"{}^{\top}", **{v: f"\\{k}" for k, v in GREEK.items() if k != "omicron"},
+    "‖": r"\Vert", "∈": r"\in", "ᵀ": r"{}^{\top}", **{v: f"\\{k}" for k, v in GREEK.items() if k != "omicron"},
 }  # fmt: skip
 _LIGATURE = re.compile(r"([-,'])(?=\1)")
 _TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|#.*|[()\[\]{} ]")  # what decides where a line of Python may end
