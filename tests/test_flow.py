@@ -83,8 +83,8 @@ def test_the_jacobian_is_that_of_differences() -> None:
         for sign in (1, -1):
             moved = dict(row)
             moved[prev] = row[prev] + sign * eps * np.eye(3)[k]
-            for s in alone.step.statements:
-                moved[s.out.name] = compute(s, moved.__getitem__, alone.step.values, alone.sizes)
+            for s in alone.stage.statements:
+                moved[s.out.name] = compute(s, moved, alone.sizes)
             ends.append(np.concatenate([moved[v].ravel() for v in alone.stage.feeds.values()]))
         assert np.allclose(jacobian[:, column], (ends[0] - ends[1]) / (2 * eps), atol=1e-8)
 

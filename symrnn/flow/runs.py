@@ -17,11 +17,11 @@ import numpy as np
 from symrnn.calculus.derive import Derivation
 from symrnn.functions import numeric
 from symrnn.language.cell import axis_size
-from symrnn.pages.evaluate.world import Stage, compute, through
+from symrnn.meaning.interpret import constants
+from symrnn.pages.evaluate.world import TINY, Stage, compute, through
 from symrnn.pages.sections.paths import Paths, Walk
 
 Array = numeric.Array
-TINY = 1e-30
 #: So many numbers of a value are moved at once.
 BLOCK = 2_000_000
 
@@ -163,7 +163,7 @@ class Run:
 
     def parameters(self, rng: np.random.Generator, draw: Draw) -> dict[str, Array]:
         """Matrices that multiply a state are drawn as asked; the rest uniformly, biases as the cell starts them."""
-        fixed: dict[str, Array] = {}
+        fixed = constants(self.d.cell, self.step.values, self.sizes)
         for name, value in self.step.values.items():
             shape = self.shape(name)
             if value.role == "param":
@@ -173,12 +173,6 @@ class Run:
                     fixed[name] = draw.recurrent(rng, shape[0])
                 else:
                     fixed[name] = _started(rng, shape, self.d.cell.variable(name).start)
-            elif value.role == "const":
-                fixed[name] = np.asarray(float(self.d.cell.variable(name).start))
-            elif value.role == "size":
-                fixed[name] = np.asarray(float(self.sizes[name]))
-            elif value.role == "identity":
-                fixed[name] = np.eye(shape[0])
         return fixed
 
     @cached_property
@@ -219,8 +213,8 @@ class Run:
             row = {k: np.abs(v) if k in inputs and self.step.values[k].axes == () else v for k, v in row.items()}
             row["t"] = np.asarray([float(t)])
             with np.errstate(all="ignore"):
-                for s in self.step.statements:
-                    row[s.out.name] = compute(s, row.__getitem__, self.step.values, self.sizes)
+                for s in self.stage.statements:
+                    row[s.out.name] = compute(s, row, self.sizes)
             carried = {prev: row[source] for prev, source in self.stage.feeds.items()}
             rows.append(row)
         return rows
@@ -255,11 +249,11 @@ class Run:
             lanes[at : at + n] = np.eye(n)
             moved[name] = np.tile(lanes, (steps, 1)).reshape(-1, *self.shape(name))
             at += n
-        for s in self.step.statements:
+        for s in self.stage.statements:
             if any(a.name in moved for a in s.args):
-                get = lambda n: row[n] + 1j * TINY * moved[n] if n in moved else row[n]  # noqa: E731
+                shifted = {a.name: row[a.name] + 1j * TINY * moved[a.name] for a in s.args if a.name in moved}
                 with np.errstate(all="ignore"):
-                    value = np.imag(compute(s, get, self.step.values, self.sizes)) / TINY
+                    value = np.imag(compute(s, {**row, **shifted}, self.sizes)) / TINY
                 moved[s.out.name] = np.broadcast_to(value, (steps * total, *self.shape(s.out.name)))
         parts = []
         for v in self.stage.feeds.values():
@@ -317,6 +311,6 @@ class Run:
         total = np.eye(int(np.prod(self.shape(walk[0].wrt), dtype=int))) if walk else np.eye(1)
         for h in walk:
             with np.errstate(all="ignore"):
-                matrix = through(h.statement, h.wrt, row, self.shape(h.wrt), self.step, self.sizes)
+                matrix = through(h.statement, h.wrt, row, self.sizes)
             total = matrix @ total
         return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from symrnn.calculus.ir import (
     symbol,
 )
 from symrnn.functions.numeric import Array, value
-from symrnn.language.cell import axis_parts
+from symrnn.language.cell import Cell, axis_parts
 from symrnn.schedule.program import Carried, Program, Sweep
 
 Arrays = dict[str, Array]
@@ -50,9 +50,10 @@ def execute(s: Statement, env: Mapping[str, Array], sizes: Sizes) -> Array:
     match s:
         case Pointwise():
             args = {symbol(a.name): aligned(env[a.name], a.labels, s.out.labels) for a in s.args}
-            return np.array(np.broadcast_to(value(s.expr, args), shape))
+            found = np.asarray(value(s.expr, args))
+            return found if found.shape == shape else np.array(np.broadcast_to(found, shape))
         case Contraction():
-            return _contract(s, env)
+            return contracted([(env[a.name], a.labels) for a in s.args], s.out.labels)
         case Concat():
             lead = shape[:-1]
             parts = [aligned(env[a.name], a.labels, (*s.out.labels[:-1], a.labels[-1])) for a in s.args]
@@ -61,9 +62,7 @@ def execute(s: Statement, env: Mapping[str, Array], sizes: Sizes) -> Array:
             start = sum(length(a, sizes) for a in s.before)
             return np.array(env[s.args[0].name][..., start : start + shape[-1]])
         case OneHot():
-            a = np.real(env[s.args[0].name])
-            best = a.argmax(axis=-1) if s.largest else a.argmin(axis=-1)
-            return np.asarray(np.arange(a.shape[-1]) == best[..., None], float)
+            return one_hot(env[s.args[0].name], s.largest)
         case Peak():
             return np.asarray(np.real(env[s.args[0].name]).max(axis=-1))
         case AlongAxis():
@@ -71,16 +70,26 @@ def execute(s: Statement, env: Mapping[str, Array], sizes: Sizes) -> Array:
 
 
 def aligned(array: Array, labels: Labels, out: Labels) -> Array:
+    """The array with its axes in the order of `out`, of length 1 where it lacks a label."""
+    if labels == out:
+        return array
     order = [x for x in out if x in labels]
     array = np.transpose(array, [labels.index(x) for x in order])
     return array[tuple(slice(None) if x in labels else None for x in out)]
 
 
-def _contract(s: Contraction, env: Mapping[str, Array]) -> Array:
-    letters = {x: chr(97 + k) for k, x in enumerate(dict.fromkeys(x for a in s.args for x in a.labels))}
-    spec = ",".join("".join(letters[x] for x in a.labels) for a in s.args)
-    out = "".join(letters[x] for x in s.out.labels)
-    return np.asarray(np.einsum(f"{spec}->{out}", *(env[a.name] for a in s.args)))
+def contracted(args: Sequence[tuple[Array, Labels]], out: Labels) -> Array:
+    """The product of arrays, summed over the labels that `out` lacks; an axis of length 1 meets any other."""
+    letters = {x: chr(97 + k) for k, x in enumerate(dict.fromkeys(x for _, labels in args for x in labels))}
+    spec = ",".join("".join(letters[x] for x in labels) for _, labels in args)
+    return np.asarray(np.einsum(f"{spec}->{''.join(letters[x] for x in out)}", *(array for array, _ in args)))
+
+
+def one_hot(array: Array, largest: bool) -> Array:
+    """1 where the array is largest (or smallest) along its last axis, else 0; the first one at a tie."""
+    a = np.real(array)
+    best = a.argmax(axis=-1) if largest else a.argmin(axis=-1)
+    return np.asarray(np.arange(a.shape[-1]) == best[..., None], float)
 
 
 # -- a scheduled program ---------------------------------------------------------------------------------------
@@ -95,7 +104,10 @@ def run(
     changes every value a little, those given and those on the way, as rounding does.
     """
     change = _Noisy(program, noise) if noise else _unchanged
-    env, ends = constants(program, sizes) | {n: change(n, a) for n, a in given.items()}, {}
+    env, ends = (
+        constants(program.derivation.cell, program.values, sizes) | {n: change(n, a) for n, a in given.items()},
+        {},
+    )
     for sweep in program.sweeps:
         steps = range(sizes["T"])
         order = reversed(steps) if sweep.reverse else steps
@@ -141,15 +153,15 @@ def backward(
     return {name: env[g] for name, g in d.gradients.items()}, ends[second.sweeps[0].name]
 
 
-def constants(program: Program, sizes: Sizes) -> Arrays:
-    cell = program.derivation.cell
+def constants(cell: Cell, values: Mapping[str, Value], sizes: Sizes) -> Arrays:
+    """What nothing moves: the constants of a cell, and the axis lengths, identities and, given T, steps in `values`."""
     env: Arrays = {v.name: np.array(float(v.start)) for v in cell.consts}
-    for name, v in program.values.items():
+    for name, v in values.items():
         if v.role == "size":
             env[name] = np.array(float(sizes[name]))
         elif v.role == "identity":
             env[name] = np.eye(length(v.axes[0], sizes))
-        elif v.role == "time":
+        elif v.role == "time" and "T" in sizes:
             env[name] = np.arange(float(sizes["T"]))
     return env
 

@@ -34,7 +34,7 @@ class _Memory:
 
     def __init__(self, made: Layout, sizes: Sizes) -> None:
         self.made, self.sizes, self.values = made, sizes, made.plan.program.values
-        self.constants = constants(made.plan.program, sizes)
+        self.constants = constants(made.plan.program.derivation.cell, self.values, sizes)
         self.arrays: dict[Buffer, Array] = {}
         self.homes: dict[str, Home] = {}
         self.views: dict[str, Ref] = {}

@@ -1,113 +1,68 @@
 """The numerical truth behind a page: a short random run, every value and every derivative of it by complex steps.
 
-Nothing here uses the derivation's rules: derivatives are imaginary parts of forward runs, exact to rounding.
+Nothing here uses the derivation's rules: derivatives are imaginary parts of forward runs, exact to rounding. Every
+array has lanes in front, one for each thing that is moved: they take the place of the batch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
 from symrnn.calculus.derive import Derivation
-from symrnn.calculus.ir import (
-    BATCH,
-    AlongAxis,
-    Concat,
-    Contraction,
-    OneHot,
-    Peak,
-    Pointwise,
-    Ref,
-    Slice,
-    Statement,
-    Step,
-)
+from symrnn.calculus.ir import BATCH, AlongAxis, OneHot, Pointwise, Ref, Statement, Step, Value
 from symrnn.calculus.partials import DIFFERENTIABLE
 from symrnn.functions import numeric
+from symrnn.functions.whole_axis import ROWS
 from symrnn.language.cell import axis_size
+from symrnn.meaning.interpret import Arrays, aligned, constants, execute
 
 Array = numeric.Array
-ALWAYS = -1
-NONE: Mapping[str, Array] = {}
-_TINY = 1e-30
+NONE: Mapping[str, Any] = MappingProxyType({})
+TINY = 1e-30
 _NEAR = 1e-9
 
 
-def compute(s: Statement, get: Any, values: dict[str, Any], sizes: dict[str, int]) -> Array:
-    """A statement on arrays with one leading lane axis each."""
-    args = [(get(a.name), [x for x in a.labels if x != BATCH]) for a in s.args]
-    out = [x for x in s.out.labels if x != BATCH]
-    match s:
-        case Pointwise():
-            env = {a.symbol: _spread(v, labels, out) for a, (v, labels) in zip(s.args, args, strict=True)}
-            value = np.asarray(numeric.value(s.expr, env))
-            shape = tuple(axis_size(x.rstrip("'"), sizes) for x in out)
-            return np.broadcast_to(value, (len(value) if value.ndim else 1, *shape))
-        case Contraction():
-            letters = {x: chr(97 + k) for k, x in enumerate(dict.fromkeys(x for _, lab in args for x in lab))}
-            spec = ",".join("z" + "".join(letters[x] for x in lab) for _, lab in args)
-            return np.asarray(np.einsum(f"{spec}->z{''.join(letters[x] for x in out)}", *(v for v, _ in _lanes(args))))
-        case Concat():
-            return np.concatenate([v for v, _ in _lanes(args)], axis=-1)
-        case Slice():
-            start = sum(axis_size(a, sizes) for a in s.before)
-            return np.asarray(args[0][0][..., start : start + axis_size(out[-1].rstrip("'"), sizes)])
-        case OneHot():
-            real = np.real(args[0][0])
-            best = (np.argmax if s.largest else np.argmin)(real, axis=-1)
-            return np.asarray(np.eye(real.shape[-1])[best])
-        case Peak():
-            raise AssertionError(f"{s} stands in a schedule, not in a step")
-        case AlongAxis():
-            return np.asarray(s.row.value(args[0][0]))
+def in_lanes(s: Statement) -> Statement:
+    """The statement with every value in lanes, parameters too."""
+    refs = (r if BATCH in r.labels else Ref(r.name, (BATCH, *r.labels)) for r in (s.out, *s.args))
+    return replace(s, out=next(refs), args=tuple(refs))
 
 
-def _kinks(s: Statement, moving: list[Ref], get: Any) -> list[float]:
+def compute(s: Statement, row: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
+    """The value of a statement in lanes; what is the same in all lanes has one."""
+    return execute(s, row, {**sizes, "B": max((len(row[a.name]) for a in s.args), default=1)})
+
+
+def through(s: Statement, by: str, row: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
+    """The Jacobian matrix of a statement by one value of the row, everything else in the row held fixed."""
+    n = row[by].size
+    unit = 1j * TINY * np.eye(n).reshape(n, *row[by].shape[1:])
+    return np.asarray(np.imag(compute(in_lanes(s), {**row, by: row[by] + unit}, sizes)).reshape(n, -1).T / TINY)
+
+
+def _kinks(s: Statement, moving: list[Ref], row: Mapping[str, Array]) -> list[float]:
     """How near a statement comes to each of its kinks: functions of operands that move, the choice of a largest."""
-    if isinstance(s, OneHot):
-        ranked = np.sort(np.real(get(s.args[0].name)), axis=-1)
-        return [float(np.min(np.diff(ranked, axis=-1), initial=math.inf))]
-    if isinstance(s, AlongAxis) and s.row.kinks is not None:
-        return [float(np.min(s.row.kinks(np.real(get(s.args[0].name))), initial=math.inf))]
+    if isinstance(s, OneHot | AlongAxis):
+        kinks = ROWS["max"].kinks if isinstance(s, OneHot) else s.row.kinks
+        return [float(np.min(kinks(np.real(row[s.args[0].name])), initial=math.inf))] if kinks else []
     if not isinstance(s, Pointwise):
         return []
-    out = [x for x in s.out.labels if x != BATCH]
-    env = {a.symbol: _spread(get(a.name), [x for x in a.labels if x != BATCH], out) for a in s.args}
     moves = {a.symbol for a in moving}
+    env = {a.symbol: aligned(row[a.name], a.labels, s.out.labels) for a in s.args}
     calls = [x for x in sp.preorder_traversal(s.expr) if hasattr(type(x), "row") and x.free_symbols & moves]
     return [k for x in calls for k in numeric.kinks(type(x).row, [numeric.value(a, env) for a in x.args])]
 
 
-def _finite(rows: list[dict[str, Array]]) -> bool:
+def _finite(rows: list[Arrays]) -> bool:
     return all(np.isfinite(a).all() for row in rows for a in row.values())
-
-
-def _lanes(args: list[tuple[Array, list[str]]]) -> list[tuple[Array, list[str]]]:
-    lanes = max(len(v) for v, _ in args)
-    return [(np.broadcast_to(v, (lanes, *v.shape[1:])), labels) for v, labels in args]
-
-
-def _spread(value: Array, labels: list[str], out: list[str]) -> Array:
-    if labels == out:
-        return value
-    index: list[Any] = [slice(None), *(slice(None) if x in labels else None for x in out)]
-    return np.asarray(value[tuple(index)])
-
-
-def through(
-    s: Statement, by: str, row: Mapping[str, Array], shape: tuple[int, ...], step: Step, sizes: dict[str, int]
-) -> Array:
-    """The Jacobian of a statement by one value of the row, everything else in the row held fixed."""
-    n = int(np.prod(shape, dtype=int))
-    moved = {**row, by: row[by] + (1j * _TINY * np.eye(n)).reshape(n, *shape)}
-    value = compute(s, moved.__getitem__, step.values, sizes)
-    return np.asarray(np.imag(np.broadcast_to(value, (n, *value.shape[1:]))).reshape(n, -1).T / _TINY)
 
 
 @dataclass(frozen=True)
@@ -123,10 +78,23 @@ class Stage:
         return self.derivation.step
 
     @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """Those of the step, in lanes."""
+        return tuple(map(in_lanes, self.step.statements))
+
+    @cached_property
+    def previous(self) -> dict[str, str]:
+        """Key of what is carried → the carried value of a step."""
+        return {v.of: n for n, v in self.step.values.items() if v.role == "carry"}
+
+    @cached_property
     def feeds(self) -> dict[str, str]:
         """Carried value of a step → the value of the step before that it holds."""
-        previous = {v.of: n for n, v in self.step.values.items() if v.role == "carry"}
-        return {previous[k]: v for k, v in self.step.carried.items()}
+        return {self.previous[k]: v for k, v in self.step.carried.items()}
+
+    def own(self, row: Mapping[str, Array]) -> Arrays:
+        """The values of a row that are this stage's, by the names they have in its cell."""
+        return {n: row[self.prefix + n] for n in self.step.values if self.prefix + n in row}
 
 
 def longest_delay(stages: list[Stage]) -> int:
@@ -137,46 +105,48 @@ def longest_delay(stages: list[Stage]) -> int:
 class World:
     """One random sequence of a few steps through a cell and, if given, a head on top of it.
 
-    Each `attempt` with the same seed is another world.
+    Each `attempt` with the same seed is another world. `sizes` fixes the lengths of axes; it chooses those of others.
 
     The losses are those of `steps` steps; the run goes on for as many more as the longest delay, whose values stand
     beside adjoints that are zero.
     """
 
-    def __init__(self, stages: list[Stage], seed: int = 0, steps: int = 3, attempt: int = 0) -> None:
-        self.stages, self.steps, self.attempt = stages, steps, attempt
+    def __init__(
+        self, stages: list[Stage], seed: int = 0, steps: int = 3, attempt: int = 0, sizes: Mapping[str, int] = NONE
+    ) -> None:
+        self.stages, self.steps, self.attempt, self.sizes = stages, steps, attempt, dict(sizes)
         self.length = steps + longest_delay(stages)
-        rng = np.random.default_rng(seed + 1000 * attempt)
-        self.sizes: dict[str, int] = {}
-        self.fixed: dict[str, Array] = {}
+        self.fixed: Arrays = {}
         self.inputs: dict[str, list[Array]] = {}
-        self.start: dict[str, Array] = {}
-        self.kinds: dict[str, Any] = {}
+        self.start: Arrays = {}
+        self.kinds: dict[str, Value] = {}
+        self._runs: dict[int | None, tuple[list[Arrays], dict[str, slice]]] = {}
+        rng = np.random.default_rng(seed + 1000 * attempt)
         for stage in stages:
             self._draw(stage, rng)
-        self.seeds = {n: [rng.normal(size=self.shape(n)) for _ in range(self.steps + 1)] for n in self.outputs()}
-        self._runs: dict[int | None, tuple[list[dict[str, Array]], dict[str, slice]]] = {}
+        top = stages[-1].derivation.cell
+        is_loss = len(top.outputs) == 1 and not top.outputs[0].axes and not top.states
+        weight = np.ones if is_loss else lambda shape: rng.normal(size=shape)
+        outputs = [stages[-1].prefix + v.name for v in top.outputs]
+        self.seeds = {n: [weight(self.shape(n)) for _ in range(steps + 1)] for n in outputs}
         self.rows = self.run()
 
     def _draw(self, stage: Stage, rng: np.random.Generator) -> None:
         cell, p = stage.derivation.cell, stage.prefix
         for axis in cell.axes:
             self.sizes.setdefault(axis, 2 + len(self.sizes) % 3)
+        self.fixed |= {p + n: v for n, v in constants(cell, stage.step.values, self.sizes).items()}
+        self.kinds |= {p + n: v for n, v in stage.step.values.items()}
         for name, value in stage.step.values.items():
-            self.kinds[p + name] = value
-            shape = tuple(axis_size(a, self.sizes) for a in value.axes)
+            shape = self.shape(p + name)
             if value.role == "param":
                 self.fixed[p + name] = self._numbers(rng, 0.2, shape) * self._signs(rng, shape)
-            elif value.role == "const":
-                self.fixed[p + name] = np.asarray(float(cell.variable(name).start))
-            elif value.role == "size":
-                self.fixed[p + name] = np.asarray(float(self.sizes[name]))
-            elif value.role == "identity":
-                self.fixed[p + name] = np.eye(shape[0])
             elif value.role == "input" and name not in dict(stage.hangs):
                 self.inputs[p + name] = [self._numbers(rng, 0.1, shape) for _ in range(self.length + 1)]
             elif value.role == "carry":
                 self.start[p + name] = self._numbers(rng, 0.1, shape)
+            elif value.role == "time":
+                self.inputs[p + name] = list(np.arange(-1.0, self.length))
 
     def _numbers(self, rng: np.random.Generator, low: float, shape: tuple[int, ...]) -> Array:
         """Numbers that keep clear of zero, smaller in later attempts; with inputs and states of both signs in some."""
@@ -190,56 +160,38 @@ class World:
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(axis_size(a, self.sizes) for a in self.kinds[name].axes)
 
-    @property
-    def is_loss(self) -> bool:
-        """Does the last stage compute the loss itself: one scalar output and no state?"""
-        cell = self.stages[-1].derivation.cell
-        return len(cell.outputs) == 1 and not cell.outputs[0].axes and not cell.states
-
-    def outputs(self) -> list[str]:
-        """Names of what the losses are computed from."""
-        top = self.stages[-1]
-        return [top.prefix + v.name for v in top.derivation.cell.outputs]
+    def size(self, name: str) -> int:
+        return math.prod(self.shape(name))
 
     # -- forward runs --------------------------------------------------------------------------------------
 
-    def run(self, at: int | None = None, nudges: Mapping[str, Array] = NONE) -> list[dict[str, Array]]:
+    def run(self, at: int | None = None, nudges: Mapping[str, Array] = NONE) -> list[Arrays]:
         """Values by name for steps 0 … T (0 holds only what is carried into step 1), with lanes first.
 
-        `nudges` are added to values of step `at` (of every step: ALWAYS), or to parameters for good (None).
+        `nudges` are added to the values of step `at`, or of every step.
         """
-        known = {k: v[None] + (nudges.get(k, 0) if at is None else 0) for k, v in self.fixed.items()}
-        first = at if at is not None and at > 1 else 1
-        rows: list[dict[str, Array]] = self.rows[:first] if first > 1 else [{}]
-        carried = self._carried(rows[-1]) if first > 1 else {k: v[None] for k, v in self.start.items()}
-        for t in range(first, self.length + 1):
-            here = nudges if at in (t, ALWAYS) else NONE
-            row = known | carried | {k: v[t][None] for k, v in self.inputs.items()}
+        feeds = {x.prefix + n: x.prefix + v for x in self.stages for n, v in x.feeds.items()}
+        rows = self.rows[:at] if at else [{v: self.start[n][None] for n, v in feeds.items()}]
+        for t in range(len(rows), self.length + 1):
+            here = nudges if at in (t, None) else NONE
+            row = {k: v[None] for k, v in self.fixed.items()} | {k: v[t][None] for k, v in self.inputs.items()}
+            row |= {n: rows[-1][v] for n, v in feeds.items()}
             row |= {k: row[k] + nudge for k, nudge in here.items() if k in row}
             for stage in self.stages:
-                self._stage(stage, row, t, here)
+                row |= {stage.prefix + a: row[b] for a, b in stage.hangs}
+                own = stage.own(row)
+                for s in stage.statements:
+                    name = stage.prefix + s.out.name
+                    own[s.out.name] = row[name] = compute(s, own, self.sizes) + here.get(name, 0)
             rows.append(row)
-            carried = self._carried(row)
         return rows
-
-    def _carried(self, row: dict[str, Array]) -> dict[str, Array]:
-        return {s.prefix + prev: row[s.prefix + source] for s in self.stages for prev, source in s.feeds.items()}
-
-    def _stage(self, stage: Stage, row: dict[str, Array], t: int, nudges: Mapping[str, Array]) -> None:
-        """One stage of one step."""
-        p = stage.prefix
-        row.update({p + a: row[b] for a, b in stage.hangs})
-        row[p + "t"] = np.asarray([float(t - 1)])
-        for s in stage.step.statements:
-            out = p + s.out.name
-            row[out] = compute(s, lambda n: row[p + n], stage.step.values, self.sizes) + nudges.get(out, 0)
 
     @cached_property
     def _moving(self) -> set[str]:
         """Every value but the step index, constants, and what is made of them: what a derivative may be taken by."""
         found = {n for n, v in self.kinds.items() if v.role in DIFFERENTIABLE}
         for stage in self.stages:
-            for s in stage.step.statements:
+            for s in stage.statements:
                 if s.args and not any(stage.prefix + a.name in found for a in s.args):
                     found.discard(stage.prefix + s.out.name)
         return found
@@ -248,147 +200,104 @@ class World:
         """How near any function comes to a point where it has no derivative; NaN where one has no value."""
         found = [math.inf]
         for stage in self.stages:
-            for s in stage.step.statements:
+            rows = [stage.own(row) for row in self.rows[1:]]
+            for s in stage.statements:
                 moving = [a for a in s.args if stage.prefix + a.name in self._moving]
-                for row in self.rows[1:] if moving else []:
-                    found += _kinks(s, moving, lambda n, p=stage.prefix, row=row: row[p + n])
+                found += [k for row in rows for k in _kinks(s, moving, row)] if moving else []
         return float(np.min(found))
 
     def is_finite(self) -> bool:
         """Are all values, those nearby and all derivatives numbers? (−1)⁰ is 1, but there is nothing beside it."""
         nearby = {n: np.full((1, *self.shape(n)), _NEAR) for n in self._moving}
-        if not _finite(self.rows) or not _finite(self.run(ALWAYS, nearby)):
-            return False
-        return all(_finite(self._moved(at)[0]) for at in (None, ALWAYS, *range(1, self.length + 1)))
+        return (
+            _finite(self.rows)
+            and _finite(self.run(None, nearby))
+            and all(_finite(self._moved(at)[0]) for at in (None, *range(1, self.length + 1)))
+        )
+
+    def _held(self, name: str, t: int) -> str:
+        """The carried value of step 1 that holds a value of an earlier step."""
+        stage, key = next((x, c.name) for x in self.stages for c in x.derivation.cell.carries
+                          if (x.prefix + c.of, -c.lag) == (name, t))  # fmt: skip
+        return stage.prefix + stage.previous[key]
 
     def value(self, name: str, t: int) -> Array:
-        """A value at a step, or a state at step 0."""
+        """A value at a step, or a state at step 0 or before."""
         if name in self.fixed:
             return self.fixed[name]
-        if t <= 0:
-            return self.initial(name, t)
-        return np.real(self.rows[t][name][0])
-
-    def initial(self, name: str, t: int) -> Array:
-        """A carried value before the first step: the state that holds it."""
-        for stage in self.stages:
-            for prev, value in stage.step.values.items():
-                lag = next(
-                    (c for c in stage.derivation.cell.carries if c.name == value.of and value.role == "carry"), None
-                )
-                if lag and stage.prefix + lag.of == name and lag.lag == -t:
-                    return self.start[stage.prefix + prev]
-        raise KeyError((name, t))
+        return np.real(self.rows[t][name][0]) if t > 0 else self.start[self._held(name, t)]
 
     # -- truths --------------------------------------------------------------------------------------------
 
-    def _moved(self, at: int | None) -> tuple[list[dict[str, Array]], dict[str, slice]]:
+    def _moved(self, at: int | None) -> tuple[list[Arrays], dict[str, slice]]:
         """A run with one lane for each component of every value, that component moved by a tiny imaginary number."""
         if at not in self._runs:
-            roles = ("param",) if at is None else ("param", "input", "carry", "value")
-            sizes = {n: int(np.prod(self.shape(n), dtype=int)) for n, v in self.kinds.items() if v.role in roles}
-            ends = np.cumsum([0, *sizes.values()])
-            places = {n: slice(ends[k], ends[k + 1]) for k, n in enumerate(sizes)}
-            nudges = {n: np.zeros((ends[-1], size), complex) for n, size in sizes.items()}
-            for n, size in sizes.items():
-                nudges[n][places[n]] = 1j * _TINY * np.eye(size)
-            self._runs[at] = self.run(at, {n: v.reshape(-1, *self.shape(n)) for n, v in nudges.items()}), places
+            names = [n for n, v in self.kinds.items() if v.role in DIFFERENTIABLE]
+            ends = np.cumsum([0, *map(self.size, names)])
+            lanes = {n: slice(*ends[k : k + 2]) for k, n in enumerate(names)}
+            unit = 1j * TINY * np.eye(ends[-1])
+            self._runs[at] = (
+                self.run(at, {n: unit[:, own].reshape(-1, *self.shape(n)) for n, own in lanes.items()}),
+                lanes,
+            )
         return self._runs[at]
 
     def derivative(self, of: str, t: int, by: str, s: int | None) -> Array:
-        """d of_t / d by_s through everything between, axes of `of` first."""
-        rows, places = self._moved(s)
-        lanes = rows[t][of] if len(rows[t][of]) == 1 else rows[t][of][places[by]]
-        n = int(np.prod(self.shape(by), dtype=int))
-        slopes = np.imag(np.broadcast_to(lanes, (n, *self.shape(of)))) / _TINY
-        return np.asarray(np.moveaxis(slopes, 0, -1)).reshape((*self.shape(of), *self.shape(by)))
+        """d of_t / d by_s through everything between, by_s at every step if s is None; axes of `of` first."""
+        if s is not None and s <= 0:
+            by, s = self._held(by, s), 1
+        rows, lanes = self._moved(s)
+        moved = rows[t][of] if len(rows[t][of]) == 1 else rows[t][of][lanes[by]]
+        slopes = np.imag(np.broadcast_to(moved, (self.size(by), *self.shape(of)))) / TINY
+        return np.moveaxis(slopes, 0, -1).reshape((*self.shape(of), *self.shape(by)))
+
+    def jacobian(self, ofs: list[str], t: int, bys: list[str], s: int | None) -> Array:
+        """d ofs_t / d bys_s as a matrix, values stacked."""
+        return np.block(
+            [[self.derivative(of, t, by, s).reshape(self.size(of), self.size(by)) for by in bys] for of in ofs]
+        )
 
     def loss(self, by: str, s: int | None, at: int | None = None) -> Array:
-        """∂L/∂by_s, or ∂L_at/∂by_s."""
+        """∂L/∂by_s, or ∂L_at/∂by_s; by_s at every step if s is None."""
         total = np.zeros(self.shape(by))
-        for out in self.outputs():
-            for t in range(max(s or 1, 1), self.steps + 1) if at is None else [at]:
-                weight = np.ones(()) if self.is_loss else self.seeds[out][t]
-                d = self.derivative(out, t, by, s)
-                total = total + np.tensordot(weight, d, axes=weight.ndim)
+        for out, weights in self.seeds.items():
+            for t in range(max(s or 1, 1), self.steps + 1):
+                if at in (t, None):
+                    total = total + np.tensordot(weights[t], self.derivative(out, t, by, s), axes=weights[t].ndim)
         return total
 
     def seed(self, name: str, t: int) -> Array:
         """∂L_t/∂name_t."""
-        if t > self.steps:
-            return np.zeros(self.shape(name))
-        if name in self.seeds and not self.is_loss:
-            return self.seeds[name][t]
-        return np.ones(()) if name in self.seeds else self.loss(name, t, t)
+        return self.seeds[name][t] if name in self.seeds and t <= self.steps else self.loss(name, t, t)
 
     def adjoint(self, name: str, t: int | None) -> Array:
         """∂L/∂name_t; zero after the last step."""
-        if t is not None and t > self.steps:
-            return np.zeros(self.shape(name))
-        if t is not None and t <= 0:
-            for stage in self.stages:
-                for prev, value in stage.step.values.items():
-                    carry = next(
-                        (c for c in stage.derivation.cell.carries if value.role == "carry" and c.name == value.of), None
-                    )
-                    if carry and stage.prefix + carry.of == name and carry.lag == -t:
-                        return self.loss(stage.prefix + prev, 1)
-        return self.loss(name, None if name in self.fixed else ALWAYS if t is None else t)
+        return self.loss(name, t)
 
     def statement_derivative(self, stage: Stage, s: Statement, by: str, t: int, position: int) -> Array:
         """The elementwise derivative of one statement by one operand, that operand alone moved."""
-        row = {k: v[:1] for k, v in self.rows[t].items()}
-        p = stage.prefix
-
-        def get(name: str) -> Array:
-            return row[p + name] + (1j * _TINY if name == by else 0)
-
-        return np.asarray(np.imag(compute(s, get, stage.step.values, self.sizes)[0]) / _TINY)
-
-    def tangent(self, of: str, by: str, t: int, direction: Array) -> Array:
-        """The derivative of `of` at step t along a direction of a value of that step."""
-        return np.asarray(np.tensordot(self.derivative(of, t, by, t), direction, axes=direction.ndim))
+        row = stage.own(self.rows[t])
+        row[by] = row[by] + 1j * TINY
+        return np.asarray(np.imag(compute(in_lanes(s), row, self.sizes)[0]) / TINY)
 
     def through(self, stage: Stage, s: Statement, by: str, t: int) -> Array:
         """The Jacobian of a statement by one value that it reads, as a matrix whatever the axes."""
-        p = stage.prefix
-        row = {k.removeprefix(p): v[:1] for k, v in self.rows[t].items() if k.startswith(p)}
-        return through(s, by, row, self.shape(p + by), stage.step, self.sizes)
+        return through(s, by, stage.own(self.rows[t]), self.sizes)
 
     @property
-    def state_size(self) -> int:
-        """The length of all states stacked."""
-        return sum(int(np.prod(self.shape(v), dtype=int)) for v in self.stages[0].feeds.values())
+    def states(self) -> list[str]:
+        """The values that are carried on, in the order in which they are stacked."""
+        return list(self.stages[0].feeds.values())
 
     def stacked_loss(self, s: int, at: int | None) -> Array:
         """∂L_at/∂state_s, all states stacked, none seen as a function of another."""
-        parts = []
-        for prev, value in self.stages[0].feeds.items():
-            if at == s:
-                part = self.seed(value, s) if self._is_emitted(value) else np.zeros(self.shape(value))
-            else:
-                part = self.loss(prev, s + 1, at)
-            parts.append(part.ravel())
-        return np.concatenate(parts)
-
-    def _is_emitted(self, name: str) -> bool:
-        return name in {v.name for v in self.stages[0].derivation.cell.outputs}
+        emitted = {v.name for v in self.stages[0].derivation.cell.outputs}
+        parts = [
+            self.loss(prev, s + 1, at) if at != s else self.seed(v, s) if v in emitted else np.zeros(self.shape(v))
+            for prev, v in self.stages[0].feeds.items()
+        ]
+        return np.concatenate([part.ravel() for part in parts])
 
     def between(self, t: int, s: int) -> Array:
         """∂state_t/∂state_s, all states stacked."""
-        stage = self.stages[0]
-        blocks = []
-        for new in stage.feeds.values():
-            row = []
-            for prev in stage.feeds:
-                d = self.derivative(new, t, prev, s + 1)
-                n = int(np.prod(self.shape(new), dtype=int))
-                row.append(d.reshape(n, -1))
-            blocks.append(np.concatenate(row, axis=1))
-        return np.concatenate(blocks, axis=0)
-
-    def direct(self, name: str, t: int) -> Array:
-        """∂⁺state_t/∂name: a parameter moved at step t alone."""
-        return np.concatenate(
-            [self.derivative(v, t, name, t).reshape(-1, self.fixed[name].size) for v in self.stages[0].feeds.values()]
-        )
+        return self.jacobian(self.states, t, list(self.stages[0].feeds), s + 1)
