@@ -16,6 +16,7 @@ import symrnn
 from symrnn import pages
 from symrnn.language.cell import Cell, axis_size
 from symrnn.meaning import evaluate
+from symrnn.pages.phrases import table
 
 STEPS, BEYOND = 4, 3  # those after the last are there for whoever reads what does not count
 TINY = 1e-30
@@ -108,7 +109,10 @@ MUTATIONS = (
 
 def mutants(text: str) -> Iterator[tuple[str, Page]]:
     """The page with one place changed where somebody types in what counts, and what the line became."""
-    read, (start, end) = counting(page(text)), (text.index(f"\\label{{{s}}}") for s in ("forward", "code"))
+    read, (start, end) = (
+        counting(page(text)),
+        (text.index(f"{{{table('en')[f'title.{s}']}}}") for s in ("forward", "code")),
+    )
     for pattern, new in MUTATIONS:
         for match in re.finditer(pattern, text[start:end]):
             at, until, put = start + match.start(), start + match.end(), match.expand(new)
@@ -149,9 +153,9 @@ def test_whoever_types_in_a_wrong_page_notices(name: str) -> None:
 
 def test_one_row_with_a_star_is_typed_in_for_each_of_its_letters() -> None:
     """Numbers and words beside a row are left alone, and so is what explains it."""
-    starred = r"""\section{Symbols}\label{symbols}
+    starred = r"""\section{Symbols}
 $\gamma_{w\star}$ & \texttt{gamma\_wi, gamma\_wf} & parameter & H $\times$ I & \\
-\section{Net}\label{forward}
+\section{Forward equations}
 \begin{align}
 \bar{\star}_{t} &= \gamma_{w\star}\,x_{t} \\
 &\qquad  + b_{w\star} && \star \in \{i, f\} && \text{by (4)} \label{net} \\
@@ -161,11 +165,9 @@ $\gamma_{w\star}$ & \texttt{gamma\_wi, gamma\_wf} & parameter & H $\times$ I & \
 \delta \star_{t} &= \delta h_{t} \odot \star_{t} && \star \in \{i, f\}
 \end{align}"""
     plain = r"""\section*{Symbols}
-\label{symbols}
 $\gamma_{wi}$ & \texttt{gamma\_wi} & parameter & H $\times$ I & \\
 $\gamma_{wf}$ & \texttt{gamma\_wf} & parameter & H $\times$ I & \\
-\section*{Forward}
-\label{forward}
+\section*{Forward equations}
 \begin{align*}
 \bar{i}_{t} &= \gamma_{wi}\,x_{t} + b_{wi} \\
 \bar{f}_{t} &= \gamma_{wf}\,x_{t} + b_{wf} \\

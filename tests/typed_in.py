@@ -14,8 +14,11 @@ from math import pi
 import numpy as np
 from named_axes import ALGEBRA, ANY, EYE, OPERATIONS, Array, Unclear, Value, call, componentwise
 
+from symrnn.pages.phrases import table
+
 At = tuple[str, int | None]  # a name, and a step if it has one
-SECTIONS = ("forward", "net", "local", "recursion", "gradients")
+SECTIONS = ("forward", "local", "recursion", "gradients")
+TITLES = {table("en")[f"title.{section}"]: section for section in ("symbols", *SECTIONS)}
 
 # -- the page ----------------------------------------------------------------------------------------------
 
@@ -56,8 +59,8 @@ class Page:
 
 def page(text: str) -> Page:
     """What the LaTeX of a document prints."""
-    parts = re.split(r"\\section\*?\{.*?\}\s*\\label\{(\w+)\}", text)
-    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    parts = re.split(r"\\section\*?\{(.+?)\}", text)
+    sections = {TITLES[title]: body for title, body in zip(parts[1::2], parts[2::2], strict=True) if title in TITLES}
     symbols = {s.key: s for line in re.findall(r"^\$.*\\\\$", sections["symbols"], re.M) for s in listed(line)}
     explained = re.findall(r"\$(\\\w+(?:\{\w+\})?)\((a(?:,\\, [bc])*)\)\$ is \$(.*?)\$", text)
     functions = {name: (re.sub("[^abc]", "", letters), tree(body)) for name, letters, body in explained}

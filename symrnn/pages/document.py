@@ -46,7 +46,7 @@ class Equation:
     `key` is its lasting name on the page (forward.c, delta.c, gradient.W_i), and what a link to it is made of; one
     without a key has no number. `by` says what it follows from. `truth` gives what the left side is worth where it is
     not looked up; `along` names the carried value whose differential the equation follows. An equation with `members`
-    stands for all of them: a star in it stands for each of the indices `over`. A `planted` one is wrong on purpose.
+    stands for all of them: a star in it stands for each of the indices `over`.
     """
 
     left: Formula
@@ -59,7 +59,6 @@ class Equation:
     by: Phrase | None = None
     members: tuple[Equation, ...] = ()
     over: tuple[Letter, ...] = ()
-    planted: bool = False
 
 
 @dataclass(frozen=True)

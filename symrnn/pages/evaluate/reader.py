@@ -79,8 +79,6 @@ class Reader:
                 return self.big(node)
             case Deriv():
                 return self.derivative(node)
-            case formula.Brace():
-                return self.read(node.arg)
             case formula.Path():
                 return self.array(self.paths[node.of, node.by, node.number], node.labels)
 

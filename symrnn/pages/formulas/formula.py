@@ -193,19 +193,6 @@ class Deriv:
 
 
 @dataclass(frozen=True)
-class Brace:
-    """A part with a brace below it and a note under the brace; `route` numbers the colour of the path it stands for."""
-
-    arg: Formula
-    note: tuple[Formula, ...]
-    route: int = 0
-
-    @cached_property
-    def labels(self) -> Labels:
-        return self.arg.labels
-
-
-@dataclass(frozen=True)
 class Path:
     """One summand of a Jacobian, as a name: ∂of/∂by along the path `number`."""
 
@@ -215,7 +202,7 @@ class Path:
     labels: Labels
 
 
-Formula = Sym | Num | Neg | Add | Mul | Div | Pow | Fn | Ein | Call | Chain | Big | Deriv | Path | Brace
+Formula = Sym | Num | Neg | Add | Mul | Div | Pow | Fn | Ein | Call | Chain | Big | Deriv | Path
 
 ZERO, ONE = Num(sp.Integer(0)), Num(sp.Integer(1))
 

@@ -74,9 +74,6 @@ class Latex:
     def under(self, op: str, letters: str, body: str) -> str:
         return rf"\{op}_{{{letters}}} {body}"
 
-    def brace(self, inner: str, note: str, route: int) -> str:
-        return rf"\underbrace{{{inner}}}_{{{note}}}"
-
     def sub(self, base: str, index: str) -> str:
         return f"{{{base}}}_{{{index}}}" if "_" in base else f"{base}_{{{index}}}"
 

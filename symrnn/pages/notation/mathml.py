@@ -89,11 +89,6 @@ class Mathml:
     def under(self, op: str, letters: str, body: str) -> str:
         return f"<munder><mo>∑</mo><mrow>{letters}</mrow></munder><mrow>{body}</mrow>"
 
-    def brace(self, inner: str, note: str, route: int) -> str:
-        return (
-            f"<munder class='route{route}'><munder><mrow>{inner}</mrow><mo>⏟</mo></munder><mrow>{note}</mrow></munder>"
-        )
-
     def sub(self, base: str, index: str) -> str:
         return f"<msub><mrow>{base}</mrow><mrow>{index}</mrow></msub>"
 

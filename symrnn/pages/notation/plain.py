@@ -72,9 +72,6 @@ class Plain:
     def under(self, op: str, letters: str, body: str) -> str:
         return f"Σ_{letters} {body}"
 
-    def brace(self, inner: str, note: str, route: int) -> str:
-        return f"{inner} [{note}]"
-
     def sub(self, base: str, index: str) -> str:
         return base + _lowered(index, "_")
 

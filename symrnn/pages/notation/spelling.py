@@ -15,7 +15,6 @@ from symrnn.language.cell import axis_parts
 from symrnn.pages.formulas.formula import (
     Add,
     Big,
-    Brace,
     Call,
     Chain,
     Deriv,
@@ -56,7 +55,6 @@ class Notation(Protocol):
     def big(self, op: str, low: str, high: str, body: str) -> str: ...
     def under(self, op: str, letters: str, body: str) -> str: ...
     def sub(self, base: str, index: str) -> str: ...
-    def brace(self, inner: str, note: str, route: int) -> str: ...
     def root(self, inner: str) -> str: ...
     def cases(self, rows: Sequence[tuple[str, str]]) -> str: ...
     def symbol(self, what: str) -> str: ...
@@ -199,17 +197,9 @@ class Spelling:
                 return to.big(node.op, self._bound(node), to.time(node.high), body), SIGN
             case Deriv():
                 return self.deriv(node), ATOM
-            case Brace():
-                return self.brace(node)
             case Path():
                 return to.sub(to.fence("(", self.ratio(node.of, node.by)), to.number(str(node.number))), ATOM
         raise AssertionError(node)
-
-    def brace(self, node: Brace) -> tuple[str, int]:
-        """What stands above the brace, and below it what it is, in the colour of its path."""
-        text, level = self._text(node.arg)
-        parts = [x for k, n in enumerate(node.note) for x in ([self.to.op(",")] if k else []) + [self.text(n)]]
-        return self.to.brace(text, self.to.row(parts), node.route), level
 
     def _summand(self, a: Formula, first: bool) -> list[str]:
         if isinstance(a, Neg):
