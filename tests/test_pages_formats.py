@@ -167,6 +167,16 @@ def test_a_missing_tex_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         pages.render(symrnn.load("elman"), "pdf", "zh")
 
 
+def test_latex_asks_for_no_package_beyond_the_recommended_ones() -> None:
+    """Those of the distribution's packages that .ci/run installs and the message of a missing TeX names."""
+    known = {"amsmath", "amssymb", "xcolor", "geometry", "hyperref", "inputenc", "fontenc", "lmodern"}
+    for fragment in (False, True):
+        text = str(pages.render(symrnn.load("lstm"), "latex", fragment=fragment))
+        asked = re.findall(r"\\usepackage(?:\[[^]]*\])?\{([^}]*)\}", text)
+        named = {name for names in asked for name in names.split(",")}
+        assert {"amsmath", "amssymb", "xcolor"} <= named <= known
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX")
 @pytest.mark.parametrize("name", symrnn.gallery())

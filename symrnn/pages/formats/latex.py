@@ -1,4 +1,4 @@
-"""A page as LaTeX: amsmath, xcolor, tikz; Chinese through ctex."""
+"""A page as LaTeX: amsmath and xcolor; Chinese through ctex."""
 
 from __future__ import annotations
 
