@@ -33,7 +33,7 @@ def render(document: Document, lang: str, fragment: bool = False, links: str = "
 
 def page(title: str, lang: str, body: str, contents: str = "", links: str = "") -> str:
     """A file of HTML; its one script is known by its hash, and no other can run."""
-    script = emit.render("pages/page.js", {})
+    script = emit.render("pages/page.js.j2", {})
     given = {"title": title, "lang": lang, "body": body, "contents": contents, "links": links, "script": script}
     digest = b64encode(sha256(script.encode()).digest()).decode()
     words = {k: escape(table(lang)[f"page.{k}"]) for k in ("skip", "copy", "copied", "fold", "unfold")}
